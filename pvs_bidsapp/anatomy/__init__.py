@@ -1,0 +1,1 @@
+"""The subject's anatomy: checks, bias, brain, tissues, regions, coregistration, the template."""

@@ -1,0 +1,1 @@
+"""BIDS: which scans, which names, which descriptions."""

@@ -1,0 +1,53 @@
+"""What describes a data set: dataset_description.json and its companions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import __version__
+from .files import write_json, write_text
+
+BIDS_VERSION = '1.10.0'
+URL = 'https://github.com/pvs-bidsapp/pvs-bidsapp'
+
+
+def describe_raw(root: Path, name: str, readme: str) -> None:
+    """``dataset_description.json`` and ``README`` of a raw (simulated) data set."""
+    write_json(
+        root / 'dataset_description.json',
+        {
+            'Name': name,
+            'BIDSVersion': BIDS_VERSION,
+            'DatasetType': 'raw',
+            'License': 'CC0',
+            'GeneratedBy': [generated_by()],
+        },
+    )
+    write_text(root / 'README', readme)
+
+
+def describe_derivative(root: Path, name: str, source: Path | None = None) -> None:
+    """``dataset_description.json`` of a derivative data set.
+
+    Parameters
+    ----------
+    root : Path
+    name : str
+    source : Path, optional
+        The raw data set that ``bids:raw:`` in ``Sources`` stands for.
+    """
+    content = {
+        'Name': name,
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'GeneratedBy': [generated_by()],
+        'HowToAcknowledge': 'Cite the papers in CITATION.bib.',
+    }
+    if source is not None:
+        content['DatasetLinks'] = {'raw': Path(source).resolve().as_uri()}
+    write_json(root / 'dataset_description.json', content)
+
+
+def generated_by() -> dict[str, str]:
+    """This program, as an entry of ``GeneratedBy``."""
+    return {'Name': 'PVS BIDS-App', 'Version': __version__, 'CodeURL': URL}

@@ -1,0 +1,47 @@
+"""Files that are complete or absent: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it at the end, remove it on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{os.getpid()}.{path.name}')
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding='utf-8')
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, indented by two."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + '\n')
+
+
+def save_image(path: Path, data: np.ndarray, affine: np.ndarray, dtype: Any = None) -> None:
+    """Write an array as NIfTI with `affine` as qform and sform."""
+    image = nib.Nifti1Image(data if dtype is None else np.asarray(data, dtype), affine)
+    image.header.set_xyzt_units('mm')
+    image.set_qform(affine, 1)
+    image.set_sform(affine, 1)
+    with writing(path) as temporary:
+        nib.save(image, temporary)

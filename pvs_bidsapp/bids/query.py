@@ -1,0 +1,203 @@
+"""Which scans are worked on, and which T2w goes with which T1w."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .naming import Naming, parse_entities
+
+LOG = logging.getLogger(__name__)
+_IGNORED = ('derivatives', 'sourcedata', 'code', 'stimuli', 'models', 'phenotype')
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One T1w to work on.
+
+    Attributes
+    ----------
+    t1w : Path
+    t2w : Path or None
+        T2w of the same session.
+    brain_mask : Path or None
+        A ready-made mask from a derivative data set.
+    """
+
+    t1w: Path
+    t2w: Path | None = None
+    brain_mask: Path | None = None
+
+    @property
+    def entities(self) -> dict[str, str]:
+        """Entities of the T1w."""
+        return dict(parse_entities(self.t1w.name))
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Name, size and time of change of each input file."""
+        files = {'t1w': self.t1w, 't2w': self.t2w, 'brain_mask': self.brain_mask}
+        return {
+            key: [path.name, path.stat().st_size, path.stat().st_mtime_ns]
+            for key, path in files.items()
+            if path is not None
+        }
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked for.
+
+    Attributes
+    ----------
+    subjects, sessions : tuple of str
+        Labels without prefix; empty means all.
+    filters : dict
+        Content of a ``--bids-filter-file``: by ``t1w`` and ``t2w``, pybids entities and values.
+    use_t2w : bool
+    database_dir : Path or None
+        Where pybids keeps, or finds, its index.
+    derivatives : tuple of Path
+        Data sets in which brain masks are looked for.
+    """
+
+    subjects: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    filters: dict[str, dict[str, Any]] | None = None
+    use_t2w: bool = True
+    database_dir: Path | None = None
+    derivatives: tuple[Path, ...] = ()
+
+
+def read_filters(path: Path) -> dict[str, dict[str, Any]]:
+    """Read a ``--bids-filter-file``, as fMRIPrep has it: ``{"t1w": {"acquisition": "mprage"}}``.
+
+    Raises
+    ------
+    InputError
+        If it is no JSON, or names a scan that is not ``t1w`` or ``t2w``.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise InputError(f'--bids-filter-file {path}: cannot be read as JSON ({error})') from error
+    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+        raise InputError(f'--bids-filter-file {path}: give {{"t1w": {{"entity": "value"}}}}')
+    if unused := set(content) - {'t1w', 't2w'}:
+        LOG.warning('%s: entries not used here: %s', path, ', '.join(sorted(unused)))
+    return {key.lower(): value for key, value in content.items() if key in ('t1w', 't2w')}
+
+
+def list_subjects(bids_dir: Path) -> list[str]:
+    """Labels of the subjects' folders, sorted."""
+    return sorted(p.name[4:] for p in bids_dir.glob('sub-*') if p.is_dir())
+
+
+def find_scans(bids_dir: Path, query: Query) -> list[Scan]:
+    """All T1w that are asked for, sorted by path, each with its T2w.
+
+    Only the folders of the subjects asked for are indexed, and no metadata is read.
+
+    Raises
+    ------
+    InputError
+        If a subject is not there (the message lists those that are), or nothing is found.
+    """
+    present = list_subjects(bids_dir)
+    if not present:
+        raise InputError(f'{bids_dir}: no sub-* folder in it; give the root of a BIDS data set')
+    if missing := sorted(set(query.subjects) - set(present)):
+        raise InputError(
+            f'no subject {", ".join(missing)} in {bids_dir}; there are: {_shorten(present)}'
+        )
+    subjects = query.subjects or tuple(present)
+    layout = _layout(bids_dir, subjects, present, query.database_dir)
+    t1w = _images(layout, 'T1w', subjects, query)
+    if not t1w:
+        asked = f' for {", ".join(query.subjects)}' if query.subjects else ''
+        asked += f' in session {", ".join(query.sessions)}' if query.sessions else ''
+        raise InputError(f'{bids_dir}: no T1w found{asked} (sub-*/[ses-*/]anat/*_T1w.nii[.gz])')
+    for subject in sorted(set(subjects) - {dict(parse_entities(p.name))['sub'] for p in t1w}):
+        LOG.warning('sub-%s: no T1w, nothing to do', subject)
+    t2w = _images(layout, 'T2w', subjects, query) if query.use_t2w else []
+    return [Scan(p, choose_t2w(p, t2w), _find_mask(p, query.derivatives)) for p in t1w]
+
+
+def _shorten(labels: Sequence[str], most: int = 20) -> str:
+    more = f', ... ({len(labels)} in all)' if len(labels) > most else ''
+    return ', '.join(labels[:most]) + more
+
+
+def _layout(bids_dir: Path, subjects: Sequence[str], present: Sequence[str], database: Path | None) -> Any:
+    from bids import BIDSLayout, BIDSLayoutIndexer
+
+    ignored: list[Any] = [*_IGNORED, re.compile(r'/\.')]
+    if len(subjects) < len(present):
+        wanted = '|'.join(re.escape(s) for s in subjects)
+        ignored.append(re.compile(rf'/sub-(?!(?:{wanted})(?:/|_|$))'))
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignored)
+    options = {'database_path': str(database), 'reset_database': False} if database else {}
+    return BIDSLayout(str(bids_dir), validate=False, indexer=indexer, **options)
+
+
+def _images(layout: Any, suffix: str, subjects: Sequence[str], query: Query) -> list[Path]:
+    """Images of one suffix that pass the filters."""
+    from bids.layout import Query as Wildcard
+
+    wanted: dict[str, Any] = {'session': list(query.sessions)} if query.sessions else {}
+    special = {None: Wildcard.NONE, '*': Wildcard.ANY}
+    for entity, value in ((query.filters or {}).get(suffix.lower()) or {}).items():
+        if entity not in ('datatype', 'suffix', 'extension'):
+            wanted[entity] = special.get(value, value) if not isinstance(value, list) else value
+    found = layout.get(
+        return_type='filename', subject=list(subjects), suffix=suffix, datatype='anat',
+        extension=['.nii', '.nii.gz'], **wanted,
+    )  # fmt: skip
+    images = sorted(Path(f) for f in found)
+    phase = [p for p in images if dict(parse_entities(p.name)).get('part') in ('phase', 'real', 'imag')]
+    for path in phase:
+        LOG.warning('%s: not a magnitude image, left out', path.name)
+    return [p for p in images if p not in phase]
+
+
+def choose_t2w(t1w: Path, candidates: Sequence[Path]) -> Path | None:
+    """The T2w that goes with a T1w: of the same subject and session.
+
+    Where there are several, the one that shares most entities with the T1w (same run, same
+    acquisition, ...), of those the one with the fewest other entities, of those the first by
+    name. The choice is logged.
+    """
+    own = dict(parse_entities(t1w.name))
+    session = [
+        p
+        for p in candidates
+        if all(dict(parse_entities(p.name)).get(k) == own.get(k) for k in ('sub', 'ses'))
+    ]
+    if not session:
+        return None
+
+    def rank(path: Path) -> tuple[int, int, str]:
+        other = dict(parse_entities(path.name))
+        shared = sum(own.get(k) == v for k, v in other.items())
+        return -shared, len(other), path.name
+
+    chosen = min(session, key=rank)
+    if len(session) > 1:
+        LOG.info('%s: of %d T2w in the session %s is taken', t1w.name, len(session), chosen.name)
+    return chosen
+
+
+def _find_mask(t1w: Path, derivatives: Sequence[Path]) -> Path | None:
+    """A ready-made brain mask of this very scan in one of the derivative data sets."""
+    for root in derivatives:
+        path = Naming.of(root, t1w).anat('mask', desc='brain')
+        if path.exists():
+            LOG.info('%s: brain mask of %s is used', t1w.name, path)
+            return path
+    return None

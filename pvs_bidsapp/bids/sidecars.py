@@ -1,0 +1,50 @@
+"""Sidecars of the outputs: where they come from, and with which settings."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..settings import Settings
+
+_LIBRARIES = ('antspyx', 'torch', 'monai', 'nipype', 'pybids', 'nibabel', 'numpy', 'scipy')
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of this program and of the libraries that decide its results."""
+    found = {'pvs-bidsapp': __version__}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def bids_uri(path: Path, bids_dir: Path) -> str:
+    """``bids:raw:`` address of an input."""
+    return f'bids:raw:{Path(path).relative_to(bids_dir).as_posix()}'
+
+
+def common(sources: list[str], settings: Settings) -> dict[str, Any]:
+    """Keys of every sidecar."""
+    return {
+        'Sources': sources,
+        'RandomSeed': settings.analysis.random_seed,
+        'SoftwareVersions': software_versions(),
+    }
+
+
+def model(settings: Settings) -> dict[str, Any]:
+    """Keys of the sidecars of what a model found."""
+    analysis = settings.analysis
+    return {
+        'Threshold': analysis.threshold,
+        'MinimumClusterSize': analysis.min_cluster_size,
+        'ModelName': analysis.model_name,
+        'ModelVersion': analysis.model_version,
+        'ModelSHA256': analysis.model_sha256,
+        'Device': settings.execution.device,
+    }

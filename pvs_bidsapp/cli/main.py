@@ -1,0 +1,28 @@
+"""Entry point: sends each command to its module, and tells errors in one line."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from ..errors import PVSError
+
+COMMANDS = ('train', 'predict', 'evaluate', 'simulate', 'models')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments.pop(0) if arguments and arguments[0] in COMMANDS else 'app'
+    try:
+        return import_module(f'.{name}', __package__).main(arguments)
+    except PVSError as error:
+        print(f'pvs: error: {error}', file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print('pvs: interrupted; run the same command again to go on', file=sys.stderr)
+        return 130
+
+
+if __name__ == '__main__':
+    sys.exit(main())

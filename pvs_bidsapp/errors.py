@@ -1,0 +1,31 @@
+"""Errors that a user can mend, each with the exit status that `docs/usage.md` promises."""
+
+
+class PVSError(Exception):
+    """Base of all errors that are told in one line, without a traceback.
+
+    Attributes
+    ----------
+    exit_status : int
+        Exit status of the program when this error ends it.
+    """
+
+    exit_status = 1
+
+
+class InputError(PVSError):
+    """A wrong argument or an input data set that cannot be used."""
+
+    exit_status = 2
+
+
+class ImageError(PVSError):
+    """One image cannot be used; the other subjects go on."""
+
+    exit_status = 1
+
+
+class ModelError(PVSError):
+    """A model or template file is missing or fails its checksum."""
+
+    exit_status = 3

@@ -1,0 +1,1 @@
+"""Agreement between found and true perivascular spaces."""

@@ -1,0 +1,95 @@
+"""Voxel and cluster agreement of two masks.
+
+Cluster scores count a cluster as hit where it overlaps the other mask in at least one voxel
+(26-connectivity), and their Dice is the harmonic mean of recall and precision, as in Joliot et
+al. 2021. Two empty masks agree wholly: every score is 1 and the volume difference 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Agreement of a found with a true mask.
+
+    Attributes
+    ----------
+    dice, recall, precision : float
+        Over voxels, in [0, 1].
+    avd : float
+        Absolute volume difference in percent of the true volume.
+    cluster_dice, cluster_recall, cluster_precision : float
+        Over clusters, in [0, 1].
+    """
+
+    dice: float
+    recall: float
+    precision: float
+    avd: float
+    cluster_dice: float
+    cluster_recall: float
+    cluster_precision: float
+
+
+def dice(found: np.ndarray, truth: np.ndarray) -> float:
+    """Dice coefficient of two boolean arrays; 1 if both are empty."""
+    total = int(found.sum()) + int(truth.sum())
+    return 2 * int((found & truth).sum()) / total if total else 1.0
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 1.0
+
+
+def _hit_share(mask: np.ndarray, other: np.ndarray) -> float:
+    """Share of the clusters of `mask` that touch `other`."""
+    labels, number = cc3d.connected_components(mask, connectivity=26, return_N=True)
+    hit = np.unique(labels[other & mask])
+    return _share(int((hit > 0).sum()), number)
+
+
+def remove_small(mask: np.ndarray, minimum: float, voxel_volume: float) -> np.ndarray:
+    """Drop clusters of less than `minimum` mm3."""
+    if minimum <= voxel_volume or not mask.any():
+        return mask
+    labels = cc3d.connected_components(mask, connectivity=26)
+    large = np.bincount(labels.ravel()) * voxel_volume >= minimum
+    large[0] = False
+    return large[labels]
+
+
+def score(found: np.ndarray, truth: np.ndarray) -> Scores:
+    """All scores of a found against a true mask (boolean arrays of one shape)."""
+    both = float((found & truth).sum())
+    n_found, n_truth = float(found.sum()), float(truth.sum())
+    recall, precision = _hit_share(truth, found), _hit_share(found, truth)
+    if n_truth:
+        avd = 100 * abs(n_found - n_truth) / n_truth
+    else:
+        avd = 0.0 if not n_found else float('inf')
+    return Scores(
+        dice=dice(found, truth),
+        recall=_share(both, n_truth),
+        precision=_share(both, n_found),
+        avd=avd,
+        cluster_dice=_share(2 * recall * precision, recall + precision) if recall + precision else 0.0,
+        cluster_recall=recall,
+        cluster_precision=precision,
+    )
+
+
+def cluster_scores(
+    found: np.ndarray, truth: np.ndarray, minimum: float, voxel_volume: float
+) -> tuple[float, float]:
+    """Recall and precision of clusters of at least `minimum` mm3.
+
+    Recall is of the large true clusters (found at any size), precision of the large found ones.
+    """
+    recall = _hit_share(remove_small(truth, minimum, voxel_volume), found)
+    precision = _hit_share(remove_small(found, minimum, voxel_volume), truth)
+    return recall, precision

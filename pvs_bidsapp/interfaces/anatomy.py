@@ -1,0 +1,195 @@
+"""Interfaces of the anatomical steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from .files import read, read_transform, write, write_transform
+
+
+class _ConformInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='a T1w scan')
+
+
+class _ConformOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='the scan at 1 mm, in RAS order')
+
+
+class Conform(SimpleInterface):
+    """Check a scan and bring it to the 1 mm working grid."""
+
+    input_spec = _ConformInputSpec
+    output_spec = _ConformOutputSpec
+
+    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+        from ..anatomy.conform import load_scan, working_image
+
+        image = working_image(load_scan(Path(self.inputs.in_file)))
+        data = image.get_fdata(dtype=np.float32)
+        self._results['out_file'] = write(runtime.cwd, 'working.nii', data, image.affine)
+        return runtime
+
+
+class _ExtractBrainInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='T1w at 1 mm')
+    brain_mask = File(exists=True, desc='a ready-made brain mask, on any grid')
+    seed = traits.Int(mandatory=True)
+
+
+class _ExtractBrainOutputSpec(TraitedSpec):
+    brain = File(exists=True, desc='brain mask at 1 mm')
+    tissues = File(exists=True, desc='tissue classes at 1 mm')
+    bias = File(exists=True, desc='logarithm of the bias field at 4 mm')
+    to_subject = File(exists=True, desc='template to scan')
+    to_template = File(exists=True, desc='scan to template')
+    stripped = traits.Bool(desc='the scan came without a skull')
+
+
+class ExtractBrain(SimpleInterface):
+    """Brain mask, tissue classes, bias field and registration to the template."""
+
+    input_spec = _ExtractBrainInputSpec
+    output_spec = _ExtractBrainOutputSpec
+
+    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+        from ..anatomy.brain import extract
+        from ..anatomy.registration import deterministic
+        from ..anatomy.resampling import Grid, resample
+
+        deterministic(self.inputs.seed)
+        image, affine = read(self.inputs.in_file)
+        given = None
+        if isdefined(self.inputs.brain_mask):
+            mask, mask_affine = read(self.inputs.brain_mask)
+            given = resample(mask > 0, mask_affine, Grid(image.shape, affine), order=1) > 0.5
+        brain = extract(image, affine, Path(runtime.cwd), given=given)
+        out, cwd = self._results, runtime.cwd
+        out['brain'] = write(cwd, 'brain.nii', brain.mask, affine)
+        out['tissues'] = write(cwd, 'tissues.nii', brain.tissues, affine)
+        out['bias'] = write(cwd, 'bias.nii', brain.bias.logarithm, brain.bias.grid.affine)
+        out['to_subject'] = write_transform(cwd, 'to_subject.json', brain.to_subject)
+        out['to_template'] = write_transform(cwd, 'to_template.json', brain.to_template)
+        out['stripped'] = brain.stripped
+        return runtime
+
+
+class _FindRegionsInputSpec(BaseInterfaceInputSpec):
+    brain = File(exists=True, mandatory=True)
+    tissues = File(exists=True, mandatory=True)
+    to_subject = File(exists=True, mandatory=True)
+    seed = traits.Int(mandatory=True)
+
+
+class _FindRegionsOutputSpec(TraitedSpec):
+    regions = File(exists=True, desc='region map at 1 mm')
+
+
+class FindRegions(SimpleInterface):
+    """The regions in which perivascular spaces are looked for."""
+
+    input_spec = _FindRegionsInputSpec
+    output_spec = _FindRegionsOutputSpec
+
+    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+        from ..anatomy.regions import find_regions
+        from ..anatomy.registration import deterministic
+
+        deterministic(self.inputs.seed)
+        brain, affine = read(self.inputs.brain)
+        regions = find_regions(
+            brain > 0, read(self.inputs.tissues)[0], affine, read_transform(self.inputs.to_subject)
+        )
+        self._results['regions'] = write(runtime.cwd, 'regions.nii', regions, affine)
+        return runtime
+
+
+class _ToNativeInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='the T1w as it came')
+    brain = File(exists=True, mandatory=True)
+    regions = File(exists=True, mandatory=True)
+    bias = File(exists=True, mandatory=True)
+
+
+class _ToNativeOutputSpec(TraitedSpec):
+    preproc = File(exists=True, desc='bias corrected T1w')
+    brain = File(exists=True, desc='brain mask')
+    regions = File(exists=True, desc='region map')
+
+
+class ToNative(SimpleInterface):
+    """Bias corrected scan, brain mask and regions on the scan's own grid."""
+
+    input_spec = _ToNativeInputSpec
+    output_spec = _ToNativeOutputSpec
+
+    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+        from ..anatomy.bias import BiasField
+        from ..anatomy.conform import load_scan
+        from ..anatomy.resampling import Grid, resample
+
+        scan = load_scan(Path(self.inputs.in_file))
+        grid = Grid(scan.shape, scan.affine)
+        logarithm, affine = read(self.inputs.bias)
+        field = BiasField(logarithm, Grid(logarithm.shape, affine)).on(grid.shape, grid.affine)
+        brain, brain_affine = read(self.inputs.brain)
+        regions, _ = read(self.inputs.regions)
+        own_brain = resample(brain, brain_affine, grid, order=1) > 0.5
+        own_regions = np.rint(resample(regions, brain_affine, grid, order=0)).astype(np.uint8)
+        out, cwd = self._results, runtime.cwd
+        out['preproc'] = write(cwd, 'preproc.nii', scan.get_fdata(dtype=np.float32) / field, grid.affine)
+        out['brain'] = write(cwd, 'brain.nii', own_brain, grid.affine)
+        out['regions'] = write(cwd, 'regions.nii', own_regions * own_brain, grid.affine)
+        return runtime
+
+
+class _CoregisterInputSpec(BaseInterfaceInputSpec):
+    t2w = File(exists=True, mandatory=True, desc='the T2w as it came')
+    t1w = File(exists=True, mandatory=True, desc='T1w at 1 mm')
+    brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
+    reference = File(exists=True, mandatory=True, desc="an image on the T1w's own grid")
+    seed = traits.Int(mandatory=True)
+
+
+class _CoregisterOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc="bias corrected T2w on the T1w's grid")
+
+
+class Coregister(SimpleInterface):
+    """Bring the T2w to the T1w, rigidly, and correct its bias."""
+
+    input_spec = _CoregisterInputSpec
+    output_spec = _CoregisterOutputSpec
+
+    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+        from ..anatomy import bias
+        from ..anatomy.conform import load_scan
+        from ..anatomy.coregistration import align_t2w
+        from ..anatomy.registration import apply, deterministic
+        from ..anatomy.resampling import Grid, resample
+
+        deterministic(self.inputs.seed)
+        t2w = load_scan(Path(self.inputs.t2w))
+        t1w, affine = read(self.inputs.t1w)
+        brain = read(self.inputs.brain)[0] > 0
+        transform = align_t2w(t2w, t1w, brain, affine, Path(runtime.cwd))
+        reference = nib.load(self.inputs.reference)
+        grid = Grid(reference.shape, reference.affine)
+        moved = apply(t2w.get_fdata(dtype=np.float32), t2w.affine, grid, transform, interpolation='bSpline')
+        moved = np.maximum(moved, 0)
+        inside = resample(brain, affine, grid, order=0) > 0.5
+        out = bias.correct(moved, grid.affine, inside & (moved > 0))
+        self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
+        return runtime
+
+

@@ -1,0 +1,59 @@
+"""Interface that writes the results of one scan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+
+class _WriteDerivativesInputSpec(BaseInterfaceInputSpec):
+    scan = traits.Any(mandatory=True, desc='Scan')
+    settings = traits.Any(mandatory=True, desc='Settings')
+    preproc = File(exists=True, mandatory=True)
+    brain = File(exists=True, mandatory=True)
+    regions = File(exists=True, mandatory=True)
+    probability = File(exists=True, mandatory=True)
+    clusters = File(exists=True, mandatory=True)
+    cluster_table = File(exists=True, mandatory=True)
+    region_table = File(exists=True, mandatory=True)
+    grades = File(exists=True, mandatory=True)
+    figures = traits.Dict(mandatory=True)
+    stripped = traits.Bool(mandatory=True)
+    t2w = File(exists=True)
+
+
+class _WriteDerivativesOutputSpec(TraitedSpec):
+    out_files = traits.List(traits.Str)
+
+
+class WriteDerivatives(SimpleInterface):
+    """Write the results of one scan as BIDS derivatives."""
+
+    input_spec = _WriteDerivativesInputSpec
+    output_spec = _WriteDerivativesOutputSpec
+    always_run = True  # outputs lie outside the node's folder: nipype cannot know of them
+
+    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+        from ..bids.derivatives import Results, write
+
+        files = (
+            'preproc', 'brain', 'regions', 'probability', 'clusters', 'cluster_table',
+            'region_table', 'grades',
+        )  # fmt: skip
+        results = Results(
+            **{name: Path(getattr(self.inputs, name)) for name in files},
+            figures={k: Path(v) for k, v in self.inputs.figures.items()},
+            stripped=self.inputs.stripped,
+            t2w=Path(self.inputs.t2w) if isdefined(self.inputs.t2w) else None,
+        )
+        written = write(self.inputs.scan, self.inputs.settings, results)
+        self._results['out_files'] = [str(p) for p in written]
+        return runtime

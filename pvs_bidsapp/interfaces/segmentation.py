@@ -1,0 +1,116 @@
+"""Interfaces of segmentation and measurement."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from .files import read, read_transform, write
+
+
+class _SegmentInputSpec(BaseInterfaceInputSpec):
+    t1w = File(exists=True, mandatory=True, desc='bias corrected T1w on its own grid')
+    t2w = File(exists=True, desc="bias corrected T2w on the T1w's grid")
+    brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
+    tissues = File(exists=True, mandatory=True, desc='tissue classes at 1 mm')
+    regions = File(exists=True, mandatory=True, desc="region map on the T1w's grid")
+    model = traits.Str(mandatory=True, desc="the model's folder")
+    device = traits.Str('cpu', usedefault=True, nohash=True)
+    num_threads = traits.Int(1, usedefault=True, nohash=True)
+
+
+class _SegmentOutputSpec(TraitedSpec):
+    probability = File(exists=True, desc="probability map on the T1w's grid, within the regions")
+
+
+class Segment(SimpleInterface):
+    """Run the network."""
+
+    input_spec = _SegmentInputSpec
+    output_spec = _SegmentOutputSpec
+
+    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+        import torch
+
+        from ..errors import ImageError
+        from ..segmentation.bundle import find
+        from ..segmentation.predict import predict
+
+        torch.set_num_threads(self.inputs.num_threads)
+        bundle = find(self.inputs.model)
+        t1w, affine = read(self.inputs.t1w)
+        images = {'T1w': t1w}
+        if isdefined(self.inputs.t2w):
+            images['T2w'] = read(self.inputs.t2w)[0]
+        if missing := [c for c in bundle.card.channels if c not in images]:
+            raise ImageError(f'the model {bundle.card.name} needs a {missing[0]} of the same session')
+        brain, anatomy_affine = read(self.inputs.brain)
+        probability = predict(
+            [images[c] for c in bundle.card.channels], affine, brain > 0,
+            read(self.inputs.tissues)[0], anatomy_affine, bundle, device=self.inputs.device,
+        )  # fmt: skip
+        probability *= read(self.inputs.regions)[0] > 0
+        self._results['probability'] = write(runtime.cwd, 'probability.nii', probability, affine)
+        return runtime
+
+
+class _MeasureInputSpec(BaseInterfaceInputSpec):
+    probability = File(exists=True, mandatory=True)
+    regions = File(exists=True, mandatory=True)
+    to_subject = File(exists=True, mandatory=True, desc='template to scan')
+    threshold = traits.Float(mandatory=True)
+    min_cluster_size = traits.Float(mandatory=True, desc='mm3')
+
+
+class _MeasureOutputSpec(TraitedSpec):
+    clusters = File(exists=True, desc='numbered clusters')
+    cluster_table = File(exists=True)
+    region_table = File(exists=True)
+    grades = File(exists=True, desc='estimated visual grades')
+
+
+class Measure(SimpleInterface):
+    """Clusters, their table, the regions' statistics, estimated visual grades."""
+
+    input_spec = _MeasureInputSpec
+    output_spec = _MeasureOutputSpec
+
+    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+        from ..anatomy.registration import apply_points
+        from ..clusters.label import label_clusters
+        from ..clusters.morphology import measure
+        from ..clusters.ratings import estimate_grades
+        from ..clusters.tables import cluster_table, region_table, to_tsv
+
+        probability, affine = read(self.inputs.probability)
+        regions = read(self.inputs.regions)[0]
+        voxel = abs(float(np.linalg.det(affine[:3, :3])))
+        clusters = label_clusters(
+            probability, regions, threshold=self.inputs.threshold,
+            minimum=self.inputs.min_cluster_size, voxel_volume=voxel,
+        )  # fmt: skip
+        shapes = measure(clusters, affine)
+        centres = np.array([s.centre for s in shapes]).reshape(-1, 3)
+        mni = apply_points(centres, read_transform(self.inputs.to_subject))
+        table = cluster_table(shapes, probability, regions, mni)
+        folder, out = Path(runtime.cwd), self._results
+        out['clusters'] = write(runtime.cwd, 'clusters.nii', clusters, affine)
+        for key, text in (
+            ('cluster_table', to_tsv(table)),
+            ('region_table', to_tsv(region_table(table, regions, voxel))),
+            ('grades', json.dumps(estimate_grades(clusters, regions, affine))),
+        ):
+            path = folder / f'{key}.{"json" if key == "grades" else "tsv"}'
+            path.write_text(text)
+            out[key] = str(path)
+        return runtime

@@ -1,0 +1,1 @@
+"""From a scan to perivascular spaces: grid, intensity, networks, model bundles, prediction."""

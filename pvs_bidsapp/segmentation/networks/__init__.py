@@ -1,0 +1,36 @@
+"""The networks, by the name that stands in a model's card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build(architecture: dict[str, Any]) -> nn.Module:
+    """Make an untrained network from the ``architecture`` entry of a model card.
+
+    Parameters
+    ----------
+    architecture : dict
+        ``{'name': NAME, **arguments of its class}``.
+
+    Raises
+    ------
+    ModelError
+        If the name is not known or the arguments do not fit.
+    """
+    from .joliot import JoliotUNet
+
+    known = {'joliot2021': JoliotUNet}
+    arguments = dict(architecture)
+    name = arguments.pop('name', None)
+    if name not in known:
+        raise ModelError(f'unknown architecture {name!r}; known: {", ".join(known)}')
+    try:
+        return known[name](**arguments)
+    except TypeError as error:
+        raise ModelError(f'architecture {name}: {error}') from error

@@ -1,0 +1,86 @@
+"""The U-shaped network of Joliot et al., MIDL 2021.
+
+Seven blocks of two 3x3x3 convolutions, each followed by batch normalisation and swish; 8 filters
+in the first block, doubled from block to block; max pooling between encoding blocks; dropout of
+0.1; decoding blocks upsample, are cropped or padded to the skip's shape, and take the skip in.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class ConvBlock(nn.Sequential):
+    """Two times: 3x3x3 convolution, batch normalisation, swish."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        layers: list[nn.Module] = []
+        for channels in (in_channels, out_channels):
+            layers += [
+                nn.Conv3d(channels, out_channels, 3, padding=1, bias=False),
+                nn.BatchNorm3d(out_channels),
+                nn.SiLU(inplace=True),
+            ]
+        super().__init__(*layers)
+
+
+class JoliotUNet(nn.Module):
+    """U-shaped network on whole volumes of any size.
+
+    Parameters
+    ----------
+    in_channels : int
+        1 (T1w) or 2 (T1w, T2w).
+    blocks : int
+        Number of encoding blocks, the deepest included.
+    filters : int
+        Filters of the first block; doubled in each following one.
+    dropout : float
+        Probability that a channel is dropped after each pooling and each decoding block.
+
+    Notes
+    -----
+    Input ``(batch, in_channels, x, y, z)`` of float; output logits ``(batch, 1, x, y, z)``.
+    With the paper's 7 blocks and 8 filters there are 23.6 million parameters.
+    """
+
+    def __init__(
+        self, in_channels: int = 1, blocks: int = 7, filters: int = 8, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        widths = [filters * 2**k for k in range(blocks)]
+        self.encoder = nn.ModuleList(
+            ConvBlock(i, o) for i, o in zip([in_channels, *widths[:-1]], widths, strict=True)
+        )
+        self.decoder = nn.ModuleList(
+            ConvBlock(widths[k + 1] + widths[k], widths[k]) for k in reversed(range(blocks - 1))
+        )
+        self.pool = nn.MaxPool3d(2)
+        self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
+        self.dropout = nn.Dropout3d(dropout)
+        self.head = nn.Conv3d(filters, 1, 1)
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        """Logits of the probability that a voxel belongs to a perivascular space."""
+        features = self.encoder[0](volume)
+        skips = []
+        for block in self.encoder[1:]:
+            skips.append(features)
+            features = block(self.dropout(self.pool(features)))
+        for block in self.decoder:
+            skip = skips.pop()
+            features = fit(self.upsample(features), skip.shape[2:])
+            features = self.dropout(block(torch.cat([features, skip], 1)))
+        return self.head(features)
+
+
+def fit(features: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """Crop, or pad with the edge's values, the far ends of the three axes to `shape`."""
+    for axis, n in enumerate(shape, start=2):
+        features = features.narrow(axis, 0, min(n, features.shape[axis]))
+    missing = [n - m for n, m in zip(shape, features.shape[2:], strict=True)]
+    if any(missing):
+        pads = [p for n in reversed(missing) for p in (0, n)]
+        features = nn.functional.pad(features, pads, mode='replicate')
+    return features

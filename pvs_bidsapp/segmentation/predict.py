@@ -1,0 +1,70 @@
+"""The probability of perivascular spaces on a scan's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..anatomy.resampling import Grid, resample
+from .bundle import Bundle
+from .grid import network_grid
+from .intensity import TissueLevels, measure_levels
+
+
+def predict(
+    channels: Sequence[np.ndarray],
+    affine: np.ndarray,
+    brain: np.ndarray,
+    tissues: np.ndarray,
+    anatomy_affine: np.ndarray,
+    bundle: Bundle,
+    *,
+    device: str = 'cpu',
+) -> np.ndarray:
+    """Run a model on one scan.
+
+    Parameters
+    ----------
+    channels : sequence of ndarray, shape (x, y, z)
+        Bias corrected images on the T1w's grid, in the order of the model's card.
+    affine : ndarray, shape (4, 4)
+        Of the T1w's grid.
+    brain, tissues : ndarray
+        Brain mask and tissue classes, on their own grid.
+    anatomy_affine : ndarray, shape (4, 4)
+        Of the brain mask and tissue classes.
+    bundle : Bundle
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    probability : ndarray of float32, shape (x, y, z)
+        On the T1w's grid, in [0, 1]; 0 outside the brain's box.
+    """
+    card = bundle.card
+    rule = TissueLevels.from_card(card.intensity)
+    grid = network_grid(brain, anatomy_affine, spacing=card.spacing, box=card.box)
+    inside = resample(brain, anatomy_affine, grid, order=0) > 0.5
+    classes = np.rint(resample(tissues, anatomy_affine, grid, order=0))
+    volume = np.empty((len(channels), *grid.shape), np.float32)
+    for k, channel in enumerate(channels):
+        moved = resample(channel, affine, grid, order=3)
+        volume[k] = np.where(inside, rule.apply(moved, measure_levels(moved, classes)), rule.outside)
+    probability = run_network(bundle, volume, device)
+    native = Grid(tuple(channels[0].shape), affine)
+    return np.clip(resample(probability * inside, grid.affine, native, order=1), 0, 1)
+
+
+def run_network(bundle: Bundle, volume: np.ndarray, device: str) -> np.ndarray:
+    """Probability map of a whole volume of shape (channels, x, y, z), as float32 (x, y, z)."""
+    import torch
+
+    network = bundle.network().to(device, memory_format=torch.channels_last_3d)
+    batch = torch.from_numpy(volume[None]).to(device)
+    batch = batch.contiguous(memory_format=torch.channels_last_3d)
+    mixed = device.startswith('cuda')  # on a CPU half precision is slower or not repeatable
+    with torch.inference_mode(), torch.autocast('cuda', torch.float16, enabled=mixed):
+        logits = network(batch)[0, 0]
+    return torch.sigmoid(logits.float()).cpu().numpy()

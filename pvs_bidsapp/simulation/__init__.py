@@ -1,0 +1,1 @@
+"""Simulated heads with known perivascular spaces: a digital reference object."""

@@ -1,0 +1,232 @@
+"""Anatomies to draw in: whole-head label maps with FreeSurfer/SynthSeg codes.
+
+Arrays are in RAS order, ``(x, y, z)``; affines map voxels to scanner millimetres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from ..anatomy import template
+from ..errors import ImageError
+from .fields import smooth_field
+
+WHITE_MATTER = (2, 41, 25, 57, 77, 78, 79, 251, 252, 253, 254, 255)
+CORTEX = (3, 42)
+LATERAL_VENTRICLES = (4, 43, 5, 44)
+VENTRICLES = (*LATERAL_VENTRICLES, 14, 15, 72)
+CSF = (*VENTRICLES, 24)
+THALAMUS = (10, 49)
+CAUDATE = (11, 50)
+PUTAMEN = (12, 51)
+PALLIDUM = (13, 52)
+ACCUMBENS = (26, 58)
+BASAL_GANGLIA = (*CAUDATE, *PUTAMEN, *PALLIDUM)
+HIPPOCAMPUS = (17, 53)
+AMYGDALA = (18, 54)
+BRAINSTEM = (16,)
+VENTRAL_DC = (28, 60)
+CEREBELLUM_WM = (7, 46)
+CEREBELLUM_GM = (8, 47)
+#: Further CSF and vessel spaces of the SynthSeg training maps (choroid plexus, vessels, recesses).
+VESSEL_SPACES = (30, 62, 31, 63, 136, 137, 163, 164)
+#: Codes from here on lie outside the brain: skull, skin, eyes, air.
+FIRST_HEAD_CODE = 500
+#: FreeSurfer's parcellated cortex (aparc+aseg) is read as plain cortex.
+APARC_LEFT, APARC_RIGHT = (1000, 2000), (2000, 3000)
+
+_SWAP_PAIRS = (
+    (2, 41), (3, 42), (4, 43), (5, 44), (7, 46), (8, 47), (10, 49), (11, 50), (12, 51), (13, 52),
+    (17, 53), (18, 54), (25, 57), (26, 58), (28, 60), (30, 62), (31, 63), (136, 137), (163, 164),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A label map ready to draw in.
+
+    Attributes
+    ----------
+    labels : ndarray of int16, shape (x, y, z)
+        FreeSurfer codes; 0 is background.
+    affine : ndarray, shape (4, 4)
+        Voxel to scanner RAS+ millimetres; diagonal but for the translation.
+    name : str
+        Where the anatomy comes from.
+    """
+
+    labels: np.ndarray
+    affine: np.ndarray
+    name: str
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Voxel size in mm, shape (3,)."""
+        return nib.affines.voxel_sizes(self.affine)
+
+    def select(self, *codes: int) -> np.ndarray:
+        """Boolean mask of the voxels that carry one of `codes`."""
+        return np.isin(self.labels, codes)
+
+
+def load_label_map(path: Path) -> Anatomy:
+    """Read a label map (SynthSeg, or FreeSurfer's aseg or aparc+aseg), in RAS order.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read or holds no white matter (codes 2 and 41).
+    """
+    try:
+        image = nib.as_closest_canonical(nib.load(path))
+        labels = np.asanyarray(image.dataobj).astype(np.int16)
+    except Exception as error:  # nibabel raises many kinds; all mean the same to the user
+        raise ImageError(f'{path}: not a readable label map ({error})') from error
+    labels[(labels >= APARC_LEFT[0]) & (labels < APARC_LEFT[1])] = CORTEX[0]
+    labels[(labels >= APARC_RIGHT[0]) & (labels < APARC_RIGHT[1])] = CORTEX[1]
+    if not (np.any(labels == 2) and np.any(labels == 41)):
+        raise ImageError(
+            f'{path}: no white matter (codes 2 and 41); is this a FreeSurfer label map?'
+        )
+    affine = np.diag([*nib.affines.voxel_sizes(image.affine), 1.0])
+    affine[:3, 3] = image.affine[:3, 3]
+    return Anatomy(labels, affine, Path(path).name.split('.')[0])
+
+
+def template_anatomy() -> Anatomy:
+    """Label map of the bundled template: CerebrA structures, tissue maps, a plain head around.
+
+    Used where no label maps are at hand, so that the demonstration and the tests need nothing
+    but the package.
+    """
+    atlas = template.load()
+    labels = np.zeros(atlas.t1w.shape, np.int16)
+    head = ndimage.binary_fill_holes(
+        ndimage.binary_closing(ndimage.gaussian_filter(atlas.t1w, 1) > 18, iterations=4)
+    )
+    labels[head] = 507
+    labels[head & (atlas.t1w < 30)] = 515
+    labels[head & ~ndimage.binary_erosion(head, iterations=3)] = 511
+    inside = atlas.brain_mask
+    labels[inside] = 24
+    left = _left_half(labels.shape, atlas.affine)
+    for tissue, codes in ((atlas.gm, (42, 3)), (atlas.wm, (41, 2))):
+        present = inside & (tissue > 0.45)
+        labels[present & ~left], labels[present & left] = codes
+    for code, structure in template.FREESURFER_CODES.items():
+        mask = np.isin(atlas.cerebra, structure) & inside
+        labels[mask] = code
+    return Anatomy(labels, atlas.affine, 'MNI152NLin2009cSym')
+
+
+def _left_half(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    x = affine[0, 0] * np.arange(shape[0]) + affine[0, 3]
+    return np.broadcast_to((x < 0)[:, None, None], shape)
+
+
+def mirror(anatomy: Anatomy) -> Anatomy:
+    """The anatomy seen in a mirror: left and right, and their codes, exchanged."""
+    lookup = np.arange(int(anatomy.labels.max()) + 1, dtype=np.int16)
+    for left, right in _SWAP_PAIRS:
+        if max(left, right) < lookup.size:
+            lookup[left], lookup[right] = right, left
+    present = set(np.unique(anatomy.labels).tolist())
+    for left, right in _SWAP_PAIRS:  # a code at the end of the table whose twin is absent
+        if left in present and right >= lookup.size:
+            lookup[left] = right
+    return Anatomy(lookup[anatomy.labels[::-1]], anatomy.affine, anatomy.name + '-mirrored')
+
+
+def deform(
+    anatomy: Anatomy,
+    rng: np.random.Generator,
+    *,
+    spacing: float = 1.0,
+    rotation: float = 6.0,
+    scaling: float = 0.06,
+    shift: float = 2.5,
+    margin: float = 26.0,
+) -> Anatomy:
+    """Resample an anatomy under a random affine and a smooth random displacement.
+
+    Parameters
+    ----------
+    spacing : float
+        Voxel size of the result in mm.
+    rotation, scaling, shift : float
+        Largest rotation (degrees), largest relative scaling, and standard deviation (mm) of the
+        smooth displacement, whose control points lie 32 mm apart. Choices of ours.
+    margin : float
+        How much of the head is kept around the brain, in mm.
+    """
+    brain = np.argwhere((anatomy.labels > 0) & (anatomy.labels < FIRST_HEAD_CODE))
+    low = brain.min(0) * anatomy.spacing - margin
+    high = np.minimum(brain.max(0), np.array(anatomy.labels.shape) - 1) * anatomy.spacing + margin
+    shape = np.ceil((high - low) / spacing).astype(int)
+    centre = (low + high) / 2
+    matrix = _random_affine(rng, rotation, scaling)
+    grid = [(np.arange(n) - (n - 1) / 2) * spacing for n in shape]
+    control = tuple(max(4, int(np.ceil(n * spacing / 32)) + 1) for n in shape)
+    coordinates = []
+    for axis in range(3):
+        field = shift * smooth_field(tuple(shape), control, rng)
+        for j in range(3):
+            view = [1, 1, 1]
+            view[j] = -1
+            field = field + (matrix[axis, j] * grid[j]).reshape(view).astype(np.float32)
+        coordinates.append((field + centre[axis]) / anatomy.spacing[axis])
+    labels = ndimage.map_coordinates(anatomy.labels, coordinates, order=0, mode='constant')
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    affine[:3, 3] = -(shape - 1) / 2 * spacing
+    return Anatomy(labels, affine, anatomy.name)
+
+
+def _random_affine(rng: np.random.Generator, rotation: float, scaling: float) -> np.ndarray:
+    """A 3x3 matrix of random small rotations about each axis and independent scalings."""
+    angles = np.deg2rad(rng.uniform(-rotation, rotation, 3))
+    matrix = np.diag(1 + rng.uniform(-scaling, scaling, 3))
+    for axis, angle in enumerate(angles):
+        c, s = np.cos(angle), np.sin(angle)
+        turn = np.eye(3)
+        i, j = [k for k in range(3) if k != axis]
+        turn[i, i], turn[i, j], turn[j, i], turn[j, j] = c, -s, s, c
+        matrix = turn @ matrix
+    return matrix
+
+
+def brain_mask(anatomy: Anatomy) -> np.ndarray:
+    """The reference brain mask: all brain labels but CSF (24), closed by 3 mm, holes filled."""
+    brain = (anatomy.labels > 0) & (anatomy.labels < FIRST_HEAD_CODE) & (anatomy.labels != 24)
+    return close(brain, 3.0, anatomy.spacing)
+
+
+def close(mask: np.ndarray, radius: float, spacing: np.ndarray) -> np.ndarray:
+    """Binary closing by a ball of `radius` mm (through distance maps), holes filled."""
+    import edt
+
+    pad = int(np.ceil(radius / min(spacing))) + 2
+    padded = np.pad(mask, pad)
+    grown = edt.edt(~padded, anisotropy=tuple(spacing)) <= radius
+    closed = edt.edt(grown, anisotropy=tuple(spacing)) > radius
+    inner = tuple(slice(pad, -pad) for _ in range(3))
+    return ndimage.binary_fill_holes(closed[inner] | mask)
+
+
+def tissue_classes(anatomy: Anatomy) -> np.ndarray:
+    """Tissue classes inside the reference brain mask: 1 CSF, 2 grey matter, 3 white matter.
+
+    The codes are those of `pvs_bidsapp.anatomy.tissues`.
+    """
+    classes = np.zeros(anatomy.labels.shape, np.uint8)
+    inside = brain_mask(anatomy)
+    classes[inside] = 2
+    classes[inside & anatomy.select(*CSF, *VESSEL_SPACES, 0)] = 1
+    white = (*WHITE_MATTER, *CEREBELLUM_WM, *BRAINSTEM, *VENTRAL_DC)
+    classes[inside & anatomy.select(*white)] = 3
+    classes[inside & (anatomy.labels >= FIRST_HEAD_CODE)] = 1
+    return classes

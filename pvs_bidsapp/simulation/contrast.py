@@ -1,0 +1,168 @@
+"""From tissues to intensities: T1w and T2w contrasts around published ones, randomised.
+
+White matter is 1 in both contrasts.  T1w order of tissues: white matter > pallidum > thalamus >
+putamen, caudate > cortex > CSF; T2w: CSF >> cortex > white matter > pallidum.  The centre of
+each range follows the tissue maps of the digital reference object of Bernal et al. 2022 (a
+perivascular space of CSF seen through partial volume); the widths are a choice of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from . import anatomy as codes
+from .anatomy import Anatomy
+from .mimics import Mimics
+from .rendering import Rendering
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Intensities relative to white matter.
+
+    Attributes
+    ----------
+    lookup : dict of int to float
+        Intensity by FreeSurfer code.
+    fluid, lesion, pvs : float
+        Intensity of pure CSF in mimics, of a full lesion, and inside a perivascular space.
+    """
+
+    lookup: dict[int, float]
+    fluid: float
+    lesion: float
+    pvs: float
+
+
+def _between(low: float, high: float, share: float) -> float:
+    return low + share * (high - low)
+
+
+def draw_t1w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0.45, 1.0)) -> Contrast:
+    """A random T1w contrast.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    pvs_contrast : tuple of float
+        Range of the contrast of a space's interior, as a share of that between white matter and
+        CSF.
+    """
+    cortex = rng.uniform(0.52, 0.82)
+    fluid = rng.uniform(0.08, 0.38)
+    grey = {
+        codes.CORTEX: cortex,
+        codes.THALAMUS: _between(cortex, 1, rng.uniform(0.3, 0.8)),
+        codes.CAUDATE: _between(cortex, 1, rng.uniform(0.0, 0.35)),
+        codes.PUTAMEN: _between(cortex, 1, rng.uniform(0.1, 0.5)),
+        codes.PALLIDUM: _between(cortex, 1, rng.uniform(0.55, 1.0)),
+        codes.ACCUMBENS: _between(cortex, 1, rng.uniform(0.0, 0.3)),
+        codes.HIPPOCAMPUS: cortex * rng.uniform(0.95, 1.05),
+        codes.AMYGDALA: cortex * rng.uniform(0.95, 1.05),
+        codes.CEREBELLUM_GM: cortex * rng.uniform(0.9, 1.08),
+    }
+    white = {
+        codes.WHITE_MATTER: 1.0,
+        codes.CEREBELLUM_WM: rng.uniform(0.9, 1.0),
+        codes.BRAINSTEM: rng.uniform(0.85, 1.0),
+        codes.VENTRAL_DC: rng.uniform(0.85, 1.0),
+        (85,): rng.uniform(0.7, 0.95),
+    }
+    head = {
+        (511,): rng.uniform(0.4, 0.9), (507,): rng.uniform(0.7, 1.5), (515,): rng.uniform(0.03, 0.25),
+        (516,): rng.uniform(0.5, 1.2), (514,): rng.uniform(0.2, 0.6), (506,): rng.uniform(0.15, 0.4),
+        (502, 508, 509, 512, 530): rng.uniform(0.3, 0.8),
+    }  # fmt: skip
+    spaces = {codes.VESSEL_SPACES: _between(fluid, cortex, rng.uniform(0.1, 0.9))}
+    return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.1, 0.45), pvs_contrast)
+
+
+def draw_t2w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0.5, 1.0)) -> Contrast:
+    """A random T2w contrast; parameters as `draw_t1w`."""
+    cortex = rng.uniform(1.12, 1.6)
+    fluid = rng.uniform(2.2, 4.0)
+    grey = {
+        codes.CORTEX: cortex,
+        codes.THALAMUS: _between(1, cortex, rng.uniform(0.2, 0.7)),
+        codes.CAUDATE: _between(1, cortex, rng.uniform(0.4, 0.9)),
+        codes.PUTAMEN: _between(1, cortex, rng.uniform(0.2, 0.8)),
+        codes.PALLIDUM: rng.uniform(0.7, 0.95),
+        codes.ACCUMBENS: cortex,
+        codes.HIPPOCAMPUS: cortex * rng.uniform(1.0, 1.1),
+        codes.AMYGDALA: cortex * rng.uniform(1.0, 1.1),
+        codes.CEREBELLUM_GM: cortex * rng.uniform(0.9, 1.05),
+    }
+    white = {
+        codes.WHITE_MATTER: 1.0,
+        codes.CEREBELLUM_WM: rng.uniform(0.95, 1.1),
+        codes.BRAINSTEM: rng.uniform(0.95, 1.15),
+        codes.VENTRAL_DC: rng.uniform(0.9, 1.1),
+        (85,): rng.uniform(1.0, 1.3),
+    }
+    head = {
+        (511,): rng.uniform(0.5, 1.0), (507,): rng.uniform(0.7, 2.0), (515,): rng.uniform(0.05, 0.3),
+        (516,): rng.uniform(0.5, 1.5), (514,): rng.uniform(0.3, 1.5), (506,): fluid,
+        (502, 508, 509, 512, 530): rng.uniform(0.5, 1.3),
+    }  # fmt: skip
+    spaces = {codes.VESSEL_SPACES: _between(cortex, fluid, rng.uniform(0.1, 0.9))}
+    return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.15, 0.5), pvs_contrast)
+
+
+def _contrast(
+    rng: np.random.Generator,
+    table: dict[tuple[int, ...], float],
+    fluid: float,
+    lesion: tuple[float, float],
+    pvs: tuple[float, float],
+) -> Contrast:
+    lookup = {code: value for group, value in table.items() for code in group}
+    lookup |= dict.fromkeys(codes.CSF, fluid)
+    lesions = _between(1.0, fluid, rng.uniform(*lesion))
+    lookup |= dict.fromkeys((25, 57, 77), _between(1.0, lesions, rng.uniform(0, 0.8)))
+    return Contrast(lookup, fluid, lesions, _between(1.0, fluid, rng.uniform(*pvs)))
+
+
+def paint(
+    anatomy: Anatomy,
+    rendering: Rendering,
+    mimics: Mimics,
+    contrast: Contrast,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The noiseless image: tissues with soft borders, then mimics and spaces by their share.
+
+    Returns
+    -------
+    image : ndarray of float32, shape (x, y, z)
+        Intensity relative to white matter, >= 0.
+    """
+    table = np.full(int(anatomy.labels.max()) + 1, 0.6, np.float32)
+    table[0] = 0
+    for code, value in contrast.lookup.items():
+        if code < table.size:
+            table[code] = value
+    image = table[anatomy.labels]
+    image = ndimage.gaussian_filter(image, rng.uniform(0.45, 0.7) / anatomy.spacing)
+    # tissue is not uniform: slow variations of a few percent
+    for sigma, amplitude in ((6.0, 0.02), (1.5, 0.012)):
+        texture = ndimage.gaussian_filter(
+            rng.standard_normal(image.shape, dtype=np.float32), sigma / anatomy.spacing
+        )
+        image *= 1 + amplitude * texture / max(float(texture.std()), 1e-9)
+    image += mimics.lesion * (contrast.lesion - 1) * (anatomy.labels > 0)
+    image += mimics.fluid * (contrast.fluid - image)
+    image += rendering.occupancy * (_space_intensity(rendering, contrast, rng) - image)
+    return np.maximum(image, 0).astype(np.float32)
+
+
+def _space_intensity(
+    rendering: Rendering, contrast: Contrast, rng: np.random.Generator
+) -> np.ndarray:
+    """Interior intensity of each vessel's space: the head's value, varied by 10 % a vessel."""
+    number = int(rendering.index.max()) + 1
+    share = 1 + rng.normal(0, 0.1, number).clip(-0.3, 0.3)
+    values = 1 + (contrast.pvs - 1) * share
+    return values.astype(np.float32)[rendering.index]

@@ -1,0 +1,99 @@
+"""Tubes as fractional occupancy of voxels, by supersampling near the centre line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .vessels import Vessel
+
+SUBSAMPLES = 6  # per axis; a straight tube's volume is right within 2 % (see the tests)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What was drawn.
+
+    Attributes
+    ----------
+    occupancy : ndarray of float32, shape (x, y, z)
+        Share of each voxel inside a perivascular space, in [0, 1].
+    index : ndarray of int32
+        Number (1, 2, ...) of the vessel that fills most of the voxel; 0 where there is none.
+    """
+
+    occupancy: np.ndarray
+    index: np.ndarray
+
+
+def render(vessels: Sequence[Vessel], shape: tuple[int, ...], spacing: np.ndarray) -> Rendering:
+    """Occupancy of all vessels on a grid; where two meet, the fuller one counts.
+
+    Parameters
+    ----------
+    vessels : sequence of Vessel
+    shape : tuple of int
+        Grid, (x, y, z).
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+    """
+    occupancy = np.zeros(shape, np.float32)
+    index = np.zeros(shape, np.int32)
+    for number, vessel in enumerate(vessels, start=1):
+        voxels, share = tube_occupancy(vessel.points, vessel.radii, shape, spacing)
+        where = tuple(voxels.T)
+        fuller = share > occupancy[where]
+        index[tuple(voxels[fuller].T)] = number
+        occupancy[where] = np.maximum(occupancy[where], share)
+    return Rendering(occupancy, index)
+
+
+def tube_occupancy(
+    points: np.ndarray, radii: np.ndarray, shape: tuple[int, ...], spacing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels that a tube touches and the share of each that lies in it.
+
+    The tube is the set of points nearer to its centre line than the radius there, cut flat at
+    both ends.
+
+    Returns
+    -------
+    voxels : ndarray of int, shape (n, 3)
+    share : ndarray of float32, shape (n,)
+    """
+    reach = float(radii.max()) + float(np.linalg.norm(spacing)) / 2
+    low = np.maximum(np.floor((points.min(0) - reach) / spacing).astype(int), 0)
+    high = np.minimum(np.ceil((points.max(0) + reach) / spacing).astype(int) + 1, shape)
+    if (low >= high).any():
+        return np.empty((0, 3), int), np.empty(0, np.float32)
+    grid = np.stack(np.meshgrid(*map(np.arange, low, high), indexing='ij'), -1).reshape(-1, 3)
+    # a voxel whose centre is farther than this from all points of the line cannot be touched
+    gap = np.linalg.norm(np.diff(points, axis=0), axis=1).max() / 2
+    nearest = np.full(len(grid), np.inf)
+    for point in points:
+        nearest = np.minimum(nearest, ((grid * spacing - point) ** 2).sum(1))
+    grid = grid[nearest <= (reach + gap) ** 2]
+    ticks = (np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5
+    offsets = np.stack(np.meshgrid(ticks, ticks, ticks, indexing='ij'), -1).reshape(-1, 3)
+    samples = ((grid[:, None] + offsets) * spacing).reshape(-1, 3).astype(np.float32)
+    inside = _inside(samples, points.astype(np.float32), radii.astype(np.float32))
+    share = inside.reshape(len(grid), -1).mean(1, dtype=np.float32)
+    touched = share > 0
+    return grid[touched], share[touched]
+
+
+def _inside(samples: np.ndarray, points: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Which samples lie in the tube (flat ends)."""
+    inside = np.zeros(len(samples), bool)
+    last = len(points) - 2
+    for k, (start, stop) in enumerate(zip(points[:-1], points[1:], strict=True)):
+        axis = stop - start
+        t = (samples - start) @ axis / max(float(axis @ axis), 1e-12)
+        valid = ((t >= 0) | (k > 0)) & ((t <= 1) | (k < last))  # round joints, flat ends
+        t = np.clip(t, 0, 1)
+        radius = radii[k] + t * (radii[k + 1] - radii[k])
+        distance = ((samples - (start + t[:, None] * axis)) ** 2).sum(1)
+        inside |= valid & (distance <= radius**2)
+    return inside

@@ -1,0 +1,177 @@
+"""Supervised training: steps, checkpoints, logs, and the model that comes out of it."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Subset
+from tqdm.auto import tqdm
+
+from ..evaluation.metrics import dice
+from ..segmentation.intensity import TissueLevels
+from ..segmentation.networks import build
+from .losses import DiceCrossEntropy
+from .patches import PatchBatches, Volume
+
+LOG = logging.getLogger(__name__)
+#: The output starts at this logit: one voxel in fifty is a guess from which training gets going.
+OUTPUT_BIAS = -4.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained and how; stored with every checkpoint.
+
+    Attributes
+    ----------
+    architecture : dict
+        As in a model card.
+    epochs, steps_per_epoch : int
+    patch_size : int
+        Edge of the cubic patches in voxels.
+    batch_size : int
+    learning_rate : float
+        At the start; it falls to nought along a cosine (after 2 % of warm-up).
+    seed : int
+    time_limit : float or None
+        Minutes after which training stops in good order.
+    """
+
+    architecture: dict[str, Any]
+    epochs: int = 40
+    steps_per_epoch: int = 100
+    patch_size: int = 64
+    batch_size: int = 4
+    learning_rate: float = 3e-3
+    seed: int = 1
+    time_limit: float | None = None
+
+    @property
+    def steps(self) -> int:
+        """Total number of steps."""
+        return self.epochs * self.steps_per_epoch
+
+
+class Trainer:
+    """One training run in a folder: ``last.pt``, ``best.pt``, ``log.csv``.
+
+    Checkpoints are our own files, loaded with ``weights_only=True``; no pickle is executed.
+
+    Parameters
+    ----------
+    plan : Plan
+    folder : Path
+    device : torch.device
+    rule : TissueLevels
+    """
+
+    def __init__(self, plan: Plan, folder: Path, device: torch.device, rule: TissueLevels) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.folder, self.device, self.rule = plan, Path(folder), device, rule
+        self.network = build(plan.architecture).to(device, memory_format=torch.channels_last_3d)
+        torch.nn.init.constant_(self.network.head.bias, OUTPUT_BIAS)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), plan.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        self.loss = DiceCrossEntropy().to(device)
+        self.step, self.best = 0, -1.0
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _rate(self, step: int) -> float:
+        warm = max(1, int(0.02 * self.plan.steps))
+        if step < warm:
+            return (step + 1) / warm
+        share = min(1.0, (step - warm) / max(1, self.plan.steps - warm))
+        return 0.5 * (1 + float(np.cos(np.pi * share))) + 1e-3
+
+    def load(self, path: Path, *, weights_only: bool = False) -> None:
+        """Go on from a checkpoint (or start from its weights alone)."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state['network'])
+        if weights_only:
+            return
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.schedule.load_state_dict(state['schedule'])
+        self.step, self.best = state['step'], state['best']
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint whole or not at all."""
+        state = {
+            'network': self.network.state_dict(), 'optimizer': self.optimizer.state_dict(),
+            'schedule': self.schedule.state_dict(), 'step': self.step, 'best': self.best,
+            'plan': asdict(self.plan),
+        }  # fmt: skip
+        temporary = path.with_suffix('.tmp')
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+
+    def fit(self, training: Sequence[Volume], validation: Sequence[Volume]) -> None:
+        """Train to the end of the plan, or to its time limit; keeps the best weights seen."""
+        started = time.monotonic()
+        plan = self.plan
+        batches = PatchBatches(
+            training, self.rule, patch_size=(plan.patch_size,) * 3, batch_size=plan.batch_size,
+            steps=plan.steps, seed=plan.seed,
+        )  # fmt: skip
+        while self.step < plan.steps:
+            stop = min(plan.steps, (self.step // plan.steps_per_epoch + 1) * plan.steps_per_epoch)
+            loss = self._epoch(Subset(batches, range(self.step, stop)))
+            score = self.validate(validation) if validation else float('nan')
+            minutes = (time.monotonic() - started) / 60
+            self._record(loss, score, minutes)
+            if not validation or score >= self.best:
+                self.best = score if validation else self.best
+                self.save(self.folder / 'best.pt')
+            self.save(self.folder / 'last.pt')
+            if plan.time_limit is not None and minutes >= plan.time_limit:
+                LOG.info('time limit of %g min reached at step %d', plan.time_limit, self.step)
+                break
+
+    def _epoch(self, batches: Subset) -> float:
+        self.network.train()
+        # one worker prepares patches beside the training; it shares the volumes by fork
+        loader = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=3)
+        losses = []
+        for image, target in tqdm(loader, desc=f'step {self.step}', leave=False, disable=None):
+            image = image.to(self.device, memory_format=torch.channels_last_3d)
+            loss = self.loss(self.network(image), target.to(self.device))
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self.optimizer.step()
+            self.schedule.step()
+            self.step += 1
+            losses.append(float(loss.detach()))
+        return float(np.mean(losses))
+
+    @torch.inference_mode()
+    def validate(self, volumes: Sequence[Volume]) -> float:
+        """Mean voxel Dice at threshold 0.5 over whole volumes."""
+        self.network.eval()
+        scores = []
+        for volume in volumes:
+            image = np.where(volume.brain, volume.image.astype(np.float32), self.rule.outside)
+            batch = torch.from_numpy(image[None]).to(self.device)
+            logits = self.network(batch.contiguous(memory_format=torch.channels_last_3d))[0, 0]
+            found = (logits > 0).cpu().numpy() & volume.brain
+            scores.append(dice(found, volume.target > 0))
+        return float(np.mean(scores))
+
+    def _record(self, loss: float, score: float, minutes: float) -> None:
+        LOG.info('step %d  loss %.4f  validation Dice %.3f  %.1f min', self.step, loss, score, minutes)
+        path = self.folder / 'log.csv'
+        new = not path.exists()
+        with path.open('a', newline='') as stream:
+            writer = csv.writer(stream)
+            if new:
+                writer.writerow(['step', 'loss', 'validation_dice', 'minutes', 'learning_rate'])
+            rate = self.schedule.get_last_lr()[0]
+            writer.writerow([self.step, f'{loss:.5f}', f'{score:.4f}', f'{minutes:.2f}', f'{rate:.3g}'])

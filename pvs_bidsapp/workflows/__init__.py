@@ -1,0 +1,1 @@
+"""Factories that connect interfaces; and the long-running jobs of the commands."""

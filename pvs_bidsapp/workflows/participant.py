@@ -1,0 +1,204 @@
+"""Run all scans of a data set: one failed scan neither stops nor hides the others."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..bids.dataset import describe_derivative
+from ..bids.derivatives import status
+from ..bids.files import write_json, write_text
+from ..bids.naming import Naming
+from ..bids.query import Scan
+from ..settings import Settings
+from .texts import CITATIONS, IGNORED, README, methods
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Outcome:
+    """What became of the scans, by name of the T1w.
+
+    Attributes
+    ----------
+    done, reused : list of str
+    failed : dict of str to str
+        With the reason in one line.
+    """
+
+    done: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_status(self) -> int:
+        """0 if nothing failed, else 1."""
+        return 1 if self.failed else 0
+
+
+def run(scans: Sequence[Scan], settings: Settings) -> Outcome:
+    """Work on all scans that are not done yet, then write the pages.
+
+    Pages and the record of the run are written whatever happens.
+    """
+    describe_output(settings)
+    outcome, waiting = Outcome(), []
+    for scan in scans:
+        state = status(scan, settings)
+        if state == 'done':
+            outcome.reused.append(scan.t1w.name)
+            continue
+        if state == 'other settings':
+            LOG.info('%s: inputs or settings differ from the last run, done anew', scan.t1w.name)
+        waiting.append(scan)
+    started = time.time()
+    try:
+        if waiting:
+            _run_workflow(waiting, settings)
+    finally:
+        for scan in waiting:
+            if status(scan, settings) == 'done':
+                outcome.done.append(scan.t1w.name)
+            else:
+                outcome.failed[scan.t1w.name] = _reason(scan, settings, started)
+        if waiting:
+            write_pages(scans, settings, outcome.failed)
+            _record(settings, outcome, time.time() - started)
+        if settings.execution.clean_workdir and not outcome.failed:
+            shutil.rmtree(settings.execution.work_dir, ignore_errors=True)
+    return outcome
+
+
+def describe_output(settings: Settings) -> None:
+    """What describes the derivative data set; unchanged files are left alone."""
+    out = settings.out_dir
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / 'dataset_description.json').exists():
+        describe_derivative(out, 'Perivascular spaces (PVS BIDS-App)', settings.bids_dir)
+    for name, text in (('README.md', README), ('.bidsignore', IGNORED), ('CITATION.bib', CITATIONS)):
+        if not (out / name).exists() or (out / name).read_text(encoding='utf-8') != text:
+            write_text(out / name, text)
+    (out / 'logs').mkdir(exist_ok=True)
+
+
+def _run_workflow(scans: Sequence[Scan], settings: Settings) -> None:
+    """Run the scans' workflows; failures are read from the outputs afterwards."""
+    _configure_nipype(settings)
+    from nipype.pipeline import engine as pe
+
+    from .scan import init_scan_wf
+
+    top = pe.Workflow(name='pvs', base_dir=str(settings.execution.work_dir))
+    top.add_nodes([init_scan_wf(scan, settings) for scan in scans])
+    plugin, arguments = _plugin(settings, top)
+    try:
+        top.run(plugin=plugin, plugin_args=arguments)
+    except RuntimeError as error:  # nipype's summary of failed nodes
+        LOG.debug('nipype: %s', error)
+
+
+def _configure_nipype(settings: Settings) -> None:
+    from nipype import config
+    from nipype import logging as nipype_logging
+
+    logs = settings.out_dir / 'logs'
+    config.update_config({
+        'execution': {
+            'crashdump_dir': str(logs), 'crashfile_format': 'txt', 'poll_sleep_duration': '0.2',
+            'stop_on_first_crash': str(settings.execution.stop_on_first_crash).lower(),
+            'hash_method': 'timestamp', 'check_version': 'false', 'remove_unnecessary_outputs': 'false',
+        },
+        'monitoring': {'enabled': 'false'},
+    })  # fmt: skip
+    nipype_logging.update_logging(config)
+    if settings.execution.verbose < 2:  # failures are told in one line; details are in logs/
+        for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _plugin(settings: Settings, workflow: Any) -> tuple[Any, dict[str, Any]]:
+    execution = settings.execution
+    if execution.plugin:
+        import yaml
+
+        content = yaml.safe_load(Path(execution.plugin).read_text(encoding='utf-8'))
+        return content['plugin'], content.get('plugin_args', {})
+    from .progress import ProgressBar
+
+    progress = ProgressBar(workflow)
+    return 'MultiProc', {
+        'n_procs': execution.nprocs,
+        'memory_gb': execution.memory_gb,
+        'raise_insufficient': False,
+        'mp_context': 'forkserver',  # the default, fork, hangs once torch has run in the parent
+        'maxtasksperchild': 20,
+        'status_callback': progress,
+    }
+
+
+def _reason(scan: Scan, settings: Settings, since: float) -> str:
+    """Why a scan failed, in one line, from the newest crash file of its workflow."""
+    from .scan import workflow_name
+
+    name = workflow_name(scan, settings)
+    files = sorted((settings.out_dir / 'logs').glob('crash-*.txt'), key=lambda p: p.stat().st_mtime)
+    for path in reversed(files):
+        text = path.read_text(encoding='utf-8', errors='replace')
+        if path.stat().st_mtime >= since - 1 and re.search(rf'^Node: pvs\.{name}\.', text, re.M):
+            return error_line(text) + f' [{path.name}]'
+    return 'stopped before it was finished (killed, or out of memory?); run again to go on'
+
+
+def error_line(text: str) -> str:
+    """The exception at the end of a traceback, without the class where it is one of ours."""
+    found = re.findall(r'^(?:[\w.]+\.)?(\w+(?:Error|Exception|Interrupt|Exit)): (.*)$', text, re.M)
+    found = [f for f in found if f[0] != 'NodeExecutionError'] or found
+    if not found:
+        return 'failed for an unknown reason'
+    kind, message = found[-1]
+    return message if kind in ('ImageError', 'ModelError', 'InputError') else f'{kind}: {message}'
+
+
+def write_pages(scans: Sequence[Scan], settings: Settings, failed: dict[str, str]) -> list[Path]:
+    """Write the page of every subject and session from what stands in OUT_DIR."""
+    from ..reports.pages import ScanSection, render
+
+    groups: dict[Path, list[Scan]] = {}
+    for scan in scans:
+        groups.setdefault(Naming.of(settings.out_dir, scan.t1w).report, []).append(scan)
+    for page, members in groups.items():
+        sections, errors = [], {}
+        for scan in members:
+            names = Naming.of(settings.out_dir, scan.t1w)
+            if scan.t1w.name in failed:
+                errors[scan.t1w.name] = failed[scan.t1w.name]
+            elif names.status.exists():
+                figures = {d: names.figure(d) for d in ('pvs', 'brain', 'regions', 't2w')}
+                sections.append(ScanSection(
+                    scan.t1w.name, names.anat('stats', '.tsv', desc='pvs'),
+                    names.anat('dseg', '.tsv', desc='pvs'), names.anat('stats', '.json', desc='pvs'),
+                    {k: p for k, p in figures.items() if p.exists()},
+                ))  # fmt: skip
+        write_text(page, render(f'Perivascular spaces: {page.stem}', sections, errors, methods(settings)))
+    return list(groups)
+
+
+def _record(settings: Settings, outcome: Outcome, seconds: float) -> None:
+    """Settings and outcome of this run, in logs."""
+    stamp = f'{time.strftime("%Y%m%d-%H%M%S")}_{uuid.uuid4().hex[:8]}'
+    content = {
+        'seconds': round(seconds, 1),
+        'done': outcome.done,
+        'reused': outcome.reused,
+        'failed': outcome.failed,
+        'settings': settings.dump(),
+    }
+    write_json(settings.out_dir / 'logs' / f'run_{stamp}.json', content)
