@@ -52,13 +52,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('level', choices=('participant', 'group'), help='participant: find and measure, scan by scan; group: the cohort')
     p.add_argument('--version', action='version', version=f'pvs {__version__}')
     p.add_argument('-v', '--verbose', action='count', default=0, help='say more (twice: also what nipype says)')
-    _add_selection(p.add_argument_group('which scans'))
-    _add_analysis(p.add_argument_group('analysis'))
-    _add_execution(p.add_argument_group('how it is run'))
+    add_selection(p.add_argument_group('which scans'))
+    add_analysis(p.add_argument_group('analysis'))
+    add_execution(p.add_argument_group('how it is run'))
     return p
 
 
-def _add_selection(g: argparse._ArgumentGroup) -> None:
+def add_selection(g: argparse._ArgumentGroup) -> None:
+    """Arguments that say which scans are worked on."""
     g.add_argument('--participant-label', '--participant_label', nargs='+', default=[], metavar='LABEL', help='only these subjects (with or without sub-)')
     g.add_argument('--session-label', '--session_label', '--session-id', '--session_id', nargs='+', default=[], metavar='LABEL', help='only these sessions (with or without ses-)')
     g.add_argument('--bids-filter-file', '--bids_filter_file', type=Path, metavar='FILE', help='JSON with pybids filters: {"t1w": {"acquisition": "mprage"}, "t2w": {...}}')
@@ -67,7 +68,8 @@ def _add_selection(g: argparse._ArgumentGroup) -> None:
     g.add_argument('--bids-database-dir', '--bids_database_dir', type=Path, metavar='DIR', help="folder with (or for) pybids' index")
 
 
-def _add_analysis(g: argparse._ArgumentGroup) -> None:
+def add_analysis(g: argparse._ArgumentGroup) -> None:
+    """Arguments that decide the result."""
     g.add_argument('--model', default=DEFAULT_MODEL, metavar='NAME|DIR', help=f'a bundled model or the folder of a trained one (default {DEFAULT_MODEL})')
     g.add_argument('--modality', choices=('auto', 'T1w', 'T1w+T2w'), default='auto', help='auto: T2w is registered where there is one, and used if the model asks for it; T1w: T2w is left alone; T1w+T2w: scans without T2w fail')
     g.add_argument('--threshold', type=float, metavar='P', help="probability from which a voxel counts (default: the model's)")
@@ -75,7 +77,8 @@ def _add_analysis(g: argparse._ArgumentGroup) -> None:
     g.add_argument('--random-seed', '--random_seed', type=int, default=1, metavar='N', help='seed of all that is random (default 1)')
 
 
-def _add_execution(g: argparse._ArgumentGroup) -> None:
+def add_execution(g: argparse._ArgumentGroup) -> None:
+    """Arguments that say how the program runs."""
     g.add_argument('-w', '--work-dir', '--work_dir', type=Path, metavar='DIR', help='where intermediate files go (default OUT_DIR/work, removed when all is done)')
     g.add_argument('--clean-workdir', '--clean_workdir', action='store_true', help='remove the work folder when all is done')
     g.add_argument('--nprocs', '--n-cpus', '--n_cpus', type=int, metavar='N', help='processes at a time (default: all cores)')
@@ -93,8 +96,8 @@ def _add_execution(g: argparse._ArgumentGroup) -> None:
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     args = parser().parse_args(argv)
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(args.verbose, 2)]
-    logging.basicConfig(level=min(level, logging.INFO), format='pvs: %(message)s', stream=sys.stderr)
+    level = logging.DEBUG if args.verbose > 1 else logging.INFO
+    logging.basicConfig(level=level, format='pvs: %(message)s', stream=sys.stderr)
     _check_folders(args)
     if args.level == 'group':
         from ..workflows.group import run_group
@@ -102,7 +105,7 @@ def main(argv: list[str]) -> int:
         page = run_group(args.bids_dir, args.out_dir)
         print(f'report: {page}')
         return 0
-    return _participant(args)
+    return participant(args)
 
 
 def _check_folders(args: argparse.Namespace) -> None:
@@ -115,7 +118,8 @@ def _check_folders(args: argparse.Namespace) -> None:
         raise InputError(f'OUT_DIR {args.out_dir} is a file')
 
 
-def _participant(args: argparse.Namespace) -> int:
+def participant(args: argparse.Namespace) -> int:
+    """Run the participant level; returns the exit status."""
     settings = make_settings(args)
     if args.boilerplate_only:
         from ..workflows.texts import methods
@@ -128,14 +132,14 @@ def _participant(args: argparse.Namespace) -> int:
     if args.dry_run:
         _print_plan(scans, settings)
         return 0
-    _check_writable(args.out_dir)
-    from ..workflows import participant
+    check_writable(args.out_dir)
+    from ..workflows import participant as workflow
 
     if args.reports_only:
-        for page in participant.write_pages(scans, settings, {}):
+        for page in workflow.write_pages(scans, settings, {}):
             print(f'report: {page}')
         return 0
-    outcome = participant.run(scans, settings)
+    outcome = workflow.run(scans, settings)
     for name in outcome.reused:
         print(f'{name}: done before with the same settings, kept')
     for name in outcome.done:
@@ -239,7 +243,8 @@ def available_memory_gb() -> float:
     return limit / 2**30
 
 
-def _check_writable(out_dir: Path) -> None:
+def check_writable(out_dir: Path) -> None:
+    """Make OUT_DIR, or say in one line why it cannot be written to."""
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         probe = out_dir / f'.write-{os.getpid()}'

@@ -1,0 +1,1 @@
+"""The cohort: tables of all scans, and what they say together."""

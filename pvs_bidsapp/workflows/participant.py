@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import time
@@ -106,22 +107,29 @@ def _run_workflow(scans: Sequence[Scan], settings: Settings) -> None:
 
 
 def _configure_nipype(settings: Settings) -> None:
-    from nipype import config
-    from nipype import logging as nipype_logging
+    """Give nipype its settings as a file, before it is imported: its workers read it too.
 
-    logs = settings.out_dir / 'logs'
-    config.update_config({
-        'execution': {
-            'crashdump_dir': str(logs), 'crashfile_format': 'txt', 'poll_sleep_duration': '0.2',
-            'stop_on_first_crash': str(settings.execution.stop_on_first_crash).lower(),
-            'hash_method': 'timestamp', 'check_version': 'false', 'remove_unnecessary_outputs': 'false',
-        },
-        'monitoring': {'enabled': 'false'},
-    })  # fmt: skip
-    nipype_logging.update_logging(config)
-    if settings.execution.verbose < 2:  # failures are told in one line; details are in logs/
-        for name in ('nipype', 'nipype.workflow', 'nipype.interface', 'nipype.utils'):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+    Without one it would write to the user's home, which need not be there.
+    """
+    level = 'INFO' if settings.execution.verbose > 1 else 'CRITICAL'  # details go to logs/
+    content = f"""[logging]
+workflow_level = {level}
+interface_level = {level}
+utils_level = {level}
+[execution]
+crashdump_dir = {settings.out_dir / 'logs'}
+crashfile_format = txt
+stop_on_first_crash = {str(settings.execution.stop_on_first_crash).lower()}
+poll_sleep_duration = 0.2
+hash_method = timestamp
+check_version = false
+remove_unnecessary_outputs = false
+"""
+    folder = settings.execution.work_dir / 'nipype'
+    write_text(folder / 'nipype.cfg', content)
+    os.environ['NIPYPE_CONFIG_DIR'] = str(folder)
+    os.environ['NIPYPE_NO_ET'] = os.environ['NO_ET'] = '1'  # no look for newer versions
+    logging.getLogger('nipype').setLevel(level)
 
 
 def _plugin(settings: Settings, workflow: Any) -> tuple[Any, dict[str, Any]]:
