@@ -12,15 +12,18 @@ from ..settings import Settings
 _LIBRARIES = ('antspyx', 'torch', 'monai', 'nipype', 'pybids', 'nibabel', 'numpy', 'scipy')
 
 
-def software_versions() -> dict[str, str]:
-    """Versions of this program and of the libraries that decide its results."""
-    found = {'pvs-bidsapp': __version__}
+def software_versions() -> str:
+    """Versions of this program and of the libraries that decide its results.
+
+    One string, since BIDS has a string under this name.
+    """
+    found = [f'pvs-bidsapp {__version__}']
     for name in _LIBRARIES:
         try:
-            found[name] = version(name)
+            found.append(f'{name} {version(name)}')
         except PackageNotFoundError:
             continue
-    return found
+    return '; '.join(found)
 
 
 def bids_uri(path: Path, bids_dir: Path) -> str:

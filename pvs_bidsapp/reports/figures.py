@@ -106,19 +106,24 @@ def _mosaic(
 
 
 def _overlay(image: np.ndarray, zooms: np.ndarray, found: np.ndarray, path: Path) -> Path:
-    """Fifteen axial slices where most was found, plain above, outlined below, largest first by height."""
+    """Up to twelve axial slices where most was found; each plain above, outlined below."""
     plt = _pyplot()
     counts = found.sum((0, 1))
-    inner = _spread(image.shape[2], 17)[1:-1]
-    chosen = _busiest(counts, 15, int(max(2, round(4 / zooms[2])))) if counts.any() else inner
-    figure, axes = plt.subplots(6, 5, figsize=(17.5, 25), facecolor='black')
+    inner = _spread(image.shape[2], 6)[1:-1]
+    chosen = _busiest(counts, 12, int(max(2, round(4 / zooms[2])))) if counts.any() else inner
+    columns = min(4, len(chosen))
+    rows = -(-len(chosen) // columns)
+    height = 17.5 / columns * image.shape[1] * zooms[1] / (image.shape[0] * zooms[0])
+    figure, axes = plt.subplots(
+        2 * rows, columns, figsize=(17.5, 2 * rows * height), facecolor='black', squeeze=False
+    )
     low, high = _window(image)
     for n, k in enumerate(chosen):
-        row, column = 2 * (n // 5), n % 5
+        row, column = 2 * (n // columns), n % columns
         for ax, outlined in ((axes[row, column], False), (axes[row + 1, column], True)):
             _draw(ax, image, 2, k, zooms, low, high)
             if outlined and found[:, :, k].any():
-                ax.contour(found[:, :, k].T, levels=[0.5], colors=[_COLOURS['pvs']], linewidths=0.9)
+                ax.contour(found[:, :, k].T, levels=[0.5], colors=[_COLOURS['pvs']], linewidths=1.0)
     for ax in axes.flat:
         ax.axis('off')
     return _save(plt, figure, path)

@@ -71,7 +71,10 @@ def _content(section: ScanSection) -> dict[str, Any]:
     stats = json.loads(section.stats.read_text(encoding='utf-8'))
     grades = stats.pop('EstimatedVisualGrades', {})
     clusters = _rows(section.cluster_table)
-    keys = ('ModelName', 'ModelVersion', 'ModelSHA256', 'Threshold', 'MinimumClusterSize', 'Device', 'RandomSeed')
+    keys = (
+        'ModelName', 'ModelVersion', 'ModelSHA256', 'Threshold', 'MinimumClusterSize', 'Device',
+        'RandomSeed', 'SoftwareVersions',
+    )  # fmt: skip
     return {
         'name': section.name,
         'regions': _rows(section.region_table),
@@ -79,7 +82,6 @@ def _content(section: ScanSection) -> dict[str, Any]:
         'n_clusters': len(clusters),
         'grades': [(g['Description'], g['Value']) for g in grades.values()],
         'settings': [(k, stats[k]) for k in keys if k in stats],
-        'software': stats.get('SoftwareVersions', {}),
         'figures': [
             (desc, CAPTIONS.get(desc, desc), _data_uri(section.figures[desc]))
             for desc in (*CAPTIONS,)

@@ -27,6 +27,7 @@ Research software, not a medical device. The bundled models were trained on simu
 
 # BIDS has no name for these; directories stand without a trailing slash, as the validator wants
 IGNORED = """*.html
+CITATION.bib
 figures
 **/figures
 *_stats.tsv

@@ -1,0 +1,34 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / 'shared' / 'data'
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """Real scans and layouts for development, which are not part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f'real data not present ({SHARED}): this test did not run')
+    return SHARED
+
+
+@pytest.fixture
+def ball_scan(tmp_path: Path) -> Path:
+    """A small image with a bright ball, saved as T1w."""
+    grid = np.indices((40, 40, 40)) - 20
+    data = 100 * ((grid**2).sum(0) < 15**2).astype(np.float32)
+    path = tmp_path / 'sub-01_T1w.nii.gz'
+    nib.save(nib.Nifti1Image(data, np.diag([4, 4, 4, 1])), path)
+    return path
