@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cc3d
 import edt
@@ -20,6 +21,9 @@ from . import bias, template, tissues
 from .bridge import array_to_ants
 from .registration import Transform, apply, register
 from .resampling import Grid
+
+if TYPE_CHECKING:
+    import ants
 
 #: A head is at most this high: what lies lower is neck.
 HEAD_HEIGHT = 175.0
@@ -101,17 +105,33 @@ def align(
     moving = ants.resample_image(array_to_ants(whole, atlas.affine), (2, 2, 2))
     fixed, moving = (ants.iMath_truncate_intensity(i, 0.005, 0.995) for i in (fixed, moving))
     linear, _ = register(
-        fixed, moving, 'Affine', folder, 'affine',
-        aff_iterations=(1000, 500, 200), aff_shrink_factors=(4, 2, 1), aff_smoothing_sigmas=(3, 1, 0),
+        fixed, moving, 'Affine', folder, 'head',
+        aff_iterations=(1000, 500, 100), aff_shrink_factors=(4, 2, 1), aff_smoothing_sigmas=(3, 1, 0),
     )  # fmt: skip
+    # a child's head and neck are of other proportions than its brain: the brain has the last word
     grid = Grid(image.shape, affine)
-    near = edt.edt(~atlas.brain_mask) < 8
-    around = apply(near.astype(np.float32), atlas.affine, grid, linear) > 0.5
-    focus = ants.resample_image_to_target(array_to_ants(around, affine), fixed, 'nearestNeighbor')
+    focus = _about_brain(12.0, grid, linear, fixed)
+    linear, _ = register(
+        fixed, moving, 'Affine', folder, 'brain', mask=focus,
+        initial_transform=[str(p) for p in linear.files],
+        aff_iterations=(500, 200), aff_shrink_factors=(2, 1), aff_smoothing_sigmas=(1, 0),
+    )  # fmt: skip
     return register(
         fixed, moving, 'SyNOnly', folder, 'syn', initial_transform=[str(p) for p in linear.files],
-        mask=focus, reg_iterations=(60, 50, 20),
+        mask=_about_brain(10.0, grid, linear, fixed), reg_iterations=(60, 50, 20),
     )  # fmt: skip
+
+
+def _about_brain(
+    margin: float, grid: Grid, to_subject: Transform, like: ants.ANTsImage
+) -> ants.ANTsImage:
+    """The template's brain widened by `margin` mm, brought to the scan, on the grid of `like`."""
+    import ants
+
+    atlas = template.load()
+    near = (edt.edt(~atlas.brain_mask) < margin).astype(np.float32)
+    around = apply(near, atlas.affine, grid, to_subject) > 0.5
+    return ants.resample_image_to_target(array_to_ants(around, grid.affine), like, 'nearestNeighbor')
 
 
 def extract(

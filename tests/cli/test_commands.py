@@ -1,0 +1,109 @@
+"""The program as a user runs it, without long computations."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RUN = [sys.executable, str(Path(__file__).resolve().parents[2] / 'run.py')]
+
+
+def pvs(*arguments, **options):
+    return subprocess.run([*RUN, *map(str, arguments)], capture_output=True, text=True, **options)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    for name in ('sub-01/anat/sub-01_T1w.nii.gz', 'sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz', 'sub-02/ses-a/anat/sub-02_ses-a_T2w.nii.gz'):
+        path = tmp_path / 'bids' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / 'bids'
+
+
+@pytest.mark.parametrize('command', [[], ['simulate'], ['train'], ['evaluate'], ['predict'], ['models']])
+def test_help_comes_at_once_and_teaches(command):
+    started = time.monotonic()
+    done = pvs(*command, '--help')
+    assert done.returncode == 0
+    assert 'usage: pvs' in done.stdout
+    assert time.monotonic() - started < 10
+
+
+def test_version_needs_no_home(tmp_path):
+    done = pvs('--version', env={'PATH': ''}, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith('pvs ')
+
+
+def test_dry_run_lists_and_writes_nothing(dataset, tmp_path):
+    done = pvs(dataset, tmp_path / 'out', 'participant', '--dry-run')
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith('T1w sub-01/anat/sub-01_T1w.nii.gz\tno T2w')
+    assert 'T2w sub-02/ses-a/anat/sub-02_ses-a_T2w.nii.gz' in lines[1]
+    assert not (tmp_path / 'out').exists()
+    one = pvs(dataset, tmp_path / 'out', 'participant', '--dry-run', '--participant_label', 'sub-02', '--session-id', 'ses-a')
+    assert len(one.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'status', 'message'),
+    [
+        (['{bids}', '{out}', 'participant', '--participant-label', '99'], 2, 'there are: 01, 02'),
+        (['{bids}', '{bids}/derivatives/pvs', 'participant'], 2, 'lies inside BIDS_DIR'),
+        (['{bids}', '{bids}', 'participant'], 2, 'lies inside BIDS_DIR'),
+        (['{tmp}/none', '{out}', 'participant'], 2, 'no such folder'),
+        (['{tmp}', '{out}', 'participant'], 2, 'no sub-'),
+        (['{bids}', '{out}', 'participant', '--session-label', 'zz'], 2, 'no T1w found'),
+        (['{bids}', '{out}', 'participant', '--model', 'nothing'], 3, "no model 'nothing'"),
+        (['{bids}', '{out}', 'participant', '--threshold', '3'], 2, '--threshold'),
+        (['{bids}', '{out}', 'participant', '--device', 'tpu'], 2, '--device tpu'),
+        (['{bids}', '{out}', 'participant', '--bids-filter-file', '{tmp}/no.json'], 2, 'no.json'),
+        (['{bids}', '{out}', 'participant', '-d', 'x={tmp}/no'], 2, 'no such folder'),
+        (['{bids}', '{out}', 'everything'], 2, 'invalid choice'),
+        (['{bids}', '{out}', 'group'], 2, 'no results'),
+        (['simulate', '{out}', '--label-maps', '{bids}'], 2, 'no *.nii.gz'),
+        (['train', '{bids}', '{out}'], 2, 'no sub-*_label-PVS_mask'),
+        (['evaluate', '{bids}', '{bids}', '{out}'], 2, 'no sub-*_label-PVS_mask'),
+        (['predict', '{tmp}/no.nii.gz', '{out}'], 2, 'no such file'),
+        (['models', 'show', 'nothing'], 3, "no model 'nothing'"),
+    ],
+)
+def test_errors_are_one_line_with_their_status(dataset, tmp_path, arguments, status, message):
+    places = {'bids': dataset, 'out': tmp_path / 'out', 'tmp': tmp_path}
+    done = pvs(*(a.format(**places) for a in arguments))
+    assert done.returncode == status, done.stderr
+    assert message in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert sum('error:' in line for line in done.stderr.splitlines()) == 1
+
+
+def test_a_tampered_model_is_refused(dataset, tmp_path):
+    from pvs_bidsapp.segmentation.bundle import find
+
+    source = find('joliot2021-t1').folder
+    copy = tmp_path / 'model'
+    copy.mkdir()
+    (copy / 'model.json').write_text((source / 'model.json').read_text())
+    (copy / 'model.safetensors').write_bytes((source / 'model.safetensors').read_bytes()[:-1] + b'x')
+    done = pvs(dataset, tmp_path / 'out', 'participant', '--model', copy)
+    assert done.returncode == 3
+    assert 'checksum' in done.stderr
+
+
+def test_models(tmp_path):
+    assert 'joliot2021-t1' in pvs('models').stdout
+    assert '\tok\t' in pvs('models', 'verify').stdout
+    assert json.loads(pvs('models', 'show', 'joliot2021-t1').stdout)['channels'] == ['T1w']
+
+
+def test_boilerplate(dataset, tmp_path):
+    done = pvs(dataset, tmp_path / 'out', 'participant', '--boilerplate-only')
+    assert done.returncode == 0
+    assert 'joliot2021-t1' in done.stdout
