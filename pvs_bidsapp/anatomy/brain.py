@@ -122,9 +122,7 @@ def align(
     )  # fmt: skip
 
 
-def _about_brain(
-    margin: float, grid: Grid, to_subject: Transform, like: ants.ANTsImage
-) -> ants.ANTsImage:
+def _about_brain(margin: float, grid: Grid, to_subject: Transform, like: ants.ANTsImage) -> ants.ANTsImage:
     """The template's brain widened by `margin` mm, brought to the scan, on the grid of `like`."""
     import ants
 
@@ -134,9 +132,7 @@ def _about_brain(
     return ants.resample_image_to_target(array_to_ants(around, grid.affine), like, 'nearestNeighbor')
 
 
-def extract(
-    image: np.ndarray, affine: np.ndarray, folder: Path, *, given: np.ndarray | None = None
-) -> Brain:
+def extract(image: np.ndarray, affine: np.ndarray, folder: Path, *, given: np.ndarray | None = None) -> Brain:
     """Brain mask and tissue classes of a T1w scan.
 
     Parameters

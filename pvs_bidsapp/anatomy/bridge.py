@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 if TYPE_CHECKING:
     import ants
@@ -17,7 +17,7 @@ def array_to_ants(array: np.ndarray, affine: np.ndarray) -> ants.ANTsImage:
     """An array with its affine for ANTs, on the same grid; float32."""
     import ants
 
-    spacing = nib.affines.voxel_sizes(affine)
+    spacing = voxel_sizes(affine)
     direction = _orthonormal(_FLIP @ affine[:3, :3] / spacing)
     return ants.from_numpy(
         np.ascontiguousarray(array, np.float32),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 from ..errors import ImageError
 from .resampling import isotropic_grid, resample
@@ -34,13 +35,17 @@ def load_scan(path: Path) -> nib.Nifti1Image:
         image = nib.load(path)
         shape = tuple(n for k, n in enumerate(image.shape) if k < 3 or n > 1)
         if len(shape) != 3:
-            raise ImageError(f'{path}: {len(image.shape)}D {image.shape}; give one 3D volume (average or split it)')
+            raise ImageError(
+                f'{path}: {len(image.shape)}D {image.shape}; give one 3D volume (average or split it)'
+            )
         data = np.asanyarray(image.dataobj, dtype=np.float32).reshape(shape)
     except ImageError:
         raise
     except Exception as error:  # nibabel, zlib, OSError: a damaged file shows in many ways
         reason = ' '.join(str(error).split())[:120]
-        raise ImageError(f'{path}: cannot be read, damaged or cut short ({reason}); copy or convert it again') from error
+        raise ImageError(
+            f'{path}: cannot be read, damaged or cut short ({reason}); copy or convert it again'
+        ) from error
     _check_affine(path, image.affine, shape)
     return nib.Nifti1Image(_check_values(path, data), image.affine)
 
@@ -48,7 +53,7 @@ def load_scan(path: Path) -> nib.Nifti1Image:
 def _check_affine(path: Path, affine: np.ndarray, shape: tuple[int, ...]) -> None:
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
         raise ImageError(f'{path}: its affine is not valid; set qform or sform, or convert it again')
-    zooms = nib.affines.voxel_sizes(affine)
+    zooms = voxel_sizes(affine)
     extent = zooms * shape
     if zooms.max() > LARGEST_VOXEL or extent.min() < SMALLEST_EXTENT:
         raise ImageError(
@@ -64,7 +69,9 @@ def _mm(values: np.ndarray) -> str:
 def _check_values(path: Path, data: np.ndarray) -> np.ndarray:
     bad = ~np.isfinite(data)
     if bad.mean() > LARGEST_NAN_SHARE:
-        raise ImageError(f'{path}: {100 * bad.mean():.1f} % of its voxels are NaN or infinite; convert it again')
+        raise ImageError(
+            f'{path}: {100 * bad.mean():.1f} % of its voxels are NaN or infinite; convert it again'
+        )
     if bad.any():
         LOG.warning('%s: %d NaN or infinite voxels set to 0', path, bad.sum())
         data = np.where(bad, 0, data)

@@ -44,9 +44,7 @@ class Region:
 def _all_regions() -> tuple[Region, ...]:
     found = []
     for offset, side in ((0, 'left'), (10, 'right')):
-        found += [
-            Region(offset + k, f'deep white matter {lobe}', side) for k, lobe in enumerate(LOBES, 1)
-        ]
+        found += [Region(offset + k, f'deep white matter {lobe}', side) for k, lobe in enumerate(LOBES, 1)]
     found += [Region(21, 'basal ganglia', 'left'), Region(22, 'basal ganglia', 'right')]
     found += [Region(31, 'midbrain', 'both')]
     found += [Region(41, 'hippocampus', 'left'), Region(42, 'hippocampus', 'right')]
@@ -123,7 +121,7 @@ def _structures(atlas: template.Template) -> np.ndarray:
         values = [v for c in codes for v in template.FREESURFER_CODES[c]]
         return np.isin(atlas.cerebra, values)
 
-    height = (atlas.affine @ np.array([0, 0, 1, 0]))[2] * np.arange(out.shape[2]) + atlas.affine[2, 3]
+    height = atlas.affine[2, 2] * np.arange(out.shape[2]) + atlas.affine[2, 3]
     low = np.broadcast_to((height < -2)[None, None], out.shape)
     high = np.broadcast_to((height > -24)[None, None], out.shape)
     out[select(16, 47, 46, 49, 54, 60, 85)] = _OTHER

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import nibabel as nib
 import numpy as np
 from nibabel import orientations
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 
@@ -21,7 +21,7 @@ class Grid:
         Voxel to scanner RAS+ millimetres.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     affine: np.ndarray
 
 
@@ -47,7 +47,7 @@ def isotropic_grid(affine: np.ndarray, shape: tuple[int, ...], spacing: float) -
 
 def spacing_ratio(affine: np.ndarray, spacing: float) -> np.ndarray:
     """Wanted over present voxel size, by axis; exactly 1 where they agree within 0.1 %."""
-    ratio = spacing / nib.affines.voxel_sizes(affine)
+    ratio = spacing / voxel_sizes(affine)
     ratio[np.abs(ratio - 1) < 1e-3] = 1.0
     return ratio
 

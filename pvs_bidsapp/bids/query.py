@@ -113,9 +113,7 @@ def find_scans(bids_dir: Path, query: Query) -> list[Scan]:
     if not present:
         raise InputError(f'{bids_dir}: no sub-* folder in it; give the root of a BIDS data set')
     if missing := sorted(set(query.subjects) - set(present)):
-        raise InputError(
-            f'no subject {", ".join(missing)} in {bids_dir}; there are: {_shorten(present)}'
-        )
+        raise InputError(f'no subject {", ".join(missing)} in {bids_dir}; there are: {_shorten(present)}')
     subjects = query.subjects or tuple(present)
     layout = _layout(bids_dir, subjects, present, query.database_dir)
     t1w = _images(layout, 'T1w', subjects, query)

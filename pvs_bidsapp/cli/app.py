@@ -49,9 +49,15 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument('bids_dir', type=Path, metavar='BIDS_DIR', help='BIDS data set')
     p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='where the derivatives go')
-    p.add_argument('level', choices=('participant', 'group'), help='participant: find and measure, scan by scan; group: the cohort')
+    p.add_argument(
+        'level',
+        choices=('participant', 'group'),
+        help='participant: find and measure, scan by scan; group: the cohort',
+    )
     p.add_argument('--version', action='version', version=f'pvs {__version__}')
-    p.add_argument('-v', '--verbose', action='count', default=0, help='say more (twice: also what nipype says)')
+    p.add_argument(
+        '-v', '--verbose', action='count', default=0, help='say more (twice: also what nipype says)'
+    )
     add_selection(p.add_argument_group('which scans'))
     add_analysis(p.add_argument_group('analysis'))
     add_execution(p.add_argument_group('how it is run'))
@@ -60,36 +66,151 @@ def parser() -> argparse.ArgumentParser:
 
 def add_selection(g: argparse._ArgumentGroup) -> None:
     """Arguments that say which scans are worked on."""
-    g.add_argument('--participant-label', '--participant_label', nargs='+', default=[], metavar='LABEL', help='only these subjects (with or without sub-)')
-    g.add_argument('--session-label', '--session_label', '--session-id', '--session_id', nargs='+', default=[], metavar='LABEL', help='only these sessions (with or without ses-)')
-    g.add_argument('--bids-filter-file', '--bids_filter_file', type=Path, metavar='FILE', help='JSON with pybids filters: {"t1w": {"acquisition": "mprage"}, "t2w": {...}}')
-    g.add_argument('--skip-bids-validation', '--skip_bids_validation', '--skip-bids-validator', '--skip_bids_validator', action='store_true', help='accepted; the data set is never validated, only searched')
-    g.add_argument('-d', '--derivatives', nargs='+', default=[], metavar='NAME=PATH', help='derivative data sets whose brain masks (desc-brain_mask) are used')
-    g.add_argument('--bids-database-dir', '--bids_database_dir', type=Path, metavar='DIR', help="folder with (or for) pybids' index")
+    g.add_argument(
+        '--participant-label',
+        '--participant_label',
+        nargs='+',
+        default=[],
+        metavar='LABEL',
+        help='only these subjects (with or without sub-)',
+    )
+    g.add_argument(
+        '--session-label',
+        '--session_label',
+        '--session-id',
+        '--session_id',
+        nargs='+',
+        default=[],
+        metavar='LABEL',
+        help='only these sessions (with or without ses-)',
+    )
+    g.add_argument(
+        '--bids-filter-file',
+        '--bids_filter_file',
+        type=Path,
+        metavar='FILE',
+        help='JSON with pybids filters: {"t1w": {"acquisition": "mprage"}, "t2w": {...}}',
+    )
+    g.add_argument(
+        '--skip-bids-validation',
+        '--skip_bids_validation',
+        '--skip-bids-validator',
+        '--skip_bids_validator',
+        action='store_true',
+        help='accepted; the data set is never validated, only searched',
+    )
+    g.add_argument(
+        '-d',
+        '--derivatives',
+        nargs='+',
+        default=[],
+        metavar='NAME=PATH',
+        help='derivative data sets whose brain masks (desc-brain_mask) are used',
+    )
+    g.add_argument(
+        '--bids-database-dir',
+        '--bids_database_dir',
+        type=Path,
+        metavar='DIR',
+        help="folder with (or for) pybids' index",
+    )
 
 
 def add_analysis(g: argparse._ArgumentGroup) -> None:
     """Arguments that decide the result."""
-    g.add_argument('--model', default=DEFAULT_MODEL, metavar='NAME|DIR', help=f'a bundled model or the folder of a trained one (default {DEFAULT_MODEL})')
-    g.add_argument('--modality', choices=('auto', 'T1w', 'T1w+T2w'), default='auto', help='auto: T2w is registered where there is one, and used if the model asks for it; T1w: T2w is left alone; T1w+T2w: scans without T2w fail')
-    g.add_argument('--threshold', type=float, metavar='P', help="probability from which a voxel counts (default: the model's)")
-    g.add_argument('--min-cluster-size', '--min_cluster_size', type=float, metavar='MM3', help="smaller clusters are dropped (default: the model's)")
-    g.add_argument('--random-seed', '--random_seed', type=int, default=1, metavar='N', help='seed of all that is random (default 1)')
+    g.add_argument(
+        '--model',
+        default=DEFAULT_MODEL,
+        metavar='NAME|DIR',
+        help=f'a bundled model or the folder of a trained one (default {DEFAULT_MODEL})',
+    )
+    g.add_argument(
+        '--modality',
+        choices=('auto', 'T1w', 'T1w+T2w'),
+        default='auto',
+        help='auto: T2w is registered where there is one, and used if the model asks for it; T1w: T2w is left alone; T1w+T2w: scans without T2w fail',
+    )
+    g.add_argument(
+        '--threshold',
+        type=float,
+        metavar='P',
+        help="probability from which a voxel counts (default: the model's)",
+    )
+    g.add_argument(
+        '--min-cluster-size',
+        '--min_cluster_size',
+        type=float,
+        metavar='MM3',
+        help="smaller clusters are dropped (default: the model's)",
+    )
+    g.add_argument(
+        '--random-seed',
+        '--random_seed',
+        type=int,
+        default=1,
+        metavar='N',
+        help='seed of all that is random (default 1)',
+    )
 
 
 def add_execution(g: argparse._ArgumentGroup) -> None:
     """Arguments that say how the program runs."""
-    g.add_argument('-w', '--work-dir', '--work_dir', type=Path, metavar='DIR', help='where intermediate files go (default OUT_DIR/work, removed when all is done)')
-    g.add_argument('--clean-workdir', '--clean_workdir', action='store_true', help='remove the work folder when all is done')
-    g.add_argument('--nprocs', '--n-cpus', '--n_cpus', type=int, metavar='N', help='processes at a time (default: all cores)')
-    g.add_argument('--omp-nthreads', '--omp_nthreads', type=int, metavar='N', help='threads of the network (default: as --nprocs, at most 8); registration always uses one, which makes it repeatable')
-    g.add_argument('--mem', type=float, metavar='GB', help='memory to keep to (default: 90 %% of what is there)')
-    g.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N; only auto falls back to the CPU, and says so')
-    g.add_argument('--plugin', type=Path, metavar='FILE', help='nipype plugin file (YAML): SLURM, SGE, PBS, LSF')
-    g.add_argument('--stop-on-first-crash', '--stop_on_first_crash', action='store_true', help='stop at the first failed scan')
+    g.add_argument(
+        '-w',
+        '--work-dir',
+        '--work_dir',
+        type=Path,
+        metavar='DIR',
+        help='where intermediate files go (default OUT_DIR/work, removed when all is done)',
+    )
+    g.add_argument(
+        '--clean-workdir',
+        '--clean_workdir',
+        action='store_true',
+        help='remove the work folder when all is done',
+    )
+    g.add_argument(
+        '--nprocs',
+        '--n-cpus',
+        '--n_cpus',
+        type=int,
+        metavar='N',
+        help='processes at a time (default: all cores)',
+    )
+    g.add_argument(
+        '--omp-nthreads',
+        '--omp_nthreads',
+        type=int,
+        metavar='N',
+        help='threads of the network (default: as --nprocs, at most 8); registration always uses one, which makes it repeatable',
+    )
+    g.add_argument(
+        '--mem', type=float, metavar='GB', help='memory to keep to (default: 90 %% of what is there)'
+    )
+    g.add_argument(
+        '--device',
+        default='auto',
+        help='auto, cpu, cuda or cuda:N; only auto falls back to the CPU, and says so',
+    )
+    g.add_argument(
+        '--plugin', type=Path, metavar='FILE', help='nipype plugin file (YAML): SLURM, SGE, PBS, LSF'
+    )
+    g.add_argument(
+        '--stop-on-first-crash',
+        '--stop_on_first_crash',
+        action='store_true',
+        help='stop at the first failed scan',
+    )
     g.add_argument('--reports-only', '--reports_only', action='store_true', help='only write the pages anew')
-    g.add_argument('--boilerplate-only', '--boilerplate_only', action='store_true', help='only print the paragraph for a methods section')
-    g.add_argument('--dry-run', '--dry_run', action='store_true', help='only print what would be run, on which inputs')
+    g.add_argument(
+        '--boilerplate-only',
+        '--boilerplate_only',
+        action='store_true',
+        help='only print the paragraph for a methods section',
+    )
+    g.add_argument(
+        '--dry-run', '--dry_run', action='store_true', help='only print what would be run, on which inputs'
+    )
     g.add_argument('--notrack', action='store_true', help='accepted; nothing is ever sent anywhere')
 
 
@@ -113,7 +234,9 @@ def _check_folders(args: argparse.Namespace) -> None:
         raise InputError(f'{args.bids_dir}: no such folder; give the root of a BIDS data set')
     bids, out = args.bids_dir.resolve(), args.out_dir.resolve()
     if out == bids or bids in out.parents:
-        raise InputError(f'OUT_DIR {args.out_dir} lies inside BIDS_DIR, to which nothing is written; give another')
+        raise InputError(
+            f'OUT_DIR {args.out_dir} lies inside BIDS_DIR, to which nothing is written; give another'
+        )
     if args.out_dir.exists() and not args.out_dir.is_dir():
         raise InputError(f'OUT_DIR {args.out_dir} is a file')
 
@@ -146,7 +269,9 @@ def participant(args: argparse.Namespace) -> int:
         print(f'{name}: done')
     for name, reason in outcome.failed.items():
         print(f'pvs: error: {name}: {reason}', file=sys.stderr)
-    print(f'{len(outcome.done)} done, {len(outcome.reused)} kept, {len(outcome.failed)} failed; reports: {settings.out_dir}/sub-*.html')
+    print(
+        f'{len(outcome.done)} done, {len(outcome.reused)} kept, {len(outcome.failed)} failed; reports: {settings.out_dir}/sub-*.html'
+    )
     return outcome.exit_status
 
 

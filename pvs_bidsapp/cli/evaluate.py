@@ -19,7 +19,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('pred_dir', type=Path, metavar='PRED_DIR', help='output of participant')
     p.add_argument('ref_dir', type=Path, metavar='REF_DIR', help='data set with the true masks')
     p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='where the table goes')
-    p.add_argument('--size-filters', '--size_filters', nargs='+', type=float, default=[0, 5, 10, 15], metavar='MM3', help='cluster-size filters in mm3 (default 0 5 10 15)')
+    p.add_argument(
+        '--size-filters',
+        '--size_filters',
+        nargs='+',
+        type=float,
+        default=[0, 5, 10, 15],
+        metavar='MM3',
+        help='cluster-size filters in mm3 (default 0 5 10 15)',
+    )
     return p
 
 

@@ -12,8 +12,16 @@ from ..segmentation.bundle import bundled_names, find
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
     p = argparse.ArgumentParser('pvs models', description='The models that ship with the program.')
-    p.add_argument('action', nargs='?', choices=('list', 'show', 'verify'), default='list', help='list them (default), show a card, or verify the checksums')
-    p.add_argument('name', nargs='?', help='a model or a folder with one (show: needed; verify: all by default)')
+    p.add_argument(
+        'action',
+        nargs='?',
+        choices=('list', 'show', 'verify'),
+        default='list',
+        help='list them (default), show a card, or verify the checksums',
+    )
+    p.add_argument(
+        'name', nargs='?', help='a model or a folder with one (show: needed; verify: all by default)'
+    )
     return p
 
 
@@ -33,5 +41,7 @@ def main(argv: list[str]) -> int:
             print(f'{name}\tok\t{bundle.card.sha256}')
         else:
             card = bundle.card
-            print(f'{name}\t{card.version}\t{"+".join(card.channels)}\t{card.spacing:g} mm\t{card.trained_on}')
+            print(
+                f'{name}\t{card.version}\t{"+".join(card.channels)}\t{card.spacing:g} mm\t{card.trained_on}'
+            )
     return 0

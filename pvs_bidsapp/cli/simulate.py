@@ -26,13 +26,36 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='BIDS data set to write')
-    p.add_argument('--n-subjects', '--n_subjects', type=int, default=4, metavar='N', help='number of heads (default 4)')
+    p.add_argument(
+        '--n-subjects', '--n_subjects', type=int, default=4, metavar='N', help='number of heads (default 4)'
+    )
     p.add_argument('--first', type=int, default=1, metavar='K', help='number of the first head (default 1)')
-    p.add_argument('--label-maps', '--label_maps', type=Path, metavar='DIR', help='folder of label maps with FreeSurfer codes, *.nii.gz or *.mgz (default: the bundled template)')
-    p.add_argument('--suite', choices=('easy', 'hard', 'mixed'), default='mixed', help='how hard the scans are to read (default mixed)')
-    p.add_argument('--spacing', type=float, default=1.0, metavar='MM', help='voxel size of the T1w (default 1)')
+    p.add_argument(
+        '--label-maps',
+        '--label_maps',
+        type=Path,
+        metavar='DIR',
+        help='folder of label maps with FreeSurfer codes, *.nii.gz or *.mgz (default: the bundled template)',
+    )
+    p.add_argument(
+        '--suite',
+        choices=('easy', 'hard', 'mixed'),
+        default='mixed',
+        help='how hard the scans are to read (default mixed)',
+    )
+    p.add_argument(
+        '--spacing', type=float, default=1.0, metavar='MM', help='voxel size of the T1w (default 1)'
+    )
     p.add_argument('--seed', type=int, default=1, help='seed of all that is random (default 1)')
-    p.add_argument('--nprocs', '--n-cpus', '--n_cpus', type=int, default=1, metavar='N', help='heads at a time (default 1)')
+    p.add_argument(
+        '--nprocs',
+        '--n-cpus',
+        '--n_cpus',
+        type=int,
+        default=1,
+        metavar='N',
+        help='heads at a time (default 1)',
+    )
     return p
 
 

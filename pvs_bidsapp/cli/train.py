@@ -29,21 +29,58 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     p.add_argument('data_dir', type=Path, metavar='DATA_DIR', help='BIDS data set with the scans')
-    p.add_argument('model_dir', type=Path, metavar='MODEL_DIR', help='where the model, checkpoints and log go')
+    p.add_argument(
+        'model_dir', type=Path, metavar='MODEL_DIR', help='where the model, checkpoints and log go'
+    )
     p.add_argument('--recipe', choices=('joliot2021',), default='joliot2021', help='how to train')
-    p.add_argument('--labels', type=Path, metavar='DIR', help='tracings (default DATA_DIR/derivatives/labels)')
+    p.add_argument(
+        '--labels', type=Path, metavar='DIR', help='tracings (default DATA_DIR/derivatives/labels)'
+    )
     p.add_argument('--epochs', type=int, default=40, help='of 100 steps each (default 40)')
-    p.add_argument('--patch-size', '--patch_size', type=int, default=64, metavar='VOXELS', help='edge of the training patches (default 64)')
+    p.add_argument(
+        '--patch-size',
+        '--patch_size',
+        type=int,
+        default=64,
+        metavar='VOXELS',
+        help='edge of the training patches (default 64)',
+    )
     p.add_argument('--batch-size', '--batch_size', type=int, default=4, help='patches a step (default 4)')
-    p.add_argument('--learning-rate', '--learning_rate', type=float, default=3e-3, help='at the start (default 0.003)')
-    p.add_argument('--validation', type=float, default=0.1, metavar='SHARE', help='share of persons kept for validation (default 0.1)')
+    p.add_argument(
+        '--learning-rate', '--learning_rate', type=float, default=3e-3, help='at the start (default 0.003)'
+    )
+    p.add_argument(
+        '--validation',
+        type=float,
+        default=0.1,
+        metavar='SHARE',
+        help='share of persons kept for validation (default 0.1)',
+    )
     p.add_argument('--resume', action='store_true', help='go on from the last checkpoint')
-    p.add_argument('--init', type=Path, metavar='CHECKPOINT', help='start from the weights of a checkpoint (.pt)')
+    p.add_argument(
+        '--init', type=Path, metavar='CHECKPOINT', help='start from the weights of a checkpoint (.pt)'
+    )
     p.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N (default auto)')
-    p.add_argument('--nprocs', '--n-cpus', '--n_cpus', type=int, default=1, metavar='N', help='processes that prepare scans (default 1)')
+    p.add_argument(
+        '--nprocs',
+        '--n-cpus',
+        '--n_cpus',
+        type=int,
+        default=1,
+        metavar='N',
+        help='processes that prepare scans (default 1)',
+    )
     p.add_argument('--seed', type=int, default=1, help='seed of all that is random (default 1)')
-    p.add_argument('--time-limit', '--time_limit', type=float, metavar='MINUTES', help='stop in good order after this time and write the model')
-    p.add_argument('--trained-on', '--trained_on', default='', metavar='TEXT', help="said in the model's card")
+    p.add_argument(
+        '--time-limit',
+        '--time_limit',
+        type=float,
+        metavar='MINUTES',
+        help='stop in good order after this time and write the model',
+    )
+    p.add_argument(
+        '--trained-on', '--trained_on', default='', metavar='TEXT', help="said in the model's card"
+    )
     return p
 
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from ..anatomy.regions import REGIONS
 
-
 GRADES = {
     'potter_basal_ganglia': 'estimated Potter grade of the basal ganglia, 0-4',
     'potter_centrum_semiovale': 'estimated Potter grade of the centrum semiovale, 0-4',
@@ -34,7 +33,9 @@ def estimate_grades(clusters: np.ndarray, regions: np.ndarray, affine: np.ndarra
     axis = int(np.abs(affine[2, :3] / np.linalg.norm(affine[:3, :3], axis=0)).argmax())
     sections = np.moveaxis(np.where(clusters > 0, regions, 0), axis, 0)
     by_name = {
-        name: [[r.index for r in REGIONS if r.name.startswith(prefix) and r.hemisphere == side] for side in sides]
+        name: [
+            [r.index for r in REGIONS if r.name.startswith(prefix) and r.hemisphere == side] for side in sides
+        ]
         for name, prefix, sides in (
             ('ganglia', 'basal ganglia', ('left', 'right')),
             ('white', 'deep white matter', ('left', 'right')),
@@ -42,8 +43,7 @@ def estimate_grades(clusters: np.ndarray, regions: np.ndarray, affine: np.ndarra
         )
     }
     counts = {
-        name: [_section_counts(sections, members) for members in halves]
-        for name, halves in by_name.items()
+        name: [_section_counts(sections, members) for members in halves] for name, halves in by_name.items()
     }
     ganglia, white = (max(int(c.max()) for c in counts[k]) for k in ('ganglia', 'white'))
     white_all = np.sum(counts['white'], axis=0)

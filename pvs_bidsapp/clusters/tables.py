@@ -94,9 +94,7 @@ def region_table(clusters: pd.DataFrame, regions: np.ndarray, voxel_volume: floa
     groups: list[tuple[str, str, list[int]]] = [(r.name, r.hemisphere, [r.index]) for r in REGIONS]
     for name in ('deep white matter', 'basal ganglia', 'hippocampus'):
         for side in ('left', 'right', 'both'):
-            members = [
-                r.index for r in REGIONS if r.name.startswith(name) and side in (r.hemisphere, 'both')
-            ]
+            members = [r.index for r in REGIONS if r.name.startswith(name) and side in (r.hemisphere, 'both')]
             if (name, side) not in {(n, s) for n, s, _ in groups}:
                 groups.append((name, side, members))
     groups.append(('all', 'both', [r.index for r in REGIONS]))

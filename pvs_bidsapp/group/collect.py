@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 
-def collect(tables: Mapping[str, pd.DataFrame], entities: Mapping[str, dict[str, str]], people: pd.DataFrame | None) -> pd.DataFrame:
+def collect(
+    tables: Mapping[str, pd.DataFrame], entities: Mapping[str, dict[str, str]], people: pd.DataFrame | None
+) -> pd.DataFrame:
     """Join the region statistics of all scans with the participants' columns.
 
     Parameters

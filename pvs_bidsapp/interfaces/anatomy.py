@@ -32,7 +32,7 @@ class Conform(SimpleInterface):
     input_spec = _ConformInputSpec
     output_spec = _ConformOutputSpec
 
-    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+    def _run_interface(self, runtime):
         from ..anatomy.conform import load_scan, working_image
 
         image = working_image(load_scan(Path(self.inputs.in_file)))
@@ -62,7 +62,7 @@ class ExtractBrain(SimpleInterface):
     input_spec = _ExtractBrainInputSpec
     output_spec = _ExtractBrainOutputSpec
 
-    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+    def _run_interface(self, runtime):
         from ..anatomy.brain import extract
         from ..anatomy.registration import deterministic
         from ..anatomy.resampling import Grid, resample
@@ -101,7 +101,7 @@ class FindRegions(SimpleInterface):
     input_spec = _FindRegionsInputSpec
     output_spec = _FindRegionsOutputSpec
 
-    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+    def _run_interface(self, runtime):
         from ..anatomy.regions import find_regions
         from ..anatomy.registration import deterministic
 
@@ -133,13 +133,13 @@ class ToNative(SimpleInterface):
     input_spec = _ToNativeInputSpec
     output_spec = _ToNativeOutputSpec
 
-    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+    def _run_interface(self, runtime):
         from ..anatomy.bias import BiasField
         from ..anatomy.conform import load_scan
         from ..anatomy.resampling import Grid, resample
 
         scan = load_scan(Path(self.inputs.in_file))
-        grid = Grid(scan.shape, scan.affine)
+        grid = Grid(tuple(scan.shape), scan.affine)
         logarithm, affine = read(self.inputs.bias)
         field = BiasField(logarithm, Grid(logarithm.shape, affine)).on(grid.shape, grid.affine)
         brain, brain_affine = read(self.inputs.brain)
@@ -171,7 +171,7 @@ class Coregister(SimpleInterface):
     input_spec = _CoregisterInputSpec
     output_spec = _CoregisterOutputSpec
 
-    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+    def _run_interface(self, runtime):
         from ..anatomy import bias
         from ..anatomy.conform import load_scan
         from ..anatomy.coregistration import align_t2w
@@ -191,5 +191,3 @@ class Coregister(SimpleInterface):
         out = bias.correct(moved, grid.affine, inside & (moved > 0))
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
         return runtime
-
-

@@ -41,7 +41,7 @@ class WriteDerivatives(SimpleInterface):
     output_spec = _WriteDerivativesOutputSpec
     always_run = True  # outputs lie outside the node's folder: nipype cannot know of them
 
-    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+    def _run_interface(self, runtime):
         from ..bids.derivatives import Results, write
 
         files = (

@@ -34,7 +34,7 @@ class DrawFigures(SimpleInterface):
     input_spec = _DrawFiguresInputSpec
     output_spec = _DrawFiguresOutputSpec
 
-    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+    def _run_interface(self, runtime):
         from ..reports.figures import draw_all
 
         t1w, affine = read(self.inputs.t1w)

@@ -39,7 +39,7 @@ class Segment(SimpleInterface):
     input_spec = _SegmentInputSpec
     output_spec = _SegmentOutputSpec
 
-    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+    def _run_interface(self, runtime):
         import torch
 
         from ..errors import ImageError
@@ -85,7 +85,7 @@ class Measure(SimpleInterface):
     input_spec = _MeasureInputSpec
     output_spec = _MeasureOutputSpec
 
-    def _run_interface(self, runtime):  # noqa: ANN001, ANN202
+    def _run_interface(self, runtime):
         from ..anatomy.registration import apply_points
         from ..clusters.label import label_clusters
         from ..clusters.morphology import measure

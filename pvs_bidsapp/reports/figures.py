@@ -88,9 +88,7 @@ def _window(image: np.ndarray) -> tuple[float, float]:
     return (0.0, float(np.percentile(inside, 99.5))) if inside.size else (0.0, 1.0)
 
 
-def _mosaic(
-    image: np.ndarray, zooms: np.ndarray, outlines: list[tuple[np.ndarray, str]], path: Path
-) -> Path:
+def _mosaic(image: np.ndarray, zooms: np.ndarray, outlines: list[tuple[np.ndarray, str]], path: Path) -> Path:
     """Seven slices of each plane, from end to end, with outlines."""
     plt = _pyplot()
     figure, axes = plt.subplots(3, 7, figsize=(17.5, 8.4), facecolor='black')
@@ -155,10 +153,10 @@ def _draw(
     ax.axis('off')  # type: ignore[attr-defined]
 
 
-def _pyplot():  # noqa: ANN202
-    import matplotlib
+def _pyplot():
+    import matplotlib as mpl
 
-    matplotlib.use('Agg')
+    mpl.use('Agg')
     import matplotlib.pyplot as plt
 
     return plt

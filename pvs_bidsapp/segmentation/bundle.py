@@ -103,7 +103,10 @@ class Bundle:
         self.verify()
         network = build(self.card.architecture)
         try:
-            state = {k: v.to(torch.float32) if v.is_floating_point() else v for k, v in load_file(self.weights).items()}
+            state = {
+                k: v.to(torch.float32) if v.is_floating_point() else v
+                for k, v in load_file(self.weights).items()
+            }
             network.load_state_dict(state)
         except Exception as error:  # safetensors and torch raise many kinds
             raise ModelError(f'{self.weights}: does not fit its card ({str(error)[:200]})') from error

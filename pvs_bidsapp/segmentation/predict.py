@@ -61,7 +61,8 @@ def run_network(bundle: Bundle, volume: np.ndarray, device: str) -> np.ndarray:
     """Probability map of a whole volume of shape (channels, x, y, z), as float32 (x, y, z)."""
     import torch
 
-    network = bundle.network().to(device, memory_format=torch.channels_last_3d)
+    network = bundle.network().to(device)
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     batch = torch.from_numpy(volume[None]).to(device)
     batch = batch.contiguous(memory_format=torch.channels_last_3d)
     mixed = device.startswith('cuda')  # on a CPU half precision is slower or not repeatable

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from ..anatomy import template
@@ -67,7 +68,7 @@ class Anatomy:
     @property
     def spacing(self) -> np.ndarray:
         """Voxel size in mm, shape (3,)."""
-        return nib.affines.voxel_sizes(self.affine)
+        return voxel_sizes(self.affine)
 
     def select(self, *codes: int) -> np.ndarray:
         """Boolean mask of the voxels that carry one of `codes`."""
@@ -90,10 +91,8 @@ def load_label_map(path: Path) -> Anatomy:
     labels[(labels >= APARC_LEFT[0]) & (labels < APARC_LEFT[1])] = CORTEX[0]
     labels[(labels >= APARC_RIGHT[0]) & (labels < APARC_RIGHT[1])] = CORTEX[1]
     if not (np.any(labels == 2) and np.any(labels == 41)):
-        raise ImageError(
-            f'{path}: no white matter (codes 2 and 41); is this a FreeSurfer label map?'
-        )
-    affine = np.diag([*nib.affines.voxel_sizes(image.affine), 1.0])
+        raise ImageError(f'{path}: no white matter (codes 2 and 41); is this a FreeSurfer label map?')
+    affine = np.diag([*voxel_sizes(image.affine), 1.0])
     affine[:3, 3] = image.affine[:3, 3]
     return Anatomy(labels, affine, Path(path).name.split('.')[0])
 

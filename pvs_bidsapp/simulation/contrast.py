@@ -53,7 +53,7 @@ def draw_t1w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0
     """
     cortex = rng.uniform(0.52, 0.82)
     fluid = rng.uniform(0.08, 0.38)
-    grey = {
+    grey: dict[tuple[int, ...], float] = {
         codes.CORTEX: cortex,
         codes.THALAMUS: _between(cortex, 1, rng.uniform(0.3, 0.8)),
         codes.CAUDATE: _between(cortex, 1, rng.uniform(0.0, 0.35)),
@@ -64,19 +64,21 @@ def draw_t1w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0
         codes.AMYGDALA: cortex * rng.uniform(0.95, 1.05),
         codes.CEREBELLUM_GM: cortex * rng.uniform(0.9, 1.08),
     }
-    white = {
+    white: dict[tuple[int, ...], float] = {
         codes.WHITE_MATTER: 1.0,
         codes.CEREBELLUM_WM: rng.uniform(0.9, 1.0),
         codes.BRAINSTEM: rng.uniform(0.85, 1.0),
         codes.VENTRAL_DC: rng.uniform(0.85, 1.0),
         (85,): rng.uniform(0.7, 0.95),
     }
-    head = {
+    head: dict[tuple[int, ...], float] = {
         (511,): rng.uniform(0.4, 0.9), (507,): rng.uniform(0.7, 1.5), (515,): rng.uniform(0.03, 0.25),
         (516,): rng.uniform(0.5, 1.2), (514,): rng.uniform(0.2, 0.6), (506,): rng.uniform(0.15, 0.4),
         (502, 508, 509, 512, 530): rng.uniform(0.3, 0.8),
     }  # fmt: skip
-    spaces = {codes.VESSEL_SPACES: _between(fluid, cortex, rng.uniform(0.1, 0.9))}
+    spaces: dict[tuple[int, ...], float] = {
+        codes.VESSEL_SPACES: _between(fluid, cortex, rng.uniform(0.1, 0.9))
+    }
     return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.1, 0.45), pvs_contrast)
 
 
@@ -84,7 +86,7 @@ def draw_t2w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0
     """A random T2w contrast; parameters as `draw_t1w`."""
     cortex = rng.uniform(1.12, 1.6)
     fluid = rng.uniform(2.2, 4.0)
-    grey = {
+    grey: dict[tuple[int, ...], float] = {
         codes.CORTEX: cortex,
         codes.THALAMUS: _between(1, cortex, rng.uniform(0.2, 0.7)),
         codes.CAUDATE: _between(1, cortex, rng.uniform(0.4, 0.9)),
@@ -95,19 +97,21 @@ def draw_t2w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0
         codes.AMYGDALA: cortex * rng.uniform(1.0, 1.1),
         codes.CEREBELLUM_GM: cortex * rng.uniform(0.9, 1.05),
     }
-    white = {
+    white: dict[tuple[int, ...], float] = {
         codes.WHITE_MATTER: 1.0,
         codes.CEREBELLUM_WM: rng.uniform(0.95, 1.1),
         codes.BRAINSTEM: rng.uniform(0.95, 1.15),
         codes.VENTRAL_DC: rng.uniform(0.9, 1.1),
         (85,): rng.uniform(1.0, 1.3),
     }
-    head = {
+    head: dict[tuple[int, ...], float] = {
         (511,): rng.uniform(0.5, 1.0), (507,): rng.uniform(0.7, 2.0), (515,): rng.uniform(0.05, 0.3),
         (516,): rng.uniform(0.5, 1.5), (514,): rng.uniform(0.3, 1.5), (506,): fluid,
         (502, 508, 509, 512, 530): rng.uniform(0.5, 1.3),
     }  # fmt: skip
-    spaces = {codes.VESSEL_SPACES: _between(cortex, fluid, rng.uniform(0.1, 0.9))}
+    spaces: dict[tuple[int, ...], float] = {
+        codes.VESSEL_SPACES: _between(cortex, fluid, rng.uniform(0.1, 0.9))
+    }
     return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.15, 0.5), pvs_contrast)
 
 
@@ -158,9 +162,7 @@ def paint(
     return np.maximum(image, 0).astype(np.float32)
 
 
-def _space_intensity(
-    rendering: Rendering, contrast: Contrast, rng: np.random.Generator
-) -> np.ndarray:
+def _space_intensity(rendering: Rendering, contrast: Contrast, rng: np.random.Generator) -> np.ndarray:
     """Interior intensity of each vessel's space: the head's value, varied by 10 % a vessel."""
     number = int(rendering.index.max()) + 1
     share = 1 + rng.normal(0, 0.1, number).clip(-0.3, 0.3)

@@ -6,9 +6,7 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 
-def smooth_field(
-    shape: tuple[int, ...], control: tuple[int, ...], rng: np.random.Generator
-) -> np.ndarray:
+def smooth_field(shape: tuple[int, ...], control: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Standard normal control points, joined by cubic splines.
 
     The spline is separable, so it is applied as one small matrix an axis: twenty times faster

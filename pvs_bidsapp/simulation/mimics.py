@@ -32,9 +32,7 @@ class Mimics:
     fluid: np.ndarray
 
 
-def draw(
-    anatomy: Anatomy, occupied: np.ndarray, rng: np.random.Generator, *, amount: float = 0.5
-) -> Mimics:
+def draw(anatomy: Anatomy, occupied: np.ndarray, rng: np.random.Generator, *, amount: float = 0.5) -> Mimics:
     """Draw mimics, clear of the perivascular spaces.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,7 @@ def _inside(samples: np.ndarray, points: np.ndarray, radii: np.ndarray) -> np.nd
     """Which samples lie in the tube (flat ends)."""
     inside = np.zeros(len(samples), bool)
     last = len(points) - 2
-    for k, (start, stop) in enumerate(zip(points[:-1], points[1:], strict=True)):
+    for k, (start, stop) in enumerate(itertools.pairwise(points)):
         axis = stop - start
         t = (samples - start) @ axis / max(float(axis @ axis), 1e-12)
         valid = ((t >= 0) | (k > 0)) & ((t <= 1) | (k < last))  # round joints, flat ends

@@ -238,7 +238,9 @@ def _trace(
         for _ in range(int(length * share / STEP)):
             heading = territory.direction(points[-1])
             norm = np.linalg.norm(heading)
-            heading = heading / norm if norm > 1e-9 else (previous if previous is not None else rng.normal(size=3))
+            heading = (
+                heading / norm if norm > 1e-9 else (previous if previous is not None else rng.normal(size=3))
+            )
             bend = 0.9 * bend + rng.normal(0, 0.06, 3)
             heading = heading + tilt + bend
             heading /= np.linalg.norm(heading)
@@ -264,5 +266,3 @@ def _radii(n: int, radius: float, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.33:
         profile *= 1 + 0.25 * np.sin(2 * np.pi * (s * n * STEP / rng.uniform(3, 6) + rng.random()))
     return radius * profile / profile.mean()
-
-

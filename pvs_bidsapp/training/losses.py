@@ -25,11 +25,10 @@ class DiceCrossEntropy(nn.Module):
         super().__init__()
         self.dice = DiceLoss(sigmoid=True, batch=True)
         self.weight = cross_entropy
+        self.positive: torch.Tensor
         self.register_buffer('positive', torch.tensor(positive_weight))
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Loss of logits against a target in [0, 1], both ``(batch, 1, x, y, z)``."""
-        entropy = nn.functional.binary_cross_entropy_with_logits(
-            logits, target, pos_weight=self.positive
-        )
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, pos_weight=self.positive)
         return self.dice(logits, target) + self.weight * entropy

@@ -88,9 +88,7 @@ class PatchBatches(Dataset):
         images, targets = zip(*pairs, strict=True)
         return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets))
 
-    def _patch(
-        self, rng: np.random.Generator, edge: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _patch(self, rng: np.random.Generator, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         number = int(rng.integers(len(self.volumes)))
         volume = self.volumes[number]
         pool = self.positives[number]
@@ -123,9 +121,7 @@ def vary_mask(brain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return brain
 
 
-def vary_intensity(
-    image: np.ndarray, target: np.ndarray, rng: np.random.Generator, wm: float
-) -> np.ndarray:
+def vary_intensity(image: np.ndarray, target: np.ndarray, rng: np.random.Generator, wm: float) -> np.ndarray:
     """Vary what differs between scanners: gain, offset, bias, sharpness, noise, faintness.
 
     Parameters
@@ -152,6 +148,6 @@ def vary_intensity(
     elif rng.random() < 0.2:  # sharpened by the scanner's own filter
         image = image + rng.uniform(0, 0.6) * (image - ndimage.gaussian_filter(image, (0, 1, 1, 1)))
     if rng.random() < 0.4:
-        sigma = rng.uniform(0.02, 0.22)
-        image = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
+        noise = rng.uniform(0.02, 0.22)
+        image = image + noise * rng.standard_normal(image.shape, dtype=np.float32)
     return image.astype(np.float32)

@@ -77,8 +77,9 @@ class Trainer:
     def __init__(self, plan: Plan, folder: Path, device: torch.device, rule: TissueLevels) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.folder, self.device, self.rule = plan, Path(folder), device, rule
-        self.network = build(plan.architecture).to(device, memory_format=torch.channels_last_3d)
-        torch.nn.init.constant_(self.network.head.bias, OUTPUT_BIAS)
+        self.network = build(plan.architecture).to(device)
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        torch.nn.init.constant_(self.network.get_parameter('head.bias'), OUTPUT_BIAS)
         self.optimizer = torch.optim.Adam(self.network.parameters(), plan.learning_rate)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.loss = DiceCrossEntropy().to(device)

@@ -53,11 +53,11 @@ def run(found_dir: Path, truth_dir: Path, out_dir: Path, sizes: Sequence[float])
         if found.shape != truth.shape or not np.allclose(found_image.affine, truth_image.affine, atol=1e-3):
             grid = Grid(truth.shape, truth_image.affine)
             found = resample(found, found_image.affine, grid, order=1)
-        found = found > 0.5
+        marked = found > 0.5
         voxel = abs(float(np.linalg.det(truth_image.affine[:3, :3])))
         for size in sizes:
-            scores = score(remove_small(found, size, voxel), remove_small(truth, size, voxel))
-            recall, precision = cluster_scores(found, truth, size, voxel)
+            scores = score(remove_small(marked, size, voxel), remove_small(truth, size, voxel))
+            recall, precision = cluster_scores(marked, truth, size, voxel)
             row = {'scan': name.removesuffix('_label-PVS_mask.nii.gz'), 'min_size_mm3': size}
             row |= asdict(scores) | {'large_recall': recall, 'large_precision': precision}
             rows.append(row)

@@ -57,11 +57,15 @@ def _check_alike(files: list[Path]) -> None:
     seen: dict[tuple[str, ...], list[str]] = {}
     for path in files:
         sidecar = json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
-        key = tuple(str(sidecar.get(k)) for k in ('ModelName', 'ModelSHA256', 'Threshold', 'MinimumClusterSize'))
+        key = tuple(
+            str(sidecar.get(k)) for k in ('ModelName', 'ModelSHA256', 'Threshold', 'MinimumClusterSize')
+        )
         seen.setdefault(key, []).append(path.name.removesuffix(SUFFIX))
     if len(seen) > 1:
         kinds = '; '.join(f'{k[0]} at {k[2]}: {len(v)} scans, e.g. {v[0]}' for k, v in seen.items())
-        raise InputError(f'scans were done with different models or settings ({kinds}); run participant again on all')
+        raise InputError(
+            f'scans were done with different models or settings ({kinds}); run participant again on all'
+        )
 
 
 def _participants(bids_dir: Path) -> pd.DataFrame | None:

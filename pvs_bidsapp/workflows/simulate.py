@@ -74,18 +74,16 @@ def _complete(job: SimulationJob, subject: Subject) -> bool:
 
 def simulate_subject(job: SimulationJob, subject: Subject) -> None:
     """Simulate one head and write its images and truth."""
-    source = (
-        anatomy.load_label_map(subject.anatomy) if subject.anatomy else anatomy.template_anatomy()
-    )
+    source = anatomy.load_label_map(subject.anatomy) if subject.anatomy else anatomy.template_anatomy()
     rng = np.random.default_rng(subject.seed)
-    made = head.simulate(
-        source, rng, head.SUITES[job.suite], spacing=job.spacing, age=subject.age
-    )
+    made = head.simulate(source, rng, head.SUITES[job.suite], spacing=job.spacing, age=subject.age)
     raw, truth = _names(job, subject)
     save_image(raw.anat('T1w'), np.rint(made.t1w), made.affine, np.int16)
     save_image(raw.anat('T2w'), np.rint(made.t2w), made.t2w_affine, np.int16)
     for suffix in ('T1w', 'T2w'):
-        write_json(raw.anat(suffix, '.json'), {'Manufacturer': 'simulated', 'ConversionSoftware': 'pvs simulate'})
+        write_json(
+            raw.anat(suffix, '.json'), {'Manufacturer': 'simulated', 'ConversionSoftware': 'pvs simulate'}
+        )
     drawn, affine = made.rendering, made.affine
     save_image(truth.anat('probseg', label='PVS'), drawn.occupancy, affine, np.float32)
     save_image(truth.anat('mask', label='PVS'), made.mask, affine, np.uint8)
@@ -107,20 +105,28 @@ def _vessel_table(made: head.SimulatedHead) -> str:
     for number, vessel in enumerate(made.vessels, start=1):
         middle = vessel.points[len(vessel.points) // 2] + made.affine[:3, 3]
         cells = [vessel.length, vessel.width, volumes[number] * voxel, *middle]
-        rows.append(
-            '\t'.join([str(number), f'PVS{number}', vessel.region, *(f'{c:.3f}' for c in cells)])
-        )
+        rows.append('\t'.join([str(number), f'PVS{number}', vessel.region, *(f'{c:.3f}' for c in cells)]))
     return '\n'.join(rows) + '\n'
 
 
-def _write_sidecars(
-    truth: Naming, job: SimulationJob, subject: Subject, made: head.SimulatedHead
-) -> None:
+def _write_sidecars(truth: Naming, job: SimulationJob, subject: Subject, made: head.SimulatedHead) -> None:
     common = {'Sources': [f'bids:raw:{truth.subject}/anat/{truth.subject}_T1w.nii.gz']}
-    write_json(truth.anat('probseg', '.json', label='PVS'), common | {'Description': 'share of the voxel inside a perivascular space'})
-    write_json(truth.anat('mask', '.json', label='PVS'), common | {'Type': 'ROI', 'Description': f'share of at least {head.MASK_OCCUPANCY}'})
-    write_json(truth.anat('mask', '.json', desc='brain'), common | {'Type': 'Brain', 'Description': 'brain labels but CSF, closed by 3 mm'})
-    write_json(truth.anat('dseg', '.json', seg='tissue'), common | {'Description': '1 CSF, 2 grey matter, 3 white matter'})
+    write_json(
+        truth.anat('probseg', '.json', label='PVS'),
+        common | {'Description': 'share of the voxel inside a perivascular space'},
+    )
+    write_json(
+        truth.anat('mask', '.json', label='PVS'),
+        common | {'Type': 'ROI', 'Description': f'share of at least {head.MASK_OCCUPANCY}'},
+    )
+    write_json(
+        truth.anat('mask', '.json', desc='brain'),
+        common | {'Type': 'Brain', 'Description': 'brain labels but CSF, closed by 3 mm'},
+    )
+    write_json(
+        truth.anat('dseg', '.json', seg='tissue'),
+        common | {'Description': '1 CSF, 2 grey matter, 3 white matter'},
+    )
     write_json(truth.anat('dseg', '.json', seg='aseg'), common | {'Description': 'FreeSurfer codes'})
     write_json(
         truth.anat('dseg', '.json', desc='pvs'),
@@ -144,5 +150,8 @@ def _write_participants(root: Path, subjects: Sequence[Subject]) -> None:
     lines = ['participant_id\tage\tsex']
     lines += [f'{name}\t{rows[name][0]}\t{rows[name][1]}' for name in present if name in rows]
     write_text(table, '\n'.join(lines) + '\n')
-    described = {'age': {'Description': 'age', 'Units': 'year'}, 'sex': {'Levels': {'F': 'female', 'M': 'male'}}}
+    described = {
+        'age': {'Description': 'age', 'Units': 'year'},
+        'sex': {'Levels': {'F': 'female', 'M': 'male'}},
+    }
     write_text(root / 'participants.json', json.dumps(described, indent=2) + '\n')

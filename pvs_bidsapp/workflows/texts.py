@@ -84,9 +84,7 @@ def methods(settings: Settings) -> str:
     """Paragraph for a methods section, with the settings of this run."""
     a = settings.analysis
     t2w = ' and the T2w of the same session, rigidly registered to it' if 'T2w' in a.channels else ''
-    small = (
-        f' Clusters of less than {a.min_cluster_size:g} mm3 were dropped.' if a.min_cluster_size else ''
-    )
+    small = f' Clusters of less than {a.min_cluster_size:g} mm3 were dropped.' if a.min_cluster_size else ''
     return (
         f'Perivascular spaces were segmented with the PVS BIDS-App {a.version} from the T1w scan{t2w}. '
         'The template MNI152NLin2009cSym (ICBM 2009c symmetric) was registered to the scan (affine, then SyN; '

@@ -101,7 +101,9 @@ def find_cases(data_dir: Path, labels_dir: Path) -> list[Case]:
 def load_case(case: Case, cache: Path, rule: TissueLevels) -> Volume:
     """A prepared volume, from the cache where it was prepared before from the same files."""
     deterministic(1)
-    stamp = [(p.stat().st_size, p.stat().st_mtime_ns) for p in (case.t1w, case.target, case.brain, case.tissues)]
+    stamp = [
+        (p.stat().st_size, p.stat().st_mtime_ns) for p in (case.t1w, case.target, case.brain, case.tissues)
+    ]
     key = hashlib.sha256(repr((case, stamp, rule.card())).encode()).hexdigest()[:16]
     stored = cache / f'{case.name}_{key}.npz'
     if stored.exists():
@@ -129,7 +131,7 @@ def split(cases: list[Case], share: float, seed: int) -> tuple[list[Case], list[
     """Training and validation cases; no person stands on both sides."""
     persons = sorted({c.name.split('_')[0] for c in cases})
     order = np.random.default_rng(seed).permutation(len(persons))
-    number = int(round(share * len(persons))) if len(persons) > 1 else 0
+    number = round(share * len(persons)) if len(persons) > 1 else 0
     held = {persons[k] for k in order[:number]}
     return (
         [c for c in cases if c.name.split('_')[0] not in held],

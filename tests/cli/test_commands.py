@@ -19,7 +19,11 @@ def pvs(*arguments, **options):
 
 @pytest.fixture
 def dataset(tmp_path):
-    for name in ('sub-01/anat/sub-01_T1w.nii.gz', 'sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz', 'sub-02/ses-a/anat/sub-02_ses-a_T2w.nii.gz'):
+    for name in (
+        'sub-01/anat/sub-01_T1w.nii.gz',
+        'sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz',
+        'sub-02/ses-a/anat/sub-02_ses-a_T2w.nii.gz',
+    ):
         path = tmp_path / 'bids' / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -48,7 +52,16 @@ def test_dry_run_lists_and_writes_nothing(dataset, tmp_path):
     assert lines[0].startswith('T1w sub-01/anat/sub-01_T1w.nii.gz\tno T2w')
     assert 'T2w sub-02/ses-a/anat/sub-02_ses-a_T2w.nii.gz' in lines[1]
     assert not (tmp_path / 'out').exists()
-    one = pvs(dataset, tmp_path / 'out', 'participant', '--dry-run', '--participant_label', 'sub-02', '--session-id', 'ses-a')
+    one = pvs(
+        dataset,
+        tmp_path / 'out',
+        'participant',
+        '--dry-run',
+        '--participant_label',
+        'sub-02',
+        '--session-id',
+        'ses-a',
+    )
     assert len(one.stdout.splitlines()) == 1
 
 

@@ -144,18 +144,31 @@ def test_the_validator_accepts_it(first):
 def test_running_again_rewrites_nothing(first, bids):
     out, _ = first
     before = {p: p.stat().st_mtime_ns for p in files(out).iterdir()}
-    again = pvs(bids, out, 'participant', '--participant-label', '0001', '--omp-nthreads', '1', '--device', 'cpu')
+    again = pvs(
+        bids, out, 'participant', '--participant-label', '0001', '--omp-nthreads', '1', '--device', 'cpu'
+    )
     assert again.returncode == 0, again.stderr
     assert 'kept' in again.stdout
     assert {p: p.stat().st_mtime_ns for p in files(out).iterdir()} == before
 
 
 def test_the_same_seed_gives_the_same_mask(first, bids, tmp_path):
-    done = pvs(bids, tmp_path / 'out', 'participant', '--participant-label', '0001', '--omp-nthreads', '1', '--device', 'cpu')
+    done = pvs(
+        bids,
+        tmp_path / 'out',
+        'participant',
+        '--participant-label',
+        '0001',
+        '--omp-nthreads',
+        '1',
+        '--device',
+        'cpu',
+    )
     assert done.returncode == 0, done.stderr
     for name in ('label-PVS_mask', 'label-PVS_probseg', 'desc-brain_mask', 'seg-regions_dseg'):
         one, two = (
-            np.asarray(nib.load(files(o) / f'{GOOD}_{name}.nii.gz').dataobj) for o in (first[0], tmp_path / 'out')
+            np.asarray(nib.load(files(o) / f'{GOOD}_{name}.nii.gz').dataobj)
+            for o in (first[0], tmp_path / 'out')
         )
         np.testing.assert_array_equal(one, two)
     assert not (tmp_path / 'out' / 'work').exists()

@@ -24,7 +24,13 @@ def volume(seed: int) -> Volume:
 
 
 def plan(**changes) -> Plan:
-    values = {'architecture': ARCHITECTURE, 'epochs': 4, 'steps_per_epoch': 12, 'patch_size': 16, 'batch_size': 4}
+    values = {
+        'architecture': ARCHITECTURE,
+        'epochs': 4,
+        'steps_per_epoch': 12,
+        'patch_size': 16,
+        'batch_size': 4,
+    }
     return Plan(**(values | changes))
 
 

@@ -45,9 +45,7 @@ class JoliotUNet(nn.Module):
     With the paper's 7 blocks and 8 filters there are 23.6 million parameters.
     """
 
-    def __init__(
-        self, in_channels: int = 1, blocks: int = 7, filters: int = 8, dropout: float = 0.1
-    ) -> None:
+    def __init__(self, in_channels: int = 1, blocks: int = 7, filters: int = 8, dropout: float = 0.1) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(blocks)]
         self.encoder = nn.ModuleList(

@@ -24,14 +24,20 @@ def test_all_entities_of_the_input_are_kept_in_bids_order():
         ({'seg': 'regions'}, 'dseg', 'sub-01_seg-regions_dseg.nii.gz'),
         ({'label': 'PVS'}, 'probseg', 'sub-01_label-PVS_probseg.nii.gz'),
         ({'desc': 'pvs'}, 'dseg', 'sub-01_desc-pvs_dseg.nii.gz'),
-        ({'desc': 'x', 'label': 'y', 'seg': 'z', 'space': 'T1w'}, 'dseg', 'sub-01_space-T1w_seg-z_label-y_desc-x_dseg.nii.gz'),
+        (
+            {'desc': 'x', 'label': 'y', 'seg': 'z', 'space': 'T1w'},
+            'dseg',
+            'sub-01_space-T1w_seg-z_label-y_desc-x_dseg.nii.gz',
+        ),
     ],
 )
 def test_names_of_the_contract(added, suffix, name):
     assert Naming.of(Path('/out'), Path('sub-01_T1w.nii.gz')).anat(suffix, **added).name == name
 
 
-@given(st.sets(st.sampled_from([e for e in ENTITY_ORDER if e not in ('sub', 'desc', 'label', 'space', 'seg')])))
+@given(
+    st.sets(st.sampled_from([e for e in ENTITY_ORDER if e not in ('sub', 'desc', 'label', 'space', 'seg')]))
+)
 def test_two_scans_that_differ_in_an_entity_never_share_an_output(entities):
     base = (('sub', '01'), *((e, '1') for e in sorted(entities)))
     path = Naming(Path('/out'), base).anat('mask', label='PVS')

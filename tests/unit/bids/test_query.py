@@ -47,7 +47,9 @@ def test_every_t1w_of_every_session_and_run(dataset):
 
 def test_only_the_subjects_asked_for(dataset):
     assert {n.split('_')[0] for n in names(find_scans(dataset, Query(subjects=('01',))))} == {'sub-01'}
-    assert names(find_scans(dataset, Query(subjects=('01',), sessions=('2',)))) == ['sub-01_ses-2_acq-b_T1w.nii']
+    assert names(find_scans(dataset, Query(subjects=('01',), sessions=('2',)))) == [
+        'sub-01_ses-2_acq-b_T1w.nii'
+    ]
 
 
 def test_t2w_comes_from_the_same_session_and_run(dataset):

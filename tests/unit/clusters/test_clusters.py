@@ -85,7 +85,9 @@ def test_tables_of_nothing(made):
     assert isinstance(stats, pd.DataFrame)
 
 
-@pytest.mark.parametrize(('count', 'grade'), [(0, 0), (1, 1), (10, 1), (11, 2), (20, 2), (21, 3), (40, 3), (41, 4)])
+@pytest.mark.parametrize(
+    ('count', 'grade'), [(0, 0), (1, 1), (10, 1), (11, 2), (20, 2), (21, 3), (40, 3), (41, 4)]
+)
 def test_potter(count, grade):
     assert ratings.potter(count) == grade
 

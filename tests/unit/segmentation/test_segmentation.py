@@ -47,7 +47,11 @@ def test_output_has_the_inputs_shape(shape):
 def test_gradients_reach_every_parameter():
     network = build(SMALL)
     network(torch.randn(2, 1, 16, 16, 16)).sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for n, p in network.named_parameters() if 'head' not in n)
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0
+        for n, p in network.named_parameters()
+        if 'head' not in n
+    )
 
 
 def test_bundle_round_trip_and_tampering(tmp_path):

@@ -9,10 +9,13 @@ from pvs_bidsapp.simulation.vessels import STEP, Vessel
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.floats(0.5, 1.2), st.floats(0.3, 2.0), st.tuples(*[st.floats(-1, 1)] * 3), st.tuples(*[st.floats(0, 1)] * 3)
+    st.floats(0.5, 1.2),
+    st.floats(0.3, 2.0),
+    st.tuples(*[st.floats(-1, 1)] * 3),
+    st.tuples(*[st.floats(0, 1)] * 3),
 )
 def test_volume_of_a_straight_tube_is_that_of_the_cylinder(spacing, radius, axis, shift):
-    axis = np.array(axis) + [0, 0, 1e-3]
+    axis = np.add(axis, (0, 0, 1e-3))
     axis /= np.linalg.norm(axis)
     length = 10.0
     steps = np.linspace(-length / 2, length / 2, int(length / STEP) + 1)
