@@ -121,7 +121,7 @@ def _structures(atlas: template.Template) -> np.ndarray:
         values = [v for c in codes for v in template.FREESURFER_CODES[c]]
         return np.isin(atlas.cerebra, values)
 
-    height = atlas.affine[2, 2] * np.arange(out.shape[2]) + atlas.affine[2, 3]
+    height = atlas.affine[2, 2] * np.arange(out.shape[-1]) + atlas.affine[2, 3]
     low = np.broadcast_to((height < -2)[None, None], out.shape)
     high = np.broadcast_to((height > -24)[None, None], out.shape)
     out[select(16, 47, 46, 49, 54, 60, 85)] = _OTHER
