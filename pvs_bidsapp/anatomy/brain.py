@@ -19,6 +19,7 @@ from scipy import ndimage
 from ..errors import ImageError
 from . import bias, template, tissues
 from .bridge import array_to_ants
+from .morphology import close
 from .registration import Transform, apply, register
 from .resampling import Grid
 
@@ -197,11 +198,3 @@ def refine(classes: np.ndarray, prior: np.ndarray) -> np.ndarray:
 def largest(mask: np.ndarray) -> np.ndarray:
     """The largest 6-connected piece of a mask."""
     return cc3d.largest_k(mask, k=1, connectivity=6) > 0
-
-
-def close(mask: np.ndarray, radius: float) -> np.ndarray:
-    """Closing by a ball of `radius` voxels through distance maps; holes filled."""
-    pad = int(radius) + 2
-    grown = edt.edt(~np.pad(mask, pad)) <= radius
-    closed = edt.edt(grown) > radius
-    return ndimage.binary_fill_holes(closed[(slice(pad, -pad),) * 3] | mask)

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from . import template, tissues
+from .morphology import close
 from .registration import Transform, apply
 from .resampling import Grid
 
@@ -84,7 +85,7 @@ def find_regions(
 
     structures = np.rint(bring(_structures(atlas), 'nearestNeighbor')).astype(np.uint8)
     lobes = np.rint(bring(_lobes(atlas), 'nearestNeighbor')).astype(np.uint8)
-    left = bring(_left(atlas)) > 0.5
+    left = bring(template.left_half(atlas).astype(np.float32)) > 0.5
     white = white_matter(classes, bring(atlas.wm), structures)
     ventricles = find_ventricles(classes, brain, structures)
     clear = brain & (edt.edt(~ventricles) > VENTRICLE_MARGIN)
@@ -121,9 +122,9 @@ def _structures(atlas: template.Template) -> np.ndarray:
         values = [v for c in codes for v in template.FREESURFER_CODES[c]]
         return np.isin(atlas.cerebra, values)
 
-    height = atlas.affine[2, 2] * np.arange(out.shape[-1]) + atlas.affine[2, 3]
-    low = np.broadcast_to((height < -2)[None, None], out.shape)
-    high = np.broadcast_to((height > -24)[None, None], out.shape)
+    height: np.ndarray = atlas.affine[2, 2] * np.arange(out.shape[-1]) + atlas.affine[2, 3]
+    low = np.broadcast_to((height < -2).reshape(1, 1, -1), out.shape)
+    high = np.broadcast_to((height > -24).reshape(1, 1, -1), out.shape)
     out[select(16, 47, 46, 49, 54, 60, 85)] = _OTHER
     out[(select(16) & high) | (select(60) & low)] = _MIDBRAIN
     out[select(*_VENTRICLES)] = _VENTRICLE
@@ -142,11 +143,6 @@ def _lobes(atlas: template.Template) -> np.ndarray:
     nearest = ndimage.distance_transform_edt(lobe == 0, return_distances=False, return_indices=True)
     full = lobe[tuple(nearest)].repeat(2, 0).repeat(2, 1).repeat(2, 2)
     return full[tuple(slice(0, n) for n in atlas.cerebra.shape)].astype(np.float32)
-
-
-def _left(atlas: template.Template) -> np.ndarray:
-    x = atlas.affine[0, 0] * np.arange(atlas.t1w.shape[0]) + atlas.affine[0, 3]
-    return np.broadcast_to((x < 0)[:, None, None], atlas.t1w.shape).astype(np.float32)
 
 
 def _own_ganglia(structures: np.ndarray, white: np.ndarray, brain: np.ndarray) -> np.ndarray:
@@ -173,9 +169,7 @@ def white_matter(classes: np.ndarray, prior: np.ndarray, structures: np.ndarray)
     """
     own = (classes == tissues.WM) & (structures == 0)
     # dark spots are filled where the template expects white matter, or if white matter surrounds them
-    pad = 4
-    grown = edt.edt(~np.pad(own, pad)) <= 2.0
-    closed = (edt.edt(grown) > 2.0)[(slice(pad, -pad),) * 3]
+    closed = close(own, 2.0, fill=False)
     filled = own | (closed & (prior > 0.5)) | ((prior > 0.95) & (classes > 0))
     filled &= structures == 0
     holes = ~filled

@@ -120,3 +120,9 @@ def load() -> Template:
         gm=tissue['gm'],
         affine=t1w.affine,
     )
+
+
+def left_half(atlas: Template) -> np.ndarray:
+    """The template's left half, boolean (x, y, z)."""
+    x = atlas.affine[0, 0] * np.arange(atlas.t1w.shape[0]) + atlas.affine[0, 3]
+    return np.broadcast_to((x < 0)[:, None, None], atlas.t1w.shape)

@@ -14,6 +14,7 @@ from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from ..anatomy import template
+from ..anatomy.morphology import close
 from ..errors import ImageError
 from .fields import smooth_field
 
@@ -113,7 +114,7 @@ def template_anatomy() -> Anatomy:
     labels[head & ~ndimage.binary_erosion(head, iterations=3)] = 511
     inside = atlas.brain_mask
     labels[inside] = 24
-    left = _left_half(labels.shape, atlas.affine)
+    left = template.left_half(atlas)
     for tissue, codes in ((atlas.gm, (42, 3)), (atlas.wm, (41, 2))):
         present = inside & (tissue > 0.45)
         labels[present & ~left], labels[present & left] = codes
@@ -121,11 +122,6 @@ def template_anatomy() -> Anatomy:
         mask = np.isin(atlas.cerebra, structure) & inside
         labels[mask] = code
     return Anatomy(labels, atlas.affine, 'MNI152NLin2009cSym')
-
-
-def _left_half(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    x = affine[0, 0] * np.arange(shape[0]) + affine[0, 3]
-    return np.broadcast_to((x < 0)[:, None, None], shape)
 
 
 def mirror(anatomy: Anatomy) -> Anatomy:
@@ -201,19 +197,7 @@ def _random_affine(rng: np.random.Generator, rotation: float, scaling: float) ->
 def brain_mask(anatomy: Anatomy) -> np.ndarray:
     """The reference brain mask: all brain labels but CSF (24), closed by 3 mm, holes filled."""
     brain = (anatomy.labels > 0) & (anatomy.labels < FIRST_HEAD_CODE) & (anatomy.labels != 24)
-    return close(brain, 3.0, anatomy.spacing)
-
-
-def close(mask: np.ndarray, radius: float, spacing: np.ndarray) -> np.ndarray:
-    """Binary closing by a ball of `radius` mm (through distance maps), holes filled."""
-    import edt
-
-    pad = int(np.ceil(radius / min(spacing))) + 2
-    padded = np.pad(mask, pad)
-    grown = edt.edt(~padded, anisotropy=tuple(spacing)) <= radius
-    closed = edt.edt(grown, anisotropy=tuple(spacing)) > radius
-    inner = tuple(slice(pad, -pad) for _ in range(3))
-    return ndimage.binary_fill_holes(closed[inner] | mask)
+    return close(brain, 3.0, tuple(anatomy.spacing))
 
 
 def tissue_classes(anatomy: Anatomy) -> np.ndarray:

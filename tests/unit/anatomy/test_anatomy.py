@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pvs_bidsapp.anatomy import bias, brain, regions, template, tissues
+from pvs_bidsapp.anatomy import bias, brain, morphology, regions, template, tissues
 from pvs_bidsapp.anatomy.registration import Transform, deterministic
 
 
@@ -70,7 +70,7 @@ def test_a_narrow_sulcus_is_closed_and_a_wide_one_is_not():
     mask = np.ones((40, 40, 40), bool)
     mask[10:12, :, 20:] = False
     mask[24:34, :, 20:] = False
-    closed = brain.close(mask, 3.0)
+    closed = morphology.close(mask, 3.0)
     assert closed[10:12, 20, 30].all()
     assert not closed[28:30, 20, 30].any()
 
