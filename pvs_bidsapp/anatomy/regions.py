@@ -122,7 +122,7 @@ def _structures(atlas: template.Template) -> np.ndarray:
         values = [v for c in codes for v in template.FREESURFER_CODES[c]]
         return np.isin(atlas.cerebra, values)
 
-    height: np.ndarray = atlas.affine[2, 2] * np.arange(out.shape[-1]) + atlas.affine[2, 3]
+    height: np.ndarray = atlas.affine[2, 2] * np.arange(len(atlas.t1w[0, 0])) + atlas.affine[2, 3]
     low = np.broadcast_to((height < -2).reshape(1, 1, -1), out.shape)
     high = np.broadcast_to((height > -24).reshape(1, 1, -1), out.shape)
     out[select(16, 47, 46, 49, 54, 60, 85)] = _OTHER
