@@ -28,7 +28,7 @@ class Results:
 
     Attributes
     ----------
-    preproc, brain, regions, probability, clusters : Path
+    preproc, brain, tissues, regions, probability, clusters : Path
         Images on the T1w's grid.
     cluster_table, region_table, grades : Path
     figures : dict of str to Path
@@ -40,6 +40,7 @@ class Results:
 
     preproc: Path
     brain: Path
+    tissues: Path
     regions: Path
     probability: Path
     clusters: Path
@@ -110,6 +111,9 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
         _pair(names, _image(results.brain)[0], affine, np.uint8, source | {
             'Type': 'Brain', 'Description': 'brain with ventricles, without wide CSF spaces',
         }, 'mask', desc='brain'),
+        _pair(names, _image(results.tissues)[0], affine, np.uint8, source | {
+            'Description': 'tissue classes within the brain mask; labels in the table',
+        }, 'dseg', seg='tissue'),
         _pair(names, _image(results.regions)[0], affine, np.uint8, source | {
             'Description': 'regions in which perivascular spaces are looked for; labels in the table',
         }, 'dseg', seg='regions'),
@@ -118,6 +122,9 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
     table = names.anat('dseg', '.tsv', seg='regions')
     rows = [f'{r.index}\t{r.name} {r.hemisphere}\t{r.hemisphere}' for r in REGIONS]
     write_text(table, '\n'.join(['index\tname\themisphere', *rows]) + '\n')
+    files.append(table)
+    table = names.anat('dseg', '.tsv', seg='tissue')
+    write_text(table, 'index\tname\n1\tCSF\n2\tgrey matter\n3\twhite matter\n')
     files.append(table)
     if results.t2w is not None and scan.t2w is not None:
         sources = sidecars.common([sidecars.bids_uri(scan.t2w, settings.bids_dir)], settings)

@@ -117,6 +117,7 @@ class FindRegions(SimpleInterface):
 class _ToNativeInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='the T1w as it came')
     brain = File(exists=True, mandatory=True)
+    tissues = File(exists=True, mandatory=True)
     regions = File(exists=True, mandatory=True)
     bias = File(exists=True, mandatory=True)
 
@@ -124,11 +125,12 @@ class _ToNativeInputSpec(BaseInterfaceInputSpec):
 class _ToNativeOutputSpec(TraitedSpec):
     preproc = File(exists=True, desc='bias corrected T1w')
     brain = File(exists=True, desc='brain mask')
+    tissues = File(exists=True, desc='tissue classes')
     regions = File(exists=True, desc='region map')
 
 
 class ToNative(SimpleInterface):
-    """Bias corrected scan, brain mask and regions on the scan's own grid."""
+    """Bias corrected scan, brain mask, tissues and regions on the scan's own grid."""
 
     input_spec = _ToNativeInputSpec
     output_spec = _ToNativeOutputSpec
@@ -143,13 +145,13 @@ class ToNative(SimpleInterface):
         logarithm, affine = read(self.inputs.bias)
         field = BiasField(logarithm, Grid(logarithm.shape, affine)).on(grid.shape, grid.affine)
         brain, brain_affine = read(self.inputs.brain)
-        regions, _ = read(self.inputs.regions)
         own_brain = resample(brain, brain_affine, grid, order=1) > 0.5
-        own_regions = np.rint(resample(regions, brain_affine, grid, order=0)).astype(np.uint8)
         out, cwd = self._results, runtime.cwd
         out['preproc'] = write(cwd, 'preproc.nii', scan.get_fdata(dtype=np.float32) / field, grid.affine)
         out['brain'] = write(cwd, 'brain.nii', own_brain, grid.affine)
-        out['regions'] = write(cwd, 'regions.nii', own_regions * own_brain, grid.affine)
+        for name in ('tissues', 'regions'):
+            labels = resample(read(getattr(self.inputs, name))[0], brain_affine, grid, order=0)
+            out[name] = write(cwd, f'{name}.nii', np.rint(labels).astype(np.uint8) * own_brain, grid.affine)
         return runtime
 
 

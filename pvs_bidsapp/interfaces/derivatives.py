@@ -19,6 +19,7 @@ class _WriteDerivativesInputSpec(BaseInterfaceInputSpec):
     settings = traits.Any(mandatory=True, desc='Settings')
     preproc = File(exists=True, mandatory=True)
     brain = File(exists=True, mandatory=True)
+    tissues = File(exists=True, mandatory=True)
     regions = File(exists=True, mandatory=True)
     probability = File(exists=True, mandatory=True)
     clusters = File(exists=True, mandatory=True)
@@ -45,8 +46,8 @@ class WriteDerivatives(SimpleInterface):
         from ..bids.derivatives import Results, write
 
         files = (
-            'preproc', 'brain', 'regions', 'probability', 'clusters', 'cluster_table',
-            'region_table', 'grades',
+            'preproc', 'brain', 'tissues', 'regions', 'probability', 'clusters',
+            'cluster_table', 'region_table', 'grades',
         )  # fmt: skip
         results = Results(
             **{name: Path(getattr(self.inputs, name)) for name in files},

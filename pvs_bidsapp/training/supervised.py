@@ -25,6 +25,8 @@ from .patches import PatchBatches, Volume
 LOG = logging.getLogger(__name__)
 #: The output starts at this logit: one voxel in fifty is a guess from which training gets going.
 OUTPUT_BIAS = -4.0
+#: Candidates for a model's default threshold.
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
@@ -154,17 +156,26 @@ class Trainer:
         return float(np.mean(losses))
 
     @torch.inference_mode()
+    def probability(self, volume: Volume) -> np.ndarray:
+        """Probability map of a whole volume, 0 outside the brain."""
+        self.network.eval()
+        image = np.where(volume.brain, volume.image.astype(np.float32), self.rule.outside)
+        batch = torch.from_numpy(image[None]).to(self.device)
+        logits = self.network(batch.contiguous(memory_format=torch.channels_last_3d))[0, 0]
+        return torch.sigmoid(logits.float()).cpu().numpy() * volume.brain
+
     def validate(self, volumes: Sequence[Volume]) -> float:
         """Mean voxel Dice at threshold 0.5 over whole volumes."""
-        self.network.eval()
-        scores = []
+        return float(np.mean([dice(self.probability(v) >= 0.5, v.target > 0) for v in volumes]))
+
+    def best_threshold(self, volumes: Sequence[Volume]) -> tuple[float, float]:
+        """Threshold of the best mean voxel Dice over whole volumes, and that Dice."""
+        scores = np.zeros(len(THRESHOLDS))
         for volume in volumes:
-            image = np.where(volume.brain, volume.image.astype(np.float32), self.rule.outside)
-            batch = torch.from_numpy(image[None]).to(self.device)
-            logits = self.network(batch.contiguous(memory_format=torch.channels_last_3d))[0, 0]
-            found = (logits > 0).cpu().numpy() & volume.brain
-            scores.append(dice(found, volume.target > 0))
-        return float(np.mean(scores))
+            probability, truth = self.probability(volume), volume.target > 0
+            scores += [dice(probability >= t, truth) / len(volumes) for t in THRESHOLDS]
+        best = int(scores.argmax())
+        return THRESHOLDS[best], float(scores[best])
 
     def _record(self, loss: float, score: float, minutes: float) -> None:
         LOG.info('step %d  loss %.4f  validation Dice %.3f  %.1f min', self.step, loss, score, minutes)

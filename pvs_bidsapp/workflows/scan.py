@@ -42,7 +42,9 @@ def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
     anatomy, native = _connect_anatomy(workflow, inputs, scan, settings)
     segment = _connect_segmentation(workflow, anatomy, native, write, settings)
     workflow.connect([
-        (native, write, [('preproc', 'preproc'), ('brain', 'brain'), ('regions', 'regions')]),
+        (native, write, [
+            ('preproc', 'preproc'), ('brain', 'brain'), ('tissues', 'tissues'), ('regions', 'regions'),
+        ]),
         (native, draw, [('preproc', 't1w'), ('brain', 'brain'), ('regions', 'regions')]),
         (anatomy, write, [('stripped', 'stripped')]),
         (draw, write, [('figures', 'figures')]),
@@ -79,7 +81,7 @@ def _connect_anatomy(
         (conform, anatomy, [('out_file', 'in_file')]),
         (anatomy, regions, [('brain', 'brain'), ('tissues', 'tissues'), ('to_subject', 'to_subject')]),
         (inputs, native, [('t1w', 'in_file')]),
-        (anatomy, native, [('brain', 'brain'), ('bias', 'bias')]),
+        (anatomy, native, [('brain', 'brain'), ('tissues', 'tissues'), ('bias', 'bias')]),
         (regions, native, [('regions', 'regions')]),
     ])  # fmt: skip
     return anatomy, native

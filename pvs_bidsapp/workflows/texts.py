@@ -14,6 +14,7 @@ Written by the PVS BIDS-App {__version__}. All images are on the grid of the T1w
 | `*_desc-preproc_T1w.nii.gz` | bias corrected T1w |
 | `*_space-T1w_desc-preproc_T2w.nii.gz` | T2w registered to the T1w |
 | `*_desc-brain_mask.nii.gz` | brain mask |
+| `*_seg-tissue_dseg.nii.gz`, `.tsv` | tissue classes |
 | `*_seg-regions_dseg.nii.gz`, `.tsv` | regions in which perivascular spaces (PVS) are looked for |
 | `*_label-PVS_probseg.nii.gz` | probability of PVS |
 | `*_label-PVS_mask.nii.gz` | PVS |

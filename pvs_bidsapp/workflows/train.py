@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,7 @@ def run(job: TrainingJob) -> Path:
         trainer.load(job.init, weights_only=True)
     LOG.info('%d scans to train on, %d to validate', len(training), len(validation))
     trainer.fit(volumes[: len(training)], volumes[len(training) :])
-    return bundle(job, trainer, len(training), len(validation))
+    return bundle(job, trainer, len(training), volumes[len(training) :])
 
 
 def _load_all(cases: list[Case], cache: Path, rule: TissueLevels, nprocs: int) -> list[Volume]:
@@ -168,9 +169,10 @@ def _load_all(cases: list[Case], cache: Path, rule: TissueLevels, nprocs: int) -
         return [f.result() for f in tqdm(futures, desc='scans', disable=None)]
 
 
-def bundle(job: TrainingJob, trainer: Trainer, n_training: int, n_validation: int) -> Path:
-    """Write the best weights with a filled-in card."""
+def bundle(job: TrainingJob, trainer: Trainer, n_training: int, validation: Sequence[Volume]) -> Path:
+    """Write the best weights with a filled-in card; the threshold is the best on the validation scans."""
     trainer.load(trainer.folder / 'best.pt', weights_only=True)
+    threshold, score = trainer.best_threshold(validation) if validation else (0.5, float('nan'))
     card = Card(
         name=job.model_dir.name,
         version=__version__,
@@ -179,12 +181,14 @@ def bundle(job: TrainingJob, trainer: Trainer, n_training: int, n_validation: in
         spacing=1.0,
         box=BOX,
         intensity=trainer.rule.card(),
-        threshold=0.5,
+        threshold=threshold,
         min_cluster_size=0.0,
         trained_on=job.trained_on or f'{n_training} traced scans of {job.data_dir.name}',
         limits='research only; not a medical device',
         licence='unspecified',
-        metrics={'validation_dice': round(trainer.best, 4), 'validation_scans': n_validation},
+        metrics={'validation_dice': round(score, 4), 'validation_scans': len(validation)}
+        if validation
+        else {},
         training={'steps': trainer.step, 'seed': job.plan.seed, 'recipe': 'joliot2021'},
     )
     write_bundle(job.model_dir, trainer.network, card)

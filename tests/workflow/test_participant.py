@@ -85,18 +85,19 @@ def test_outputs_are_on_the_scans_grid_and_within_the_regions(first, bids):
     anat = files(first[0])
     t1w = nib.load(bids / 'sub-0001' / 'anat' / f'{GOOD}_T1w.nii.gz')
     names = ('desc-preproc_T1w', 'space-T1w_desc-preproc_T2w', 'desc-brain_mask', 'seg-regions_dseg',
-             'label-PVS_probseg', 'label-PVS_mask', 'desc-pvs_dseg')  # fmt: skip
+             'seg-tissue_dseg', 'label-PVS_probseg', 'label-PVS_mask', 'desc-pvs_dseg')  # fmt: skip
     images = {n: nib.load(anat / f'{GOOD}_{n}.nii.gz') for n in names}
     for image in images.values():
         assert image.shape == t1w.shape
         np.testing.assert_array_equal(image.affine, t1w.affine)
     data = {n: np.asarray(i.dataobj) for n, i in images.items()}
     regions, mask = data['seg-regions_dseg'] > 0, data['label-PVS_mask'] > 0
+    threshold = json.loads((anat / f'{GOOD}_label-PVS_mask.json').read_text())['Threshold']
     assert mask.any()
     assert not (mask & ~regions).any()
     assert not (data['label-PVS_probseg'] > 0)[~regions].any()
     np.testing.assert_array_equal(mask, data['desc-pvs_dseg'] > 0)
-    np.testing.assert_array_equal(mask, (data['label-PVS_probseg'] >= 0.5) & regions)
+    np.testing.assert_array_equal(mask, (data['label-PVS_probseg'] >= threshold) & regions)
 
 
 def test_the_anatomy_agrees_with_the_truth(first, bids):
@@ -107,6 +108,9 @@ def test_the_anatomy_agrees_with_the_truth(first, bids):
     regions = np.asarray(nib.load(files(first[0]) / f'{GOOD}_seg-regions_dseg.nii.gz').dataobj)
     assert dice(found, brain) > 0.94
     assert dice(np.isin(regions, (21, 22)), np.isin(labels, (11, 12, 13, 50, 51, 52))) > 0.7
+    tissues = np.asarray(nib.load(files(first[0]) / f'{GOOD}_seg-tissue_dseg.nii.gz').dataobj)
+    white = np.isin(labels, (2, 41, 7, 46, 16, 28, 60))
+    assert dice(tissues == 3, white) > 0.85
     right = regions[np.isin(labels, (51, 52))]
     assert (right == 22).mean() > 0.5
     assert not (right == 21).any()
