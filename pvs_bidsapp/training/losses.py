@@ -7,6 +7,10 @@ from monai.losses import DiceLoss
 from torch import nn
 
 
+#: Weight of a positive voxel in the cross-entropy.
+POSITIVE_WEIGHT = 8.0
+
+
 class DiceCrossEntropy(nn.Module):
     """Dice loss (Joliot et al. 2021) plus weighted cross-entropy.
 
@@ -21,7 +25,7 @@ class DiceCrossEntropy(nn.Module):
         Weight of a positive voxel in it.
     """
 
-    def __init__(self, cross_entropy: float = 8.0, positive_weight: float = 8.0) -> None:
+    def __init__(self, cross_entropy: float = 8.0, positive_weight: float = POSITIVE_WEIGHT) -> None:
         super().__init__()
         self.dice = DiceLoss(sigmoid=True, batch=True)
         self.weight = cross_entropy

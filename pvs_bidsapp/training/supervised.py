@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from ..evaluation.metrics import dice
 from ..segmentation.intensity import TissueLevels
 from ..segmentation.networks import build
-from .losses import DiceCrossEntropy
+from .losses import POSITIVE_WEIGHT, DiceCrossEntropy
 from .patches import PatchBatches, Volume
 
 LOG = logging.getLogger(__name__)
@@ -167,6 +167,16 @@ class Trainer:
     def validate(self, volumes: Sequence[Volume]) -> float:
         """Mean voxel Dice at threshold 0.5 over whole volumes."""
         return float(np.mean([dice(self.probability(v) >= 0.5, v.target > 0) for v in volumes]))
+
+    @torch.no_grad()
+    def undo_positive_weight(self) -> None:
+        """Take the loss's weighting of positive voxels out of the output again.
+
+        Cross-entropy in which a positive voxel weighs w times multiplies the odds by w, so that
+        log(w) is subtracted from the logits (Elkan 2001, the foundations of cost-sensitive
+        learning): probabilities become comparable between models, and thresholds lie mid-range.
+        """
+        self.network.get_parameter('head.bias').sub_(float(np.log(POSITIVE_WEIGHT)))
 
     def best_threshold(self, volumes: Sequence[Volume]) -> tuple[float, float]:
         """Threshold of the best mean voxel Dice over whole volumes, and that Dice."""

@@ -172,6 +172,7 @@ def _load_all(cases: list[Case], cache: Path, rule: TissueLevels, nprocs: int) -
 def bundle(job: TrainingJob, trainer: Trainer, n_training: int, validation: Sequence[Volume]) -> Path:
     """Write the best weights with a filled-in card; the threshold is the best on the validation scans."""
     trainer.load(trainer.folder / 'best.pt', weights_only=True)
+    trainer.undo_positive_weight()
     threshold, score = trainer.best_threshold(validation) if validation else (0.5, float('nan'))
     card = Card(
         name=job.model_dir.name,
