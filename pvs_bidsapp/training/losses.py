@@ -6,7 +6,6 @@ import torch
 from monai.losses import DiceLoss
 from torch import nn
 
-
 #: Weight of a positive voxel in the cross-entropy.
 POSITIVE_WEIGHT = 8.0
 
