@@ -66,7 +66,10 @@ def stage(images: list[Path], t2w: Path | None, folder: Path) -> None:
     """
     seen: dict[str, Path] = {}
     for path in images:
-        label = re.sub(r'[^a-zA-Z0-9]', '', path.name.split('.')[0].removeprefix('sub-')) or 'scan'
+        label = (
+            re.sub(r'[^a-zA-Z0-9]', '', path.name.split('.')[0].removeprefix('sub-').removesuffix('_T1w'))
+            or 'scan'
+        )
         if label in seen:
             raise InputError(f'{seen[label].name} and {path.name} would both become sub-{label}; rename one')
         seen[label] = path
