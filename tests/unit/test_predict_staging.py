@@ -20,5 +20,5 @@ def test_two_files_of_one_label_are_refused_by_name(tmp_path):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(InputError, match='no \\*.nii'):
+    with pytest.raises(InputError, match=r'no \*\.nii'):
         find_images(tmp_path)
