@@ -167,7 +167,7 @@ def _reason(scan: Scan, settings: Settings, since: float) -> str:
 
 def error_line(text: str) -> str:
     """The exception at the end of a traceback, without the class where it is one of ours."""
-    found = re.findall(r'^(?:[\w.]+\.)?(\w+(?:Error|Exception|Interrupt|Exit)): (.*)$', text, re.M)
+    found = re.findall(r'^\s*(?:[\w.]+\.)?(\w+(?:Error|Exception|Interrupt|Exit)): (.*)$', text, re.M)
     found = [f for f in found if f[0] != 'NodeExecutionError'] or found
     if not found:
         return 'failed for an unknown reason'
