@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -50,14 +52,27 @@ def classify(
     area = array_to_ants(mask[box].astype(np.float32), affine)
     low, high = np.percentile(image[mask], (0.5, 99.5))
     source = array_to_ants(np.clip(image[box], low, high), affine)
-    # r=0: Atropos seeds itself from the clock otherwise
-    result = ants.atropos(
-        a=source, x=area, i=[array_to_ants(np.clip(p[box], 1e-3, 1), affine) for p in priors],
-        priorweight=prior_weight, m=f'[{smoothing},1x1x1]', c=f'[{iterations},0]', r=0,
-    )  # fmt: skip
+    with _temporary_files_removed():
+        # r=0: Atropos seeds itself from the clock otherwise
+        result = ants.atropos(
+            a=source, x=area, i=[array_to_ants(np.clip(p[box], 1e-3, 1), affine) for p in priors],
+            priorweight=prior_weight, m=f'[{smoothing},1x1x1]', c=f'[{iterations},0]', r=0,
+        )  # fmt: skip
     classes = np.zeros(mask.shape, np.uint8)
     classes[box] = result['segmentation'].numpy().astype(np.uint8)
     return classes
+
+
+@contextmanager
+def _temporary_files_removed() -> Iterator[None]:
+    """``ants.atropos`` leaves its priors and posteriors in the temporary folder: give it its own."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:

@@ -79,22 +79,48 @@ def tube_occupancy(
     ticks = (np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5
     offsets = np.stack(np.meshgrid(ticks, ticks, ticks, indexing='ij'), -1).reshape(-1, 3)
     samples = ((grid[:, None] + offsets) * spacing).reshape(-1, 3).astype(np.float32)
-    inside = _inside(samples, points.astype(np.float32), radii.astype(np.float32))
-    share = inside.reshape(len(grid), -1).mean(1, dtype=np.float32)
+    filled = _filled(samples, points.astype(np.float32), radii.astype(np.float32), spacing / SUBSAMPLES)
+    share = filled.reshape(len(grid), -1).mean(1, dtype=np.float32)
     touched = share > 0
     return grid[touched], share[touched]
 
 
-def _inside(samples: np.ndarray, points: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Which samples lie in the tube (flat ends)."""
-    inside = np.zeros(len(samples), bool)
+def _filled(samples: np.ndarray, points: np.ndarray, radii: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Share of the small box about each sample that lies in the tube (flat ends).
+
+    Each sample belongs to the nearest piece of the centre line.  Walls and ends are taken as
+    flat within a box, so the share falls linearly over the box's width across them.  That alone
+    would make a round tube of radius r too large by width^2 / 12 in r^2.
+    """
+    size = size.astype(np.float32)
+    nearest = np.full(len(samples), np.inf, np.float32)
+    filled = np.zeros(len(samples), np.float32)
     last = len(points) - 2
     for k, (start, stop) in enumerate(itertools.pairwise(points)):
         axis = stop - start
-        t = (samples - start) @ axis / max(float(axis @ axis), 1e-12)
-        valid = ((t >= 0) | (k > 0)) & ((t <= 1) | (k < last))  # round joints, flat ends
-        t = np.clip(t, 0, 1)
-        radius = radii[k] + t * (radii[k + 1] - radii[k])
-        distance = ((samples - (start + t[:, None] * axis)) ** 2).sum(1)
-        inside |= valid & (distance <= radius**2)
-    return inside
+        length = max(float(np.linalg.norm(axis)), 1e-6)
+        axis = axis / length
+        along = (samples - start) @ axis
+        on_line = np.clip(along, 0, length)
+        gap = np.linalg.norm(samples - (start + on_line[:, None] * axis), axis=1)
+        mine = np.flatnonzero(gap < nearest)
+        nearest[mine] = gap[mine]
+        # beyond the tube's ends what counts is the distance from the prolonged line
+        foot = np.clip(along[mine], -np.inf if k == 0 else 0, np.inf if k == last else length)
+        radius = radii[k] + on_line[mine] / length * (radii[k + 1] - radii[k])
+        share = _wall_share(samples[mine] - (start + foot[:, None] * axis), radius, size)
+        thickness = float(np.linalg.norm(axis * size))
+        if k == 0:
+            share *= np.clip(0.5 + along[mine] / thickness, 0, 1)
+        if k == last:
+            share *= np.clip(0.5 + (length - along[mine]) / thickness, 0, 1)
+        filled[mine] = share
+    return filled
+
+
+def _wall_share(across: np.ndarray, radius: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Share of a box at `across` from the centre line within `radius` of it."""
+    distance = np.maximum(np.linalg.norm(across, axis=1), 1e-6)
+    width = np.maximum(np.linalg.norm(across * size, axis=1) / distance, size.min())
+    wall = np.sqrt(np.maximum(radius**2 - width**2 / 12, 0))
+    return np.clip(0.5 + (wall - distance) / width, 0, 1)

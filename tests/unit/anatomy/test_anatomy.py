@@ -75,7 +75,8 @@ def test_a_narrow_sulcus_is_closed_and_a_wide_one_is_not():
     assert not closed[28:30, 20, 30].any()
 
 
-def test_tissues_of_a_phantom(rng):
+def test_tissues_of_a_phantom(rng, tmp_path, monkeypatch):
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
     deterministic(1)
     shape = (70, 70, 70)
     white, grey, all_ = (ball(shape, (35, 35, 35), r) for r in (18, 25, 31))
@@ -86,6 +87,7 @@ def test_tissues_of_a_phantom(rng):
     assert (found == truth)[all_].mean() > 0.97
     again = tissues.classify(image.astype(np.float32), np.eye(4), all_, priors)
     np.testing.assert_array_equal(found, again)
+    assert not list(tmp_path.iterdir())  # Atropos' own temporary files are gone
 
 
 def test_white_matter_keeps_its_dark_spots():
