@@ -18,6 +18,7 @@ EXAMPLES = """\
 examples:
   pvs simulate heads --n-subjects 40 --label-maps label-maps/
   pvs train heads models/mine --recipe joliot2021 --epochs 40 --time-limit 60
+  pvs train heads models/mine --paint mixed --init joliot2021-t1
   pvs /bids /out participant --model models/mine
 """
 
@@ -58,7 +59,13 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument('--resume', action='store_true', help='go on from the last checkpoint')
     p.add_argument(
-        '--init', type=Path, metavar='CHECKPOINT', help='start from the weights of a checkpoint (.pt)'
+        '--init', metavar='MODEL', help='start from a bundled model, a model folder or a checkpoint (.pt)'
+    )
+    p.add_argument(
+        '--paint',
+        choices=('easy', 'hard', 'shift', 'mixed'),
+        metavar='SUITE',
+        help='DATA_DIR holds simulated heads: paint each patch anew, as on a scanner of this suite',
     )
     p.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N (default auto)')
     p.add_argument(
@@ -104,6 +111,7 @@ def main(argv: list[str]) -> int:
     job = TrainingJob(
         args.data_dir, args.labels or args.data_dir / 'derivatives' / 'labels', args.model_dir, plan,
         choose_device(args.device), args.nprocs, args.validation, args.resume, args.init, args.trained_on,
+        args.paint,
     )  # fmt: skip
     print(f'model written to {run(job)}')
     return 0

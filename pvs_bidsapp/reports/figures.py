@@ -90,7 +90,7 @@ def _window(image: np.ndarray) -> tuple[float, float]:
 
 def _mosaic(image: np.ndarray, zooms: np.ndarray, outlines: list[tuple[np.ndarray, str]], path: Path) -> Path:
     """Seven slices of each plane, from end to end, with outlines."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(3, 7, figsize=(17.5, 8.4), facecolor='black')
     low, high = _window(image)
     for row, axis in enumerate(_PLANES.values()):
@@ -105,7 +105,7 @@ def _mosaic(image: np.ndarray, zooms: np.ndarray, outlines: list[tuple[np.ndarra
 
 def _overlay(image: np.ndarray, zooms: np.ndarray, found: np.ndarray, path: Path) -> Path:
     """Up to twelve axial slices where most was found; each plain above, outlined below."""
-    plt = _pyplot()
+    plt = pyplot()
     counts = found.sum((0, 1))
     inner = _spread(image.shape[2], 6)[1:-1]
     chosen = _busiest(counts, 12, int(max(2, round(4 / zooms[2])))) if counts.any() else inner
@@ -153,7 +153,7 @@ def _draw(
     ax.axis('off')  # type: ignore[attr-defined]
 
 
-def _pyplot():
+def pyplot():
     import matplotlib as mpl
 
     mpl.use('Agg')

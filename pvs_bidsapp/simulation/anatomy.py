@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import edt
 import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -42,6 +43,9 @@ FIRST_HEAD_CODE = 500
 #: FreeSurfer's parcellated cortex (aparc+aseg) is read as plain cortex.
 APARC_LEFT, APARC_RIGHT = (1000, 2000), (2000, 3000)
 
+#: How much of the head is kept around the brain, in mm.
+MARGIN = 26.0
+
 _SWAP_PAIRS = (
     (2, 41), (3, 42), (4, 43), (5, 44), (7, 46), (8, 47), (10, 49), (11, 50), (12, 51), (13, 52),
     (17, 53), (18, 54), (25, 57), (26, 58), (28, 60), (30, 62), (31, 63), (136, 137), (163, 164),
@@ -73,7 +77,9 @@ class Anatomy:
 
     def select(self, *codes: int) -> np.ndarray:
         """Boolean mask of the voxels that carry one of `codes`."""
-        return np.isin(self.labels, codes)
+        table = np.zeros(int(self.labels.max()) + 1, bool)
+        table[[c for c in codes if c < table.size]] = True
+        return table[self.labels]
 
 
 def load_label_map(path: Path) -> Anatomy:
@@ -95,7 +101,32 @@ def load_label_map(path: Path) -> Anatomy:
         raise ImageError(f'{path}: no white matter (codes 2 and 41); is this a FreeSurfer label map?')
     affine = np.diag([*voxel_sizes(image.affine), 1.0])
     affine[:3, 3] = image.affine[:3, 3]
-    return Anatomy(labels, affine, Path(path).name.split('.')[0])
+    anatomy = Anatomy(labels, affine, Path(path).name.split('.')[0])
+    return anatomy if labels.max() >= FIRST_HEAD_CODE else with_head(anatomy)
+
+
+def distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Distance in mm to the nearest voxel of `mask`; 1000 where there is none."""
+    if not mask.any():
+        return np.full(mask.shape, 1000.0, np.float32)
+    return edt.edt(~mask, anisotropy=tuple(spacing), black_border=False)
+
+
+def with_head(anatomy: Anatomy) -> Anatomy:
+    """A plain head about a brain without one (FreeSurfer's maps): CSF, skull, scalp.
+
+    Thicknesses (2.5 mm of CSF, 6 mm of skull, 5 mm of scalp) are a choice of ours.
+    """
+    pad = int(np.ceil(24 / anatomy.spacing.min()))
+    labels = np.pad(anatomy.labels, pad)
+    affine = anatomy.affine.copy()
+    affine[:3, 3] -= pad * anatomy.spacing
+    brain = labels > 0
+    hull = distance(~(distance(brain, anatomy.spacing) < 10), anatomy.spacing) > 10
+    depth = distance(hull | brain, anatomy.spacing)
+    for code, reach in ((511, 13.5), (516, 12.0), (515, 8.5), (24, 2.5)):
+        labels[(depth < reach) & ~brain] = code
+    return Anatomy(labels, affine, anatomy.name)
 
 
 def template_anatomy() -> Anatomy:
@@ -124,6 +155,18 @@ def template_anatomy() -> Anatomy:
     return Anatomy(labels, atlas.affine, 'MNI152NLin2009cSym')
 
 
+def crop(anatomy: Anatomy, margin: float) -> Anatomy:
+    """Keep the brain and `margin` mm of the head around it."""
+    brain = np.argwhere((anatomy.labels > 0) & (anatomy.labels < FIRST_HEAD_CODE))
+    pad = np.ceil(margin / anatomy.spacing).astype(int)
+    low = np.maximum(brain.min(0) - pad, 0)
+    high = np.minimum(brain.max(0) + pad + 1, anatomy.labels.shape)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    affine = anatomy.affine.copy()
+    affine[:3, 3] += low * anatomy.spacing
+    return Anatomy(np.ascontiguousarray(anatomy.labels[box]), affine, anatomy.name)
+
+
 def mirror(anatomy: Anatomy) -> Anatomy:
     """The anatomy seen in a mirror: left and right, and their codes, exchanged."""
     lookup = np.arange(int(anatomy.labels.max()) + 1, dtype=np.int16)
@@ -145,7 +188,7 @@ def deform(
     rotation: float = 6.0,
     scaling: float = 0.06,
     shift: float = 2.5,
-    margin: float = 26.0,
+    margin: float = MARGIN,
 ) -> Anatomy:
     """Resample an anatomy under a random affine and a smooth random displacement.
 
@@ -200,13 +243,12 @@ def brain_mask(anatomy: Anatomy) -> np.ndarray:
     return close(brain, 3.0, tuple(anatomy.spacing))
 
 
-def tissue_classes(anatomy: Anatomy) -> np.ndarray:
-    """Tissue classes inside the reference brain mask: 1 CSF, 2 grey matter, 3 white matter.
+def tissue_classes(anatomy: Anatomy, inside: np.ndarray) -> np.ndarray:
+    """Tissue classes inside a brain mask: 1 CSF, 2 grey matter, 3 white matter.
 
     The codes are those of `pvs_bidsapp.anatomy.tissues`.
     """
     classes = np.zeros(anatomy.labels.shape, np.uint8)
-    inside = brain_mask(anatomy)
     classes[inside] = 2
     classes[inside & anatomy.select(*CSF, *VESSEL_SPACES, 0)] = 1
     white = (*WHITE_MATTER, *CEREBELLUM_WM, *BRAINSTEM, *VENTRAL_DC)

@@ -15,8 +15,30 @@ from scipy import ndimage
 
 from . import anatomy as codes
 from .anatomy import Anatomy
+from .fields import smooth_field
 from .mimics import Mimics
 from .rendering import Rendering
+
+
+@dataclass(frozen=True)
+class TissueRanges:
+    """What mostly tells one protocol from another.
+
+    Attributes
+    ----------
+    cortex, fluid : tuple of float
+        Ranges of the intensity of cortex and of CSF; white matter is 1.
+    """
+
+    cortex: tuple[float, float]
+    fluid: tuple[float, float]
+
+
+T1W = TissueRanges((0.52, 0.82), (0.08, 0.38))
+T2W = TissueRanges((1.12, 1.60), (2.2, 4.0))
+#: Protocols that the suites `easy`, `hard` and `mixed` never hold.
+T1W_SHIFTED = (TissueRanges((0.40, 0.51), (0.02, 0.07)), TissueRanges((0.83, 0.89), (0.40, 0.50)))
+T2W_SHIFTED = (TissueRanges((1.61, 1.85), (4.1, 5.5)), TissueRanges((1.05, 1.11), (1.7, 2.1)))
 
 
 @dataclass(frozen=True)
@@ -27,13 +49,15 @@ class Contrast:
     ----------
     lookup : dict of int to float
         Intensity by FreeSurfer code.
-    fluid, lesion, pvs : float
-        Intensity of pure CSF in mimics, of a full lesion, and inside a perivascular space.
+    fluid, lesion, vessel, pvs : float
+        Intensity of pure CSF in mimics, of a full lesion, of flowing blood, and inside a
+        perivascular space.
     """
 
     lookup: dict[int, float]
     fluid: float
     lesion: float
+    vessel: float
     pvs: float
 
 
@@ -41,18 +65,23 @@ def _between(low: float, high: float, share: float) -> float:
     return low + share * (high - low)
 
 
-def draw_t1w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0.45, 1.0)) -> Contrast:
+def draw_t1w(
+    rng: np.random.Generator,
+    ranges: TissueRanges = T1W,
+    *,
+    pvs_contrast: tuple[float, float] = (0.45, 1.0),
+) -> Contrast:
     """A random T1w contrast.
 
     Parameters
     ----------
     rng : numpy.random.Generator
+    ranges : TissueRanges
     pvs_contrast : tuple of float
         Range of the contrast of a space's interior, as a share of that between white matter and
         CSF.
     """
-    cortex = rng.uniform(0.52, 0.82)
-    fluid = rng.uniform(0.08, 0.38)
+    cortex, fluid = rng.uniform(*ranges.cortex), rng.uniform(*ranges.fluid)
     grey: dict[tuple[int, ...], float] = {
         codes.CORTEX: cortex,
         codes.THALAMUS: _between(cortex, 1, rng.uniform(0.3, 0.8)),
@@ -79,13 +108,17 @@ def draw_t1w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0
     spaces: dict[tuple[int, ...], float] = {
         codes.VESSEL_SPACES: _between(fluid, cortex, rng.uniform(0.1, 0.9))
     }
-    return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.1, 0.45), pvs_contrast)
+    return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.1, 0.45), (0.5, 1.4), pvs_contrast)
 
 
-def draw_t2w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0.5, 1.0)) -> Contrast:
+def draw_t2w(
+    rng: np.random.Generator,
+    ranges: TissueRanges = T2W,
+    *,
+    pvs_contrast: tuple[float, float] = (0.5, 1.0),
+) -> Contrast:
     """A random T2w contrast; parameters as `draw_t1w`."""
-    cortex = rng.uniform(1.12, 1.6)
-    fluid = rng.uniform(2.2, 4.0)
+    cortex, fluid = rng.uniform(*ranges.cortex), rng.uniform(*ranges.fluid)
     grey: dict[tuple[int, ...], float] = {
         codes.CORTEX: cortex,
         codes.THALAMUS: _between(1, cortex, rng.uniform(0.2, 0.7)),
@@ -112,7 +145,7 @@ def draw_t2w(rng: np.random.Generator, *, pvs_contrast: tuple[float, float] = (0
     spaces: dict[tuple[int, ...], float] = {
         codes.VESSEL_SPACES: _between(cortex, fluid, rng.uniform(0.1, 0.9))
     }
-    return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.15, 0.5), pvs_contrast)
+    return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.15, 0.5), (0.15, 0.6), pvs_contrast)
 
 
 def _contrast(
@@ -120,13 +153,15 @@ def _contrast(
     table: dict[tuple[int, ...], float],
     fluid: float,
     lesion: tuple[float, float],
+    blood: tuple[float, float],
     pvs: tuple[float, float],
 ) -> Contrast:
     lookup = {code: value for group, value in table.items() for code in group}
     lookup |= dict.fromkeys(codes.CSF, fluid)
     lesions = _between(1.0, fluid, rng.uniform(*lesion))
     lookup |= dict.fromkeys((25, 57, 77), _between(1.0, lesions, rng.uniform(0, 0.8)))
-    return Contrast(lookup, fluid, lesions, _between(1.0, fluid, rng.uniform(*pvs)))
+    blood_level = rng.uniform(*blood)
+    return Contrast(lookup, fluid, lesions, blood_level, _between(1.0, fluid, rng.uniform(*pvs)))
 
 
 def paint(
@@ -148,18 +183,23 @@ def paint(
     for code, value in contrast.lookup.items():
         if code < table.size:
             table[code] = value
-    image = table[anatomy.labels]
-    image = ndimage.gaussian_filter(image, rng.uniform(0.45, 0.7) / anatomy.spacing)
-    # tissue is not uniform: slow variations of a few percent
-    for sigma, amplitude in ((6.0, 0.02), (1.5, 0.012)):
-        texture = ndimage.gaussian_filter(
-            rng.standard_normal(image.shape, dtype=np.float32), sigma / anatomy.spacing
-        )
-        image *= 1 + amplitude * texture / max(float(texture.std()), 1e-9)
+    image = ndimage.gaussian_filter(
+        table[anatomy.labels], rng.uniform(0.45, 0.7) / anatomy.spacing, truncate=3.0
+    )
+    image *= 1 + _texture(anatomy, rng)
     image += mimics.lesion * (contrast.lesion - 1) * (anatomy.labels > 0)
     image += mimics.fluid * (contrast.fluid - image)
+    image += mimics.vessel * (contrast.vessel - image)
     image += rendering.occupancy * (_space_intensity(rendering, contrast, rng) - image)
-    return np.maximum(image, 0).astype(np.float32)
+    return np.maximum(image, 0, out=image)
+
+
+def _texture(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
+    """Tissue is not uniform: slow variations of two percent, finer ones of one."""
+    shape = anatomy.labels.shape
+    extent = np.array(shape) * anatomy.spacing
+    slow, fine = (smooth_field(shape, tuple(int(n) for n in np.maximum(4, extent / g)), rng) for g in (14, 5))
+    return (0.025 * slow + 0.02 * fine).astype(np.float32)
 
 
 def _space_intensity(rendering: Rendering, contrast: Contrast, rng: np.random.Generator) -> np.ndarray:

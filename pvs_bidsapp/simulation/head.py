@@ -1,54 +1,51 @@
-"""One simulated head, from an anatomy to images with their truth."""
+"""One simulated head, from an anatomy to images with their truth.
+
+A `Person` is an anatomy with its perivascular spaces and mimics; a scan of it depends on the
+scanner.  Several sessions are several scans of one person.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
+from scipy.spatial.transform import Rotation
 
+from . import ageing, artefacts, contrast, mimics, rendering, vessels
 from . import anatomy as anatomies
-from . import artefacts, contrast, mimics, rendering, vessels
 from .anatomy import Anatomy
+from .mimics import Mimics
 from .rendering import Rendering
-from .vessels import Vessel
+from .scanner import Difficulty, Scanner, draw_scanner
+from .vessels import Depths, Vessel
 
 #: A voxel is part of a perivascular space where at least this share of it lies inside.
 MASK_OCCUPANCY = 0.4
+#: Growth of the spaces' diameters a year between sessions (a choice of ours).
+GROWTH = 0.01
 
 
 @dataclass(frozen=True)
-class Difficulty:
-    """How hard a head is to read (ranges are drawn from uniformly, SNR log-uniformly).
+class Person:
+    """An anatomy with what is drawn in it, on the grid of a scan.
 
     Attributes
     ----------
-    snr : tuple of float
-        White matter signal over the noise's standard deviation.
-    pvs_contrast : tuple of float
-        Contrast inside a space as a share of that between white matter and CSF.
-    mimics : tuple of float
-        Amount of mimics, 0 to 1.
-    fwhm : tuple of float
-        Point spread in mm along the best-resolved axes.
-    worst_axis : float
-        How many times coarser one axis may be.
-    bias : tuple of float
-        Standard deviation of the bias field's logarithm.
+    anatomy : Anatomy
+    vessels : tuple of Vessel
+    rendering : Rendering
+        Of the vessels at the first session.
+    mimics : Mimics
+    load : float
+        Burden in [0, 1].
     """
 
-    snr: tuple[float, float]
-    pvs_contrast: tuple[float, float]
-    mimics: tuple[float, float]
-    fwhm: tuple[float, float]
-    worst_axis: float
-    bias: tuple[float, float]
-
-
-SUITES = {
-    'easy': Difficulty((40, 90), (0.75, 1.0), (0.0, 0.2), (0.3, 0.7), 1.2, (0.03, 0.12)),
-    'hard': Difficulty((14, 28), (0.40, 0.75), (0.5, 1.0), (0.6, 1.1), 1.8, (0.08, 0.25)),
-    'mixed': Difficulty((12, 90), (0.40, 1.0), (0.0, 1.0), (0.3, 1.1), 1.8, (0.03, 0.22)),
-}
+    anatomy: Anatomy
+    vessels: tuple[Vessel, ...]
+    rendering: Rendering
+    mimics: Mimics
+    load: float
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,11 @@ class SimulatedHead:
     t1w, t2w : ndarray of float32
         Magnitude images, arbitrary units.
     affine, t2w_affine : ndarray, shape (4, 4)
+        Voxel to scanner RAS+ mm; oblique.
+    frame : ndarray, shape (4, 4)
+        From the anatomy's millimetres to scanner millimetres.
     anatomy : Anatomy
+    mimics : Mimics
     rendering : Rendering
     vessels : tuple of Vessel
     load : float
@@ -71,7 +72,9 @@ class SimulatedHead:
     t2w: np.ndarray
     affine: np.ndarray
     t2w_affine: np.ndarray
+    frame: np.ndarray
     anatomy: Anatomy
+    mimics: Mimics
     rendering: Rendering
     vessels: tuple[Vessel, ...]
     load: float
@@ -81,75 +84,120 @@ class SimulatedHead:
         """Voxels that count as perivascular space."""
         return self.rendering.occupancy >= MASK_OCCUPANCY
 
+    def scanner_points(self, vessel: Vessel) -> np.ndarray:
+        """Centre line of a vessel in scanner RAS+ mm, shape (n, 3)."""
+        return apply_affine(self.frame, vessel.points + self.anatomy.affine[:3, 3])
+
 
 def simulate(
     source: Anatomy,
     rng: np.random.Generator,
     difficulty: Difficulty,
     *,
-    spacing: float = 1.0,
+    spacing: float | None = None,
     age: float = 50.0,
 ) -> SimulatedHead:
-    """Simulate one head in (a random deformation and, half the time, mirror image of) `source`.
+    """Simulate one scan of one person on a scanner of its own.
 
     Parameters
     ----------
     source : Anatomy
     rng : numpy.random.Generator
     difficulty : Difficulty
-    spacing : float
-        Voxel size of the T1w in mm.
+    spacing : float, optional
+        Voxel size of the T1w in mm; drawn where it is not given.
     age : float
-        Years; older brains hold more and wider spaces and more lesions (a linear choice of
-        ours; Barisano et al. 2021 and Kim et al. 2022 report the growth).
+        Years.
     """
+    scanner = draw_scanner(difficulty, rng, spacing=spacing)
+    person = draw_person(source, rng, difficulty, spacing=scanner.spacing, age=age)
+    return scan(person, scanner, difficulty, rng)
+
+
+def draw_person(
+    source: Anatomy, rng: np.random.Generator, difficulty: Difficulty, *, spacing: float, age: float
+) -> Person:
+    """A person: a deformed and aged (half the time mirrored) `source`, its spaces and mimics.
+
+    Older brains hold more and wider spaces and more lesions (a linear choice of ours; Barisano et
+    al. 2021, Kim et al. 2022 and Lynch et al. 2023 report the growth).
+    """
+    source = anatomies.crop(source, anatomies.MARGIN + 2)
     if rng.random() < 0.5:
         source = anatomies.mirror(source)
-    anatomy = anatomies.deform(source, rng, spacing=spacing)
+    anatomy = anatomies.deform(ageing.grow_old(source, rng, age), rng, spacing=spacing)
+    depths = Depths.of(anatomy)
     load = float(np.clip(0.25 + 0.5 * (age - 20) / 65 + rng.normal(0, 0.2), 0, 1))
-    drawn = vessels.draw(anatomy, rng, load=load)
+    drawn = vessels.draw(anatomy, rng, load=load, size=rng.uniform(*difficulty.size), depths=depths)
     image = rendering.render(drawn, anatomy.labels.shape, anatomy.spacing)
     amount = rng.uniform(*difficulty.mimics) * np.clip(0.5 + (age - 20) / 65, 0, 1)
-    traps = mimics.draw(anatomy, image.occupancy > 0, rng, amount=float(amount))
-    t1w = contrast.paint(
-        anatomy, image, traps, contrast.draw_t1w(rng, pvs_contrast=difficulty.pvs_contrast), rng
-    )
-    t2w = contrast.paint(
-        anatomy, image, traps, contrast.draw_t2w(rng, pvs_contrast=difficulty.pvs_contrast), rng
-    )
-    t2w, t2w_affine = _scan_t2w(t2w, anatomy, difficulty, rng)
+    traps = mimics.draw(anatomy, image.occupancy > 0, rng, amount=float(amount), depths=depths)
+    return Person(anatomy, tuple(drawn), image, traps, load)
+
+
+def scan(
+    person: Person, scanner: Scanner, difficulty: Difficulty, rng: np.random.Generator, *, years: float = 0.0
+) -> SimulatedHead:
+    """T1w and T2w of a person, `years` after the first session."""
+    anatomy, drawn, image = person.anatomy, person.vessels, person.rendering
+    if years:
+        drawn = tuple(v.widened(1 + GROWTH * years) for v in drawn)
+        image = rendering.render(drawn, anatomy.labels.shape, anatomy.spacing)
+    frame = _tilt(rng, difficulty.tilt)
+    t1w = contrast.paint(anatomy, image, person.mimics, scanner.t1w, rng)
+    t2w = contrast.paint(anatomy, image, person.mimics, scanner.t2w, rng)
+    t1w = artefacts.blur(t1w, np.array(scanner.fwhm), anatomy.spacing)
+    t2w, t2w_affine = _slice_t2w(t2w, anatomy, scanner, rng)
+    moved = rng.random() < difficulty.motion
+    t1w = _acquire(t1w, anatomy.spacing, scanner, rng, motion=bool(moved))
+    t2w = _acquire(t2w, np.array(scanner.t2w_voxel), scanner, rng, motion=False)
     return SimulatedHead(
-        _scan_t1w(t1w, anatomy, difficulty, rng), t2w, anatomy.affine, t2w_affine,
-        anatomy, image, tuple(drawn), load,
+        _cut(t1w, anatomy, difficulty.cut, rng), t2w, frame @ anatomy.affine, frame @ t2w_affine, frame,
+        anatomy, person.mimics, image, drawn, person.load,
     )  # fmt: skip
 
 
-def _scan_t1w(
-    image: np.ndarray, anatomy: Anatomy, difficulty: Difficulty, rng: np.random.Generator
-) -> np.ndarray:
-    fwhm = np.full(3, rng.uniform(*difficulty.fwhm)) * anatomy.spacing
-    fwhm[rng.integers(3)] *= rng.uniform(1, difficulty.worst_axis)
-    return _acquire(artefacts.blur(image, fwhm, anatomy.spacing), difficulty, rng)
+def _tilt(rng: np.random.Generator, degrees: float) -> np.ndarray:
+    """A turn of the scan's axes against the scanner's."""
+    frame = np.eye(4)
+    angles = rng.uniform(-degrees, degrees, 3) * (1.0, 0.4, 0.4)  # nodding most
+    frame[:3, :3] = Rotation.from_euler('xyz', angles, degrees=True).as_matrix()
+    frame[:3, 3] = rng.normal(0, 8, 3)
+    return frame
 
 
-def _scan_t2w(
-    image: np.ndarray, anatomy: Anatomy, difficulty: Difficulty, rng: np.random.Generator
+def _slice_t2w(
+    image: np.ndarray, anatomy: Anatomy, scanner: Scanner, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A T2w of the same session: slightly moved, half the time with thick axial slices."""
-    thick = rng.random() < 0.5
-    voxel = np.array([0.8, 0.8, rng.uniform(2.0, 3.0)]) if thick else anatomy.spacing
+    """A T2w of the same session: slightly moved, on its own grid."""
+    voxel = np.array(scanner.t2w_voxel)
     shape = tuple(np.ceil(np.array(anatomy.labels.shape) * anatomy.spacing / voxel).astype(int))
     grid = np.diag([*voxel, 1.0])
     grid[:3, 3] = anatomy.affine[:3, 3] + (voxel - anatomy.spacing) / 2
     moved = artefacts.small_rigid(rng, 1.5, 1.0)
     smooth = artefacts.blur(image, np.maximum(voxel * 0.8, 0.3), anatomy.spacing)
     sliced = artefacts.regrid(smooth, anatomy.affine, moved @ grid, shape)
-    return _acquire(np.maximum(sliced, 0), difficulty, rng), grid
+    return np.maximum(sliced, 0), grid
 
 
-def _acquire(image: np.ndarray, difficulty: Difficulty, rng: np.random.Generator) -> np.ndarray:
-    """Bias field, noise and an arbitrary scale."""
-    image = image * artefacts.bias_field(image.shape, rng.uniform(*difficulty.bias), rng)
-    snr = np.exp(rng.uniform(*np.log(difficulty.snr)))
+def _acquire(
+    image: np.ndarray, spacing: np.ndarray, scanner: Scanner, rng: np.random.Generator, *, motion: bool
+) -> np.ndarray:
+    """Motion, truncated k-space, bias field, noise and an arbitrary scale."""
+    if motion:
+        image = artefacts.motion(image, spacing, rng)
+    if scanner.gibbs > 0:
+        image = artefacts.truncate(image, rng.uniform(0.75, 1.0, 3), scanner.gibbs)
+    image = image * artefacts.bias_field(image.shape, scanner.bias, rng)
     scale = np.exp(rng.uniform(np.log(150), np.log(1500)))
-    return (scale * artefacts.rician(image.astype(np.float32), 1 / snr, rng)).astype(np.float32)
+    return scale * artefacts.rician(image.astype(np.float32), 1 / scanner.snr, rng)
+
+
+def _cut(image: np.ndarray, anatomy: Anatomy, probability: float, rng: np.random.Generator) -> np.ndarray:
+    """Deface the scan, or strip its skull, now and then."""
+    chance = rng.random()
+    if chance < probability / 3:
+        return artefacts.strip(image, anatomies.brain_mask(anatomy))
+    if chance < probability:
+        return artefacts.deface(image, anatomies.brain_mask(anatomy), anatomy.spacing)
+    return image

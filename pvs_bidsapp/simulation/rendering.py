@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from .vessels import Vessel
 
@@ -43,11 +44,12 @@ def render(vessels: Sequence[Vessel], shape: tuple[int, ...], spacing: np.ndarra
     occupancy = np.zeros(shape, np.float32)
     index = np.zeros(shape, np.int32)
     for number, vessel in enumerate(vessels, start=1):
-        voxels, share = tube_occupancy(vessel.points, vessel.radii, shape, spacing)
-        where = tuple(voxels.T)
-        fuller = share > occupancy[where]
-        index[tuple(voxels[fuller].T)] = number
-        occupancy[where] = np.maximum(occupancy[where], share)
+        for tube in vessel.tubes:
+            voxels, share = tube_occupancy(tube.points, tube.radii, shape, spacing)
+            where = tuple(voxels.T)
+            fuller = share > occupancy[where]
+            index[tuple(voxels[fuller].T)] = number
+            occupancy[where] = np.maximum(occupancy[where], share)
     return Rendering(occupancy, index)
 
 
@@ -70,57 +72,77 @@ def tube_occupancy(
     if (low >= high).any():
         return np.empty((0, 3), int), np.empty(0, np.float32)
     grid = np.stack(np.meshgrid(*map(np.arange, low, high), indexing='ij'), -1).reshape(-1, 3)
-    # a voxel whose centre is farther than this from all points of the line cannot be touched
-    gap = np.linalg.norm(np.diff(points, axis=0), axis=1).max() / 2
-    nearest = np.full(len(grid), np.inf)
-    for point in points:
-        nearest = np.minimum(nearest, ((grid * spacing - point) ** 2).sum(1))
-    grid = grid[nearest <= (reach + gap) ** 2]
+    # a voxel whose centre is farther than this from both ends of a piece cannot be touched by it
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    near = cdist(grid * spacing, points) <= reach + steps.max() / 2
+    touched = near.any(1)
+    grid, near = grid[touched], near[touched]
     ticks = (np.arange(SUBSAMPLES) + 0.5) / SUBSAMPLES - 0.5
     offsets = np.stack(np.meshgrid(ticks, ticks, ticks, indexing='ij'), -1).reshape(-1, 3)
-    samples = ((grid[:, None] + offsets) * spacing).reshape(-1, 3).astype(np.float32)
-    filled = _filled(samples, points.astype(np.float32), radii.astype(np.float32), spacing / SUBSAMPLES)
-    share = filled.reshape(len(grid), -1).mean(1, dtype=np.float32)
+    samples = ((grid[:, None] + offsets) * spacing).astype(np.float32)
+    filled = _filled(samples, near, points.astype(np.float32), radii.astype(np.float32), spacing / SUBSAMPLES)
+    share = filled.mean(1, dtype=np.float32)
     touched = share > 0
     return grid[touched], share[touched]
 
 
-def _filled(samples: np.ndarray, points: np.ndarray, radii: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _filled(
+    samples: np.ndarray, near: np.ndarray, points: np.ndarray, radii: np.ndarray, size: np.ndarray
+) -> np.ndarray:
     """Share of the small box about each sample that lies in the tube (flat ends).
 
     Each sample belongs to the nearest piece of the centre line.  Walls and ends are taken as
     flat within a box, so the share falls linearly over the box's width across them.  That alone
     would make a round tube of radius r too large by width^2 / 12 in r^2.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (voxels, samples, 3)
+    near : ndarray of bool, shape (voxels, points)
+        Which points of the line each voxel may have to do with.
+    points : ndarray, shape (points, 3)
+    radii : ndarray, shape (points,)
+    size : ndarray, shape (3,)
+        Edges of a sample's box in mm.
     """
     size = size.astype(np.float32)
-    nearest = np.full(len(samples), np.inf, np.float32)
-    filled = np.zeros(len(samples), np.float32)
+    nearest = np.full(samples.shape[:2], np.inf, np.float32)
+    filled = np.zeros(samples.shape[:2], np.float32)
     last = len(points) - 2
     for k, (start, stop) in enumerate(itertools.pairwise(points)):
         axis = stop - start
         length = max(float(np.linalg.norm(axis)), 1e-6)
         axis = axis / length
-        along = (samples - start) @ axis
+        voxels = np.flatnonzero(near[:, k] | near[:, k + 1])
+        offset = samples[voxels] - start
+        along = offset @ axis
         on_line = np.clip(along, 0, length)
-        gap = np.linalg.norm(samples - (start + on_line[:, None] * axis), axis=1)
-        mine = np.flatnonzero(gap < nearest)
-        nearest[mine] = gap[mine]
+        gap = _norm(offset - on_line[..., None] * axis)
+        mine = gap < nearest[voxels]
+        along, on_line, offset = along[mine], on_line[mine], offset[mine]
         # beyond the tube's ends what counts is the distance from the prolonged line
-        foot = np.clip(along[mine], -np.inf if k == 0 else 0, np.inf if k == last else length)
-        radius = radii[k] + on_line[mine] / length * (radii[k + 1] - radii[k])
-        share = _wall_share(samples[mine] - (start + foot[:, None] * axis), radius, size)
+        foot = np.clip(along, -np.inf if k == 0 else 0, np.inf if k == last else length)
+        radius = radii[k] + on_line / length * (radii[k + 1] - radii[k])
+        share = _wall_share(offset - foot[:, None] * axis, radius, size)
         thickness = float(np.linalg.norm(axis * size))
         if k == 0:
-            share *= np.clip(0.5 + along[mine] / thickness, 0, 1)
+            share *= np.clip(0.5 + along / thickness, 0, 1)
         if k == last:
-            share *= np.clip(0.5 + (length - along[mine]) / thickness, 0, 1)
-        filled[mine] = share
+            share *= np.clip(0.5 + (length - along) / thickness, 0, 1)
+        rows, columns = np.nonzero(mine)
+        nearest[voxels[rows], columns] = gap[mine]
+        filled[voxels[rows], columns] = share
     return filled
+
+
+def _norm(vectors: np.ndarray) -> np.ndarray:
+    """Length of the vectors in the last axis; faster than `numpy.linalg.norm` on many short ones."""
+    return np.sqrt(np.einsum('...i,...i->...', vectors, vectors))
 
 
 def _wall_share(across: np.ndarray, radius: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Share of a box at `across` from the centre line within `radius` of it."""
-    distance = np.maximum(np.linalg.norm(across, axis=1), 1e-6)
-    width = np.maximum(np.linalg.norm(across * size, axis=1) / distance, size.min())
+    distance = np.maximum(_norm(across), 1e-6)
+    width = np.maximum(_norm(across * size) / distance, size.min())
     wall = np.sqrt(np.maximum(radius**2 - width**2 / 12, 0))
     return np.clip(0.5 + (wall - distance) / width, 0, 1)

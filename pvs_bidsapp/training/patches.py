@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from scipy import ndimage
 from torch.utils.data import Dataset
 
 from ..segmentation.intensity import TissueLevels
+from ..simulation.scanner import Difficulty
+from ..simulation.stream import Scene, paint_patch
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,9 @@ class PatchBatches(Dataset):
         centre = pool[rng.integers(len(pool))] + rng.integers(-8, 9, 3)
         size = np.minimum(edge, volume.brain.shape)
         start = np.clip(centre - size // 2, 0, np.array(volume.brain.shape) - size)
-        box = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
-        image = volume.image[(slice(None), *box)].astype(np.float32)
+        box = tuple(slice(int(a), int(a + n)) for a, n in zip(start, size, strict=True))
         brain, target = volume.brain[box], volume.target[box].astype(np.float32)
-        image = vary_intensity(image, target, rng, self.rule.wm)
+        image = vary_intensity(self._image(number, box, rng), target, rng, self.rule.wm)
         image = np.where(vary_mask(brain, rng), image, self.rule.outside)
         image = np.clip(image, self.rule.low, self.rule.high)
         if rng.random() < 0.5:  # mid-sagittal flip: axis 0 runs from left to right
@@ -109,6 +111,40 @@ class PatchBatches(Dataset):
             np.ascontiguousarray(image, np.float32),
             np.ascontiguousarray(target[None], np.float32),
         )
+
+    def _image(self, number: int, box: tuple[slice, ...], rng: np.random.Generator) -> np.ndarray:
+        return self.volumes[number].image[(slice(None), *box)].astype(np.float32)
+
+
+class PaintedBatches(PatchBatches):
+    """Batches of patches whose images are painted anew each time, from simulated heads.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+    rule : TissueLevels
+    difficulty : Difficulty
+        What scanners are drawn from.
+    channels : tuple of str
+    **options
+        As those of `PatchBatches`.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        rule: TissueLevels,
+        difficulty: Difficulty,
+        channels: tuple[str, ...] = ('T1w',),
+        **options: Any,
+    ) -> None:
+        self.scenes, self.difficulty, self.channels = scenes, difficulty, channels
+        empty = np.zeros((len(channels), 0, 0, 0), np.float16)
+        geometry = [Volume(s.name, empty, s.brain, s.target.astype(np.uint8)) for s in scenes]
+        super().__init__(geometry, rule, **options)
+
+    def _image(self, number: int, box: tuple[slice, ...], rng: np.random.Generator) -> np.ndarray:
+        return paint_patch(self.scenes[number], box, rng, self.difficulty, self.rule, self.channels)
 
 
 def vary_mask(brain: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -6,13 +6,14 @@ import csv
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
@@ -25,6 +26,8 @@ from .patches import PatchBatches, Volume
 LOG = logging.getLogger(__name__)
 #: The output starts at this logit: one voxel in fifty is a guess from which training gets going.
 OUTPUT_BIAS = -4.0
+#: Largest decay of the weights' running average, which is what is validated and bundled.
+AVERAGING = 0.995
 #: Candidates for a model's default threshold.
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
@@ -62,6 +65,19 @@ class Plan:
         """Total number of steps."""
         return self.epochs * self.steps_per_epoch
 
+    def batching(self) -> dict[str, Any]:
+        """Options of `pvs_bidsapp.training.patches.PatchBatches`."""
+        size = (self.patch_size,) * 3
+        return {'patch_size': size, 'batch_size': self.batch_size, 'steps': self.steps, 'seed': self.seed}
+
+
+def _running_average(
+    average: torch.Tensor, current: torch.Tensor, number: torch.Tensor | int
+) -> torch.Tensor:
+    """Exponential average over the last few hundred steps (Polyak & Juditsky 1992), fewer at the start."""
+    decay = min(float((1 + number) / (10 + number)), AVERAGING)
+    return average + (1 - decay) * (current - average)
+
 
 class Trainer:
     """One training run in a folder: ``last.pt``, ``best.pt``, ``log.csv``.
@@ -85,6 +101,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.network.parameters(), plan.learning_rate)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.loss = DiceCrossEntropy().to(device)
+        self.average = AveragedModel(self.network, avg_fn=_running_average, use_buffers=True)
         self.step, self.best = 0, -1.0
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -98,32 +115,50 @@ class Trainer:
     def load(self, path: Path, *, weights_only: bool = False) -> None:
         """Go on from a checkpoint (or start from its weights alone)."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state['network'])
         if weights_only:
+            self.start_from(state['average'])
             return
+        self.network.load_state_dict(state['network'])
+        self.average.module.load_state_dict(state['average'])
+        self.average.n_averaged.fill_(state['step'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.schedule.load_state_dict(state['schedule'])
         self.step, self.best = state['step'], state['best']
 
+    def start_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take over ready-made weights, also as the running average."""
+        self.network.load_state_dict(weights)
+        self.average.module.load_state_dict(weights)
+
+    def start_from_bundle(self, network: torch.nn.Module) -> None:
+        """Take over a finished model, whose output has lost the loss's weighting of positive voxels."""
+        weights = dict(network.state_dict())
+        weights['head.bias'] = weights['head.bias'] + float(np.log(POSITIVE_WEIGHT))
+        self.start_from(weights)
+
     def save(self, path: Path) -> None:
         """Write a checkpoint whole or not at all."""
         state = {
-            'network': self.network.state_dict(), 'optimizer': self.optimizer.state_dict(),
-            'schedule': self.schedule.state_dict(), 'step': self.step, 'best': self.best,
-            'plan': asdict(self.plan),
+            'network': self.network.state_dict(), 'average': self.average.module.state_dict(),
+            'optimizer': self.optimizer.state_dict(), 'schedule': self.schedule.state_dict(),
+            'step': self.step, 'best': self.best, 'plan': asdict(self.plan),
         }  # fmt: skip
         temporary = path.with_suffix('.tmp')
         torch.save(state, temporary)
         os.replace(temporary, path)
 
-    def fit(self, training: Sequence[Volume], validation: Sequence[Volume]) -> None:
-        """Train to the end of the plan, or to its time limit; keeps the best weights seen."""
+    def fit(self, batches: PatchBatches, validation: Sequence[Volume]) -> None:
+        """Train to the end of the plan, or to its time limit; keeps the best weights seen.
+
+        Parameters
+        ----------
+        batches : PatchBatches
+            One a step of the plan.
+        validation : sequence of Volume
+            May be empty.
+        """
         started = time.monotonic()
         plan = self.plan
-        batches = PatchBatches(
-            training, self.rule, patch_size=(plan.patch_size,) * 3, batch_size=plan.batch_size,
-            steps=plan.steps, seed=plan.seed,
-        )  # fmt: skip
         while self.step < plan.steps:
             stop = min(plan.steps, (self.step // plan.steps_per_epoch + 1) * plan.steps_per_epoch)
             loss = self._epoch(Subset(batches, range(self.step, stop)))
@@ -151,6 +186,7 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             self.optimizer.step()
             self.schedule.step()
+            self.average.update_parameters(self.network)
             self.step += 1
             losses.append(float(loss.detach()))
         return float(np.mean(losses))
@@ -158,10 +194,10 @@ class Trainer:
     @torch.inference_mode()
     def probability(self, volume: Volume) -> np.ndarray:
         """Probability map of a whole volume, 0 outside the brain."""
-        self.network.eval()
+        network = self.average.module.eval()
         image = np.where(volume.brain, volume.image.astype(np.float32), self.rule.outside)
         batch = torch.from_numpy(image[None]).to(self.device)
-        logits = self.network(batch.contiguous(memory_format=torch.channels_last_3d))[0, 0]
+        logits = network(batch.contiguous(memory_format=torch.channels_last_3d))[0, 0]
         return torch.sigmoid(logits.float()).cpu().numpy() * volume.brain
 
     def validate(self, volumes: Sequence[Volume]) -> float:
@@ -176,7 +212,7 @@ class Trainer:
         log(w) is subtracted from the logits (Elkan 2001, the foundations of cost-sensitive
         learning): probabilities become comparable between models, and thresholds lie mid-range.
         """
-        self.network.get_parameter('head.bias').sub_(float(np.log(POSITIVE_WEIGHT)))
+        self.average.module.get_parameter('head.bias').sub_(float(np.log(POSITIVE_WEIGHT)))
 
     def best_threshold(self, volumes: Sequence[Volume]) -> tuple[float, float]:
         """A threshold and its mean voxel Dice over whole volumes.

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from tqdm.auto import tqdm
 
 from ..bids.dataset import describe_derivative, describe_raw
 from ..bids.files import save_image, write_json, write_text
 from ..bids.naming import Naming
-from ..simulation import anatomy, head
-from ..simulation.dataset import Subject
+from ..simulation import anatomy, head, scanner
+from ..simulation.dataset import Subject, rate
+from ..simulation.tables import vessel_table
+from .truth import Truth, is_complete, last_file, write_truth
+
+LOG = logging.getLogger(__name__)
 
 README = """Simulated heads with known perivascular spaces.
 
 Made by `pvs simulate`. No scan of a person is in this data set; the anatomies come from label
 maps. The truth stands in derivatives/labels: share of each voxel inside a perivascular space
-(probseg), mask, numbered spaces (dseg, with a table), brain mask, tissue classes, anatomy.
+(probseg), mask, numbered spaces (dseg, with a table of centre lines, lengths and widths), mimics,
+brain mask, tissue classes, anatomy. gallery.png shows the first heads.
 """
+#: Years between two sessions.
+INTERVAL = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,123 +45,152 @@ class SimulationJob:
     out_dir : Path
     subjects : tuple of Subject
     suite : str
-        A key of `pvs_bidsapp.simulation.head.SUITES`.
-    spacing : float
-        Voxel size of the T1w in mm.
+        A key of `pvs_bidsapp.simulation.scanner.SUITES`.
+    spacing : float or None
+        Voxel size of the T1w in mm; None: as the suite has it.
     nprocs : int
     seed : int
+    sessions : int
+        Scans of each person, two years apart; 1: no session level.
+    reliability : float
+        Of the simulated visual rating, 0 to 1.
     """
 
     out_dir: Path
     subjects: tuple[Subject, ...]
     suite: str
-    spacing: float
+    spacing: float | None
     nprocs: int
     seed: int
+    sessions: int = 1
+    reliability: float = 0.85
 
 
 def run(job: SimulationJob) -> None:
-    """Simulate all subjects that are not there yet; the participants table is written last."""
+    """Simulate all subjects that are not there yet; tables and gallery are written last."""
     describe_raw(job.out_dir, f'Simulated perivascular spaces ({job.suite})', README)
-    describe_derivative(job.out_dir / 'derivatives' / 'labels', 'Truth of the simulated heads', job.out_dir)
-    waiting = [s for s in job.subjects if not _complete(job, s)]
+    describe_derivative(labels_dir(job.out_dir), 'Truth of the simulated heads', job.out_dir)
+    write_text(job.out_dir / '.bidsignore', 'gallery.png\n')
+    waiting = [s for s in job.subjects if not all(is_complete(t) for _, t, _ in _visits(job, s))]
+    in_parallel(simulate_subject, [(job, s) for s in waiting], job.nprocs, 'heads')
+    _write_participants(job)
+    from ..reports.gallery import draw_gallery
+
+    draw_gallery(job.out_dir, labels_dir(job.out_dir), job.out_dir / 'gallery.png')
+
+
+def labels_dir(out_dir: Path) -> Path:
+    """Where the truth goes."""
+    return out_dir / 'derivatives' / 'labels'
+
+
+def in_parallel(
+    work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], nprocs: int, what: str
+) -> list[Any]:
+    """Call `work` once for each tuple of arguments, `nprocs` at a time, with a progress bar."""
     context = multiprocessing.get_context('forkserver')
-    with ProcessPoolExecutor(max(1, job.nprocs), mp_context=context) as pool:
-        futures = [pool.submit(simulate_subject, job, s) for s in waiting]
-        for future in tqdm(as_completed(futures), total=len(futures), desc='heads', disable=None):
+    with ProcessPoolExecutor(max(1, nprocs), mp_context=context) as pool:
+        futures = [pool.submit(work, *a) for a in arguments]
+        for future in tqdm(as_completed(futures), total=len(futures), desc=what, disable=None):
             future.result()
-    _write_participants(job.out_dir, job.subjects)
+    return [f.result() for f in futures]
 
 
-def _names(job: SimulationJob, subject: Subject) -> tuple[Naming, Naming]:
-    entities = (('sub', subject.label),)
-    return Naming(job.out_dir, entities), Naming(job.out_dir / 'derivatives' / 'labels', entities)
-
-
-def _complete(job: SimulationJob, subject: Subject) -> bool:
-    return _names(job, subject)[1].anat('dseg', '.json', desc='pvs').exists()
+def _visits(job: SimulationJob, subject: Subject) -> list[tuple[Naming, Naming, int]]:
+    """Names of the scans, names of their truth, number of the session."""
+    found = []
+    for k in range(job.sessions):
+        entities: tuple[tuple[str, str], ...] = (('sub', subject.label),)
+        if job.sessions > 1:
+            entities += (('ses', str(k + 1)),)
+        found.append((Naming(job.out_dir, entities), Naming(labels_dir(job.out_dir), entities), k))
+    return found
 
 
 def simulate_subject(job: SimulationJob, subject: Subject) -> None:
-    """Simulate one head and write its images and truth."""
+    """Simulate one person and write all scans with their truth."""
     source = anatomy.load_label_map(subject.anatomy) if subject.anatomy else anatomy.template_anatomy()
-    rng = np.random.default_rng(subject.seed)
-    made = head.simulate(source, rng, head.SUITES[job.suite], spacing=job.spacing, age=subject.age)
-    raw, truth = _names(job, subject)
+    difficulty = scanner.SUITES[job.suite]
+    stream = subject.rng(3) if subject.site is None else np.random.default_rng([job.seed, 0, subject.site])
+    machine = scanner.draw_scanner(difficulty, stream, spacing=job.spacing)
+    person = head.draw_person(source, subject.rng(1), difficulty, spacing=machine.spacing, age=subject.age)
+    for raw, truth, k in _visits(job, subject):
+        made = head.scan(person, machine, difficulty, subject.rng(2, k), years=INTERVAL * k)
+        _write_scan(raw, subject, machine, made)
+        _write_head_truth(truth, raw, job, subject, made)
+
+
+def _write_scan(raw: Naming, subject: Subject, machine: scanner.Scanner, made: head.SimulatedHead) -> None:
     save_image(raw.anat('T1w'), np.rint(made.t1w), made.affine, np.int16)
     save_image(raw.anat('T2w'), np.rint(made.t2w), made.t2w_affine, np.int16)
     for suffix in ('T1w', 'T2w'):
-        write_json(
-            raw.anat(suffix, '.json'), {'Manufacturer': 'simulated', 'ConversionSoftware': 'pvs simulate'}
-        )
-    drawn, affine = made.rendering, made.affine
-    save_image(truth.anat('probseg', label='PVS'), drawn.occupancy, affine, np.float32)
-    save_image(truth.anat('mask', label='PVS'), made.mask, affine, np.uint8)
-    save_image(truth.anat('mask', desc='brain'), anatomy.brain_mask(made.anatomy), affine, np.uint8)
-    save_image(truth.anat('dseg', seg='tissue'), anatomy.tissue_classes(made.anatomy), affine, np.uint8)
-    save_image(truth.anat('dseg', seg='aseg'), made.anatomy.labels, affine, np.int16)
-    save_image(truth.anat('dseg', desc='pvs'), np.where(made.mask, drawn.index, 0), affine, np.int16)
-    write_text(truth.anat('dseg', '.tsv', desc='pvs'), _vessel_table(made))
-    _write_sidecars(truth, job, subject, made)
+        content = {
+            'Manufacturer': 'simulated',
+            'InstitutionName': f'site {subject.site}' if subject.site else 'of its own',
+            'ConversionSoftware': 'pvs simulate',
+            'SimulatedSNR': round(machine.snr, 1),
+            'SimulatedFWHM': [round(f, 2) for f in machine.fwhm],
+        }
+        write_json(raw.anat(suffix, '.json'), content)
 
 
-def _vessel_table(made: head.SimulatedHead) -> str:
-    """One row a perivascular space, also for those too small for the mask."""
-    voxel = float(np.prod(made.anatomy.spacing))
-    volumes = np.bincount(
-        made.rendering.index.ravel(), made.rendering.occupancy.ravel(), len(made.vessels) + 1
-    )
-    rows = ['index\tname\tregion\tlength_mm\twidth_mm\tvolume_mm3\tx_mm\ty_mm\tz_mm']
-    for number, vessel in enumerate(made.vessels, start=1):
-        middle = vessel.points[len(vessel.points) // 2] + made.affine[:3, 3]
-        cells = [vessel.length, vessel.width, volumes[number] * voxel, *middle]
-        rows.append('\t'.join([str(number), f'PVS{number}', vessel.region, *(f'{c:.3f}' for c in cells)]))
-    return '\n'.join(rows) + '\n'
-
-
-def _write_sidecars(truth: Naming, job: SimulationJob, subject: Subject, made: head.SimulatedHead) -> None:
-    common = {'Sources': [f'bids:raw:{truth.subject}/anat/{truth.subject}_T1w.nii.gz']}
-    write_json(
-        truth.anat('probseg', '.json', label='PVS'),
-        common | {'Description': 'share of the voxel inside a perivascular space'},
-    )
-    write_json(
-        truth.anat('mask', '.json', label='PVS'),
-        common | {'Type': 'ROI', 'Description': f'share of at least {head.MASK_OCCUPANCY}'},
-    )
-    write_json(
-        truth.anat('mask', '.json', desc='brain'),
-        common | {'Type': 'Brain', 'Description': 'brain labels but CSF, closed by 3 mm'},
-    )
-    write_json(
-        truth.anat('dseg', '.json', seg='tissue'),
-        common | {'Description': '1 CSF, 2 grey matter, 3 white matter'},
-    )
-    write_json(truth.anat('dseg', '.json', seg='aseg'), common | {'Description': 'FreeSurfer codes'})
-    write_json(
-        truth.anat('dseg', '.json', desc='pvs'),
-        common
-        | {
-            'Description': 'numbered perivascular spaces',
-            'Anatomy': subject.anatomy.name if subject.anatomy else 'MNI152NLin2009cSym',
-            'Suite': job.suite, 'Seed': list(subject.seed), 'Load': made.load,
-        },
-    )  # fmt: skip
-
-
-def _write_participants(root: Path, subjects: Sequence[Subject]) -> None:
-    present = sorted(p.name for p in root.glob('sub-*') if p.is_dir())
-    rows = {f'sub-{s.label}': (s.age, s.sex) for s in subjects}
-    table = root / 'participants.tsv'
-    if table.exists():  # subjects of an earlier call with other numbers
-        for line in table.read_text().splitlines()[1:]:
-            name, age, sex, *_ = line.split('\t')
-            rows.setdefault(name, (float(age), sex))
-    lines = ['participant_id\tage\tsex']
-    lines += [f'{name}\t{rows[name][0]}\t{rows[name][1]}' for name in present if name in rows]
-    write_text(table, '\n'.join(lines) + '\n')
-    described = {
-        'age': {'Description': 'age', 'Units': 'year'},
-        'sex': {'Levels': {'F': 'female', 'M': 'male'}},
+def _write_head_truth(
+    truth: Naming, raw: Naming, job: SimulationJob, subject: Subject, made: head.SimulatedHead
+) -> None:
+    lines = [made.scanner_points(v) for v in made.vessels]
+    table = vessel_table(made.vessels, lines, made.rendering, float(np.prod(made.anatomy.spacing)))
+    notes = {
+        'Anatomy': subject.anatomy.name if subject.anatomy else 'MNI152NLin2009cSym',
+        'Suite': job.suite,
+        'Seed': list(subject.seed),
+        'Load': made.load,
+        'WhiteMatterCount': int((table['region'] == 'white-matter').sum()),
     }
-    write_text(root / 'participants.json', json.dumps(described, indent=2) + '\n')
+    brain = anatomy.brain_mask(made.anatomy)
+    source = f'bids:raw:{raw.anat("T1w").relative_to(job.out_dir).as_posix()}'
+    known = Truth(
+        made.affine, made.rendering, table, brain, anatomy.tissue_classes(made.anatomy, brain),
+        made.anatomy.labels, made.mimics.kind, notes,
+    )  # fmt: skip
+    write_truth(truth, source, known)
+
+
+_COLUMNS = {
+    'age': {'Description': 'age at the first session', 'Units': 'year'},
+    'sex': {'Description': 'sex', 'Levels': {'F': 'female', 'M': 'male'}},
+    'site': {'Description': 'number of the site; n/a: a scanner of its own'},
+    'rating': {
+        'Description': 'visual rating of white matter spaces by a simulated rater, from their true number',
+        'Levels': {'0': 'few', '1': 'some', '2': 'many', '3': 'very many'},
+    },
+}
+
+
+def _write_participants(job: SimulationJob) -> None:
+    """One row a subject; those of an earlier call with other numbers keep theirs."""
+    table = job.out_dir / 'participants.tsv'
+    rows: dict[str, dict[str, Any]] = {}
+    if table.exists():
+        earlier = pd.read_csv(table, sep='\t', dtype=str, keep_default_na=False)
+        rows = {r['participant_id']: {str(k): v for k, v in r.items()} for r in earlier.to_dict('records')}
+    for subject in job.subjects:
+        first = _visits(job, subject)[0][1]
+        count = json.loads(last_file(first).read_text())['WhiteMatterCount']
+        rows[f'sub-{subject.label}'] = {
+            'participant_id': f'sub-{subject.label}',
+            'age': subject.age,
+            'sex': subject.sex,
+            'site': subject.site or 'n/a',
+            'rating': rate(count, job.reliability, subject.rng(4)),
+        }
+        if job.sessions > 1:
+            _write_sessions(job, subject)
+    frame = pd.DataFrame([rows[name] for name in sorted(rows)])
+    write_text(table, frame.to_csv(sep='\t', index=False, na_rep='n/a'))
+    write_json(job.out_dir / 'participants.json', _COLUMNS)
+
+
+def _write_sessions(job: SimulationJob, subject: Subject) -> None:
+    name = f'sub-{subject.label}'
+    rows = [f'ses-{k + 1}\t{subject.age + INTERVAL * k:.1f}' for k in range(job.sessions)]
+    write_text(job.out_dir / name / f'{name}_sessions.tsv', '\n'.join(['session_id\tage', *rows]) + '\n')

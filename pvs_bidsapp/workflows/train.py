@@ -18,11 +18,13 @@ from .. import __version__
 from ..anatomy.registration import deterministic
 from ..bids.naming import Naming
 from ..errors import InputError
-from ..segmentation.bundle import Card, write_bundle
+from ..segmentation.bundle import Card, find, write_bundle
 from ..segmentation.grid import BOX
 from ..segmentation.intensity import TissueLevels
+from ..simulation.scanner import SUITES
+from ..simulation.stream import Scene, make_scene
 from ..training.data import prepare
-from ..training.patches import Volume
+from ..training.patches import PaintedBatches, PatchBatches, Volume
 from ..training.supervised import Plan, Trainer
 
 LOG = logging.getLogger(__name__)
@@ -43,10 +45,12 @@ class TrainingJob:
     validation_share : float
         Share of persons kept for validation.
     resume : bool
-    init : Path or None
-        Checkpoint whose weights training starts from.
+    init : str or None
+        Model (name or folder) or checkpoint whose weights training starts from.
     trained_on : str
         Said in the model's card.
+    paint : str or None
+        The heads were simulated: paint their patches anew, on scanners of this suite.
     """
 
     data_dir: Path
@@ -57,8 +61,9 @@ class TrainingJob:
     nprocs: int
     validation_share: float
     resume: bool
-    init: Path | None
+    init: str | None
     trained_on: str
+    paint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,16 +155,53 @@ def run(job: TrainingJob) -> Path:
     )
     cache = job.model_dir / 'cache'
     cache.mkdir(parents=True, exist_ok=True)
-    volumes = _load_all([*training, *validation], cache, rule, job.nprocs)
+    held = _load_all(validation, cache, rule, job.nprocs)
+    batches = _batches(job, training, cache, rule)
     trainer = Trainer(job.plan, job.model_dir / 'checkpoints', torch.device(job.device), rule)
     last = trainer.folder / 'last.pt'
     if job.resume and last.exists():
         trainer.load(last)
+    elif job.init and job.init.endswith('.pt'):
+        trainer.load(Path(job.init), weights_only=True)
     elif job.init:
-        trainer.load(job.init, weights_only=True)
+        trainer.start_from_bundle(find(job.init).network())
     LOG.info('%d scans to train on, %d to validate', len(training), len(validation))
-    trainer.fit(volumes[: len(training)], volumes[len(training) :])
-    return bundle(job, trainer, len(training), volumes[len(training) :])
+    trainer.fit(batches, held)
+    return bundle(job, trainer, len(training), held)
+
+
+def _batches(job: TrainingJob, training: list[Case], cache: Path, rule: TissueLevels) -> PatchBatches:
+    options = job.plan.batching()
+    if job.paint is None:
+        return PatchBatches(_load_all(training, cache, rule, job.nprocs), rule, **options)
+    scenes = [load_scene(case) for case in tqdm(training, desc='scenes', disable=None)]
+    return PaintedBatches(scenes, rule, SUITES[job.paint], **options)
+
+
+def load_scene(case: Case) -> Scene:
+    """The geometry of a simulated head, from its truth.
+
+    Raises
+    ------
+    InputError
+        If the labels are not those of `pvs simulate`.
+    """
+    parts = []
+    for name in (
+        'seg-aseg_dseg',
+        'label-PVS_probseg',
+        'desc-pvs_dseg',
+        'desc-mimics_dseg',
+        'desc-brain_mask',
+    ):
+        path = case.target.with_name(f'{case.name}_{name}.nii.gz')
+        if not path.exists():
+            raise InputError(f'{path}: missing; --paint needs heads made by `pvs simulate`')
+        image = nib.load(path)
+        parts.append(np.asarray(image.dataobj))
+    labels, occupancy, index, kind, brain = parts
+    spacing = float(image.header.get_zooms()[0])
+    return make_scene(case.name, labels, occupancy, index, kind, brain, spacing)
 
 
 def _load_all(cases: list[Case], cache: Path, rule: TissueLevels, nprocs: int) -> list[Volume]:
@@ -192,5 +234,5 @@ def bundle(job: TrainingJob, trainer: Trainer, n_training: int, validation: Sequ
         else {},
         training={'steps': trainer.step, 'seed': job.plan.seed, 'recipe': 'joliot2021'},
     )
-    write_bundle(job.model_dir, trainer.network, card)
+    write_bundle(job.model_dir, trainer.average.module, card)
     return job.model_dir

@@ -34,6 +34,10 @@ def plan(**changes) -> Plan:
     return Plan(**(values | changes))
 
 
+def batches(trainer: Trainer, volumes: list[Volume]) -> PatchBatches:
+    return PatchBatches(volumes, TissueLevels(), **trainer.plan.batching())
+
+
 @pytest.fixture
 def volumes():
     return [volume(1), volume(2)]
@@ -42,20 +46,20 @@ def volumes():
 def test_it_learns(tmp_path, volumes):
     trainer = Trainer(plan(epochs=10), tmp_path, torch.device('cpu'), TissueLevels())
     before = trainer.validate(volumes)
-    trainer.fit(volumes, volumes[:1])
+    trainer.fit(batches(trainer, volumes), volumes[:1])
     assert trainer.best > 0.75 > before
     assert len((tmp_path / 'log.csv').read_text().splitlines()) == 11
 
 
 def test_a_resumed_training_equals_an_unbroken_one(tmp_path, volumes):
     whole = Trainer(plan(), tmp_path / 'whole', torch.device('cpu'), TissueLevels())
-    whole.fit(volumes, [])
+    whole.fit(batches(whole, volumes), [])
     broken = Trainer(plan(time_limit=0.0), tmp_path / 'broken', torch.device('cpu'), TissueLevels())
-    broken.fit(volumes, [])  # the limit is reached after one epoch
+    broken.fit(batches(broken, volumes), [])  # the limit is reached after one epoch
     assert broken.step == 12
     resumed = Trainer(plan(), tmp_path / 'broken', torch.device('cpu'), TissueLevels())
     resumed.load(tmp_path / 'broken' / 'last.pt')
-    resumed.fit(volumes, [])
+    resumed.fit(batches(resumed, volumes), [])
     for one, two in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
         torch.testing.assert_close(one, two)
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from pvs_bidsapp.simulation import anatomy, head, vessels
+from pvs_bidsapp.simulation.scanner import SUITES
 
 
 @pytest.fixture(scope='module')
@@ -11,11 +12,11 @@ def source():
 
 @pytest.fixture(scope='module')
 def made(source):
-    return head.simulate(source, np.random.default_rng(5), head.SUITES['easy'], spacing=1.6, age=70)
+    return head.simulate(source, np.random.default_rng(5), SUITES['easy'], spacing=1.6, age=70)
 
 
 def test_the_same_seed_gives_the_same_head(source, made):
-    again = head.simulate(source, np.random.default_rng(5), head.SUITES['easy'], spacing=1.6, age=70)
+    again = head.simulate(source, np.random.default_rng(5), SUITES['easy'], spacing=1.6, age=70)
     np.testing.assert_array_equal(made.t1w, again.t1w)
     np.testing.assert_array_equal(made.mask, again.mask)
 
@@ -45,8 +46,8 @@ def test_brain_mask_holds_all_brain_labels_but_csf(source):
 
 
 def test_medullary_spaces_point_from_the_cortex_to_the_ventricle(source):
-    territory = vessels.territories(source)[0]
-    to_ventricle = vessels._distance(source.select(*anatomy.VENTRICLES), source.spacing)
+    territory = vessels.territories(source, vessels.Depths.of(source))[0]
+    to_ventricle = anatomy.distance(source.select(*anatomy.VENTRICLES), source.spacing)
     points = np.argwhere(territory.mask & (to_ventricle < 20))[::5000] * source.spacing
     closer = 0
     for point in points:

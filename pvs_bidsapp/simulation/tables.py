@@ -1,0 +1,53 @@
+"""Tables of what was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from .rendering import Rendering
+from .vessels import Vessel
+
+#: Columns of the table of drawn spaces, with their descriptions.
+VESSEL_COLUMNS = {
+    'index': 'value in the map of numbered spaces',
+    'name': 'PVS and the index',
+    'region': 'where it was drawn: white-matter, basal-ganglia, midbrain, hippocampus',
+    'length_mm': 'length of the centre line, without branch, in mm',
+    'width_mm': 'mean diameter in mm',
+    'volume_mm3': 'volume in mm3, of what is nearest to this space',
+    'n_branches': 'number of branches',
+    'x_mm': 'middle of the centre line, scanner RAS+, in mm',
+    'y_mm': 'middle of the centre line, scanner RAS+, in mm',
+    'z_mm': 'middle of the centre line, scanner RAS+, in mm',
+    'centre_line': 'points x,y,z in mm (scanner RAS+), joined by semicolons',
+}
+
+
+def vessel_table(
+    vessels: Sequence[Vessel], lines: Sequence[np.ndarray], rendering: Rendering, voxel_volume: float
+) -> pd.DataFrame:
+    """One row a perivascular space, also for those too small for the mask.
+
+    Parameters
+    ----------
+    vessels : sequence of Vessel
+    lines : sequence of ndarray, shape (n, 3)
+        Their centre lines in scanner RAS+ mm.
+    rendering : Rendering
+    voxel_volume : float
+        In mm3.
+    """
+    volumes = np.bincount(rendering.index.ravel(), rendering.occupancy.ravel(), len(vessels) + 1)
+    rows = []
+    for number, (vessel, line) in enumerate(zip(vessels, lines, strict=True), start=1):
+        text = ';'.join(','.join(f'{c:.2f}' for c in point) for point in line)
+        middle = line[len(line) // 2]
+        sizes = (vessel.length, vessel.width, volumes[number] * voxel_volume)
+        rows.append([
+            number, f'PVS{number}', vessel.region, *np.round(sizes, 3), len(vessel.tubes) - 1,
+            *np.round(middle, 3), text,
+        ])  # fmt: skip
+    return pd.DataFrame(rows, columns=list(VESSEL_COLUMNS))
