@@ -56,9 +56,9 @@ class Population:
 
 POPULATIONS = {
     'white-matter': Population((12, 300), (1.25, 0.30), (6.0, 0.50)),
-    'basal-ganglia': Population((5, 60), (1.40, 0.35), (5.0, 0.45)),
+    'basal-ganglia': Population((5, 90), (1.40, 0.30), (5.0, 0.45)),
     'midbrain': Population((0.4, 5), (1.20, 0.25), (3.5, 0.30)),
-    'hippocampus': Population((0.4, 7), (1.20, 0.25), (3.0, 0.30)),
+    'hippocampus': Population((0.15, 1.8), (1.20, 0.25), (3.0, 0.30)),
 }
 DIAMETER_RANGE = (0.6, 4.0)
 LENGTH_RANGE = (2.0, 24.0)

@@ -29,7 +29,8 @@ def test_mimics_of_all_common_kinds_clear_of_the_spaces(brain):
         made = mimics.draw(brain, occupied, np.random.default_rng(seed), amount=1.0)
         assert made.fluid[occupied].max() == 0
         assert made.kind[occupied].max() == 0
-        assert 0 <= made.lesion.min() and made.lesion.max() <= 1
+        assert made.lesion.min() >= 0
+        assert made.lesion.max() <= 1
         found += np.bincount(made.kind.ravel(), minlength=len(found))
     assert (found[[1, 2, 4, 5, 6, 7, 8, 9]] > 0).all()
     assert not mimics.draw(brain, occupied, np.random.default_rng(0), amount=0).kind.any()
@@ -70,7 +71,8 @@ def test_defacing_and_stripping_leave_the_brain(brain):
     inside = anatomy.brain_mask(brain)
     image = np.ones(brain.labels.shape, np.float32)
     defaced, stripped = artefacts.deface(image, inside, brain.spacing), artefacts.strip(image, inside)
-    assert (defaced[inside] == 1).all() and (stripped[inside] == 1).all()
+    assert (defaced[inside] == 1).all()
+    assert (stripped[inside] == 1).all()
     assert (defaced == 0).mean() > 0.02
     assert stripped.sum() < 1.2 * inside.sum()
 
@@ -107,7 +109,7 @@ def test_vessels_keep_their_place_on_another_grid():
     moved = into.to_grid([tube], source, affine)[0]
     voxels = moved.points / np.array([0.7, 0.5, 1.1])
     world = voxels @ affine[:3, :3].T + affine[:3, 3]
-    np.testing.assert_allclose(world, tube.points + (1, 2, 3))
+    np.testing.assert_allclose(world, tube.points + np.array([1, 2, 3]))
 
 
 def test_patches_are_painted_in_the_networks_units(brain):

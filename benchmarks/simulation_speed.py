@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Speed of the simulator: whole heads, and training patches painted on the fly, on one core.
+
+python benchmarks/simulation_speed.py [--label-map FILE] [--heads N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pvs_bidsapp.segmentation.intensity import TissueLevels
+from pvs_bidsapp.simulation import anatomy, head, scanner, stream
+from pvs_bidsapp.training.patches import PaintedBatches
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--label-map', type=Path)
+    parser.add_argument('--heads', type=int, default=3)
+    args = parser.parse_args()
+    source = anatomy.load_label_map(args.label_map) if args.label_map else anatomy.template_anatomy()
+    mixed = scanner.SUITES['mixed']
+    started = time.perf_counter()
+    for seed in range(args.heads):
+        made = head.simulate(source, np.random.default_rng(seed), mixed, spacing=1.0, age=60)
+    per_head = (time.perf_counter() - started) / args.heads
+    scene = stream.make_scene(
+        'head', made.anatomy.labels, made.rendering.occupancy, made.rendering.index, made.mimics.kind,
+        anatomy.brain_mask(made.anatomy), 1.0,
+    )  # fmt: skip
+    batches = PaintedBatches(
+        [scene], TissueLevels(), mixed, patch_size=(64,) * 3, batch_size=4, steps=40, seed=1, large_every=0
+    )
+    started = time.perf_counter()
+    for step in range(20):
+        batches[step]
+    per_patch = (time.perf_counter() - started) / 80
+    started = time.perf_counter()
+    whole = tuple(slice(0, n) for n in scene.labels.shape)
+    stream.paint_patch(scene, whole, np.random.default_rng(1), mixed, TissueLevels())
+    per_volume = time.perf_counter() - started
+    print('| what | seconds | per second |\n| --- | --- | --- |')
+    for name, seconds in (
+        ('whole head, T1w + T2w, 1 mm', per_head),
+        ('whole brain painted anew, T1w', per_volume),
+        ('patch of 64 voxels painted anew, T1w', per_patch),
+    ):
+        print(f'| {name} | {seconds:.2f} | {1 / seconds:.2f} |')
+
+
+if __name__ == '__main__':
+    main()

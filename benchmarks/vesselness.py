@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Floor that networks have to beat: Frangi and Jerman filters on simulated heads.
+
+    python benchmarks/vesselness.py HEADS_DIR [HEADS_DIR ...]
+
+Each HEADS_DIR is a data set of `pvs simulate`. The T1w is brought to white matter = 1 and filtered within true
+white matter and basal ganglia (the true bounds: better than the filters could have); prints the area under the
+precision-recall curve of the voxels. Frangi et al. 1998 as in scikit-image, with alpha = beta = 0.5 as in the
+published reference object; Jerman et al. 2016 (doi:10.1109/TMI.2016.2550102), tau = 0.75.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+from skimage.feature import hessian_matrix, hessian_matrix_eigvals
+from skimage.filters import frangi
+from sklearn.metrics import average_precision_score
+
+from pvs_bidsapp.simulation import anatomy
+
+SCALES_MM = (0.5, 0.75, 1.0, 1.5)
+
+
+def jerman(image: np.ndarray, sigmas: list[float], tau: float = 0.75) -> np.ndarray:
+    """Jerman's vesselness of dark tubes: largest response over the scales."""
+    best = np.zeros(image.shape, np.float32)
+    for sigma in sigmas:
+        hessian = hessian_matrix(image, sigma, use_gaussian_derivatives=False)
+        values = hessian_matrix_eigvals([sigma**2 * h for h in hessian])
+        order = np.argsort(np.abs(values), axis=0)
+        _, second, third = np.take_along_axis(values, order, axis=0)
+        cut = tau * third.max()
+        regular = np.where(third > cut, third, np.where(third > 0, cut, 0))
+        with np.errstate(divide='ignore', invalid='ignore'):
+            response = second**2 * (regular - second) * (3 / (second + regular)) ** 3
+        response = np.where((second <= 0) | (regular <= 0), 0, response)
+        response = np.where((second >= regular / 2) & (regular > 0) & (second > 0), 1, response)
+        best = np.maximum(best, np.nan_to_num(response).astype(np.float32))
+    return best
+
+
+def score(t1w: Path, labels: Path) -> dict[str, float]:
+    """Area under the precision-recall curve of each filter in one head."""
+    image = nib.load(t1w)
+    data = np.asarray(image.dataobj, np.float32)
+
+    def truth(name: str) -> np.ndarray:
+        return np.asarray(nib.load(labels / t1w.name.replace('T1w', name)).dataobj)
+
+    aseg, target = truth('seg-aseg_dseg'), truth('label-PVS_mask') > 0
+    inside = np.isin(aseg, (*anatomy.WHITE_MATTER, *anatomy.BASAL_GANGLIA))
+    white = np.isin(aseg, (2, 41))
+    spread = ndimage.gaussian_filter(white.astype(np.float32), 12)
+    field = ndimage.gaussian_filter(data * white, 12) / np.maximum(spread, 1e-3)
+    data = np.where(inside, data / np.maximum(field, 1e-3), 1.0)
+    sigmas = [s / float(image.header.get_zooms()[0]) for s in SCALES_MM]
+    frangi_map = frangi(data, sigmas=sigmas, alpha=0.5, beta=0.5, black_ridges=True)
+    return {
+        name: float(average_precision_score(target[inside], response[inside]))
+        for name, response in (('Frangi', frangi_map), ('Jerman', jerman(data, sigmas)))
+    }
+
+
+def main(folders: list[Path]) -> None:
+    """Print one row a data set: means over heads."""
+    print('| heads | n | Frangi AUPRC | Jerman AUPRC |\n| --- | --- | --- | --- |')
+    for folder in folders:
+        scans = sorted(folder.glob('sub-*/**/*_T1w.nii.gz'))
+        labels = folder / 'derivatives' / 'labels'
+        found = [score(p, labels / p.parent.relative_to(folder)) for p in scans]
+        means = [np.mean([f[name] for f in found]) for name in ('Frangi', 'Jerman')]
+        print(f'| {folder.name} | {len(scans)} | {means[0]:.3f} | {means[1]:.3f} |')
+
+
+if __name__ == '__main__':
+    main([Path(a) for a in sys.argv[1:]])
