@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 from .bridge import array_to_ants
 
@@ -49,6 +50,9 @@ def classify(
     import ants
 
     box = _bounding_box(mask)
+    # Atropos reads the priors from files, whose axes are rounded: on an oblique grid they would
+    # not agree with those in memory, and it would refuse. It needs the voxels' size alone.
+    affine = np.diag([*voxel_sizes(affine), 1.0])
     area = array_to_ants(mask[box].astype(np.float32), affine)
     low, high = np.percentile(image[mask], (0.5, 99.5))
     source = array_to_ants(np.clip(image[box], low, high), affine)

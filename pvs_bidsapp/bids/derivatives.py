@@ -157,7 +157,11 @@ def _write_findings(
     grades = json.loads(Path(results.grades).read_text())
     estimated = {key: {'Description': GRADES[key], 'Value': value} for key, value in grades.items()}
     stats = names.anat('stats', '.json', desc='pvs')
-    write_json(stats, source | describe(REGION_COLUMNS) | {'EstimatedVisualGrades': estimated})
+    brain = nib.load(results.brain)
+    volume = float(np.count_nonzero(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])))
+    write_json(stats, source | describe(REGION_COLUMNS) | {
+        'EstimatedVisualGrades': estimated, 'BrainMaskVolume': round(volume, 1),
+    })  # fmt: skip
     for table, path in (
         (results.cluster_table, names.anat('dseg', '.tsv', desc='pvs')),
         (results.region_table, names.anat('stats', '.tsv', desc='pvs')),

@@ -1,4 +1,5 @@
 import numpy as np
+from scipy.spatial.transform import Rotation
 import pytest
 
 from pvs_bidsapp.anatomy import bias, brain, morphology, regions, template, tissues
@@ -83,7 +84,10 @@ def test_tissues_of_a_phantom(rng, tmp_path, monkeypatch):
     truth = np.where(white, 3, np.where(grey, 2, np.where(all_, 1, 0)))
     image = np.array([0, 20, 60, 100])[truth] + rng.normal(0, 5, shape) * all_
     priors = [0.2 + 0.6 * (truth == k) for k in (1, 2, 3)]
-    found = tissues.classify(image.astype(np.float32), np.eye(4), all_, priors)
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler('xyz', (11, 7, 3), degrees=True).as_matrix()
+    turn[:3, 3] = (92.80854123456, 76.7, -85.8)
+    found = tissues.classify(image.astype(np.float32), turn, all_, priors)
     assert (found == truth)[all_].mean() > 0.97
     again = tissues.classify(image.astype(np.float32), np.eye(4), all_, priors)
     np.testing.assert_array_equal(found, again)

@@ -1,0 +1,180 @@
+"""A visual rating explained by the number of clusters: ordinal logistic regression.
+
+Joliot et al. 2021 (fig. 1B) regress a four-level rating on the number of clusters in deep white
+matter at each probability threshold.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.discrete.discrete_model import Logit
+from statsmodels.miscmodels.ordinal_model import OrderedModel
+from statsmodels.tools.sm_exceptions import PerfectSeparationError
+
+
+@dataclass(frozen=True)
+class RatingFit:
+    """Ordinal logistic regression of a rating on one number.
+
+    Attributes
+    ----------
+    n : int
+    levels : tuple of int or str
+        Levels that occur, in order.
+    coefficient, standard_error, p : float
+        Change of the log-odds of a higher grade by one more cluster.
+    r2_nagelkerke, r2_mcfadden, r2_cox_snell : float
+        Pseudo-R2 of Nagelkerke 1991, McFadden 1974, Cox & Snell 1989.
+    p_proportional : float
+        Of the proportional-odds check: small where one slope does not fit all cuts.
+    confusion : DataFrame
+        Given (rows) by predicted (columns) grade; the likeliest grade is predicted.
+    note : str
+        Why there is no fit; empty where there is one.
+    """
+
+    n: int
+    levels: tuple[object, ...]
+    coefficient: float = np.nan
+    standard_error: float = np.nan
+    p: float = np.nan
+    r2_nagelkerke: float = np.nan
+    r2_mcfadden: float = np.nan
+    r2_cox_snell: float = np.nan
+    p_proportional: float = np.nan
+    confusion: pd.DataFrame | None = None
+    note: str = ''
+
+
+def fit(number: pd.Series, rating: pd.Series) -> RatingFit:
+    """Regress a rating on a number, both one value a scan; rows with gaps are left out.
+
+    A rating that is constant, or parted by the number without overlap (where the estimate would
+    be infinite), yields a result without estimates and with a note.
+    """
+    known = number.notna() & rating.notna()
+    x, y = number[known].to_numpy(float), rating[known]
+    levels = tuple(sorted(y.unique()))
+    codes = np.searchsorted(np.array(levels), y.to_numpy()) if len(levels) else np.array([], int)
+    if len(levels) < 2:
+        return RatingFit(len(x), levels, note='the rating has one level only')
+    if np.ptp(x) == 0:
+        return RatingFit(len(x), levels, note='all scans have the same number of clusters')
+    if _separated(x, codes):
+        return RatingFit(
+            len(x), levels, note='the number of clusters parts the grades perfectly: no finite estimate'
+        )
+    scale = float(x.std())
+    ordered = pd.Series(pd.Categorical(codes, ordered=True))
+    model = OrderedModel(ordered, pd.DataFrame({'number': x / scale}), distr='logit')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        result = model.fit(method='bfgs', maxiter=500, gtol=1e-9, disp=False)
+    null = _null_likelihood(codes)
+    r2 = pseudo_r2(float(result.llf), null, len(x))
+    predicted = np.asarray(result.predict()).argmax(1)
+    confusion = pd.crosstab(
+        pd.Categorical(codes, range(len(levels))), pd.Categorical(predicted, range(len(levels))), dropna=False
+    )
+    confusion.index, confusion.columns = list(levels), list(levels)
+    return RatingFit(
+        len(x), levels, float(result.params['number']) / scale, float(result.bse['number']) / scale,
+        float(result.pvalues['number']), *r2, _proportional(x / scale, codes, float(result.llf)), confusion,
+    )  # fmt: skip
+
+
+def pseudo_r2(fitted: float, null: float, n: int) -> tuple[float, float, float]:
+    """Pseudo-R2 of Nagelkerke, McFadden, and Cox & Snell.
+
+    Parameters
+    ----------
+    fitted, null : float
+        Log-likelihood with and without the explaining number.
+    n : int
+        Number of scans.
+    """
+    cox_snell = 1 - np.exp(2 * (null - fitted) / n)
+    return float(cox_snell / (1 - np.exp(2 * null / n))), float(1 - fitted / null), float(cox_snell)
+
+
+def by_threshold(counts: Mapping[float, pd.Series], rating: pd.Series) -> tuple[pd.DataFrame, dict[float, RatingFit]]:
+    """Fits at each probability threshold.
+
+    Parameters
+    ----------
+    counts : mapping of float to Series
+        Number of clusters of each scan, by threshold.
+    rating : Series
+
+    Returns
+    -------
+    table : DataFrame
+        One row a threshold.
+    fits : dict
+    """
+    fits = {threshold: fit(number, rating) for threshold, number in counts.items()}
+    names = (
+        'n', 'coefficient', 'standard_error', 'p', 'r2_nagelkerke', 'r2_mcfadden', 'r2_cox_snell',
+        'p_proportional', 'note',
+    )  # fmt: skip
+    rows = [{'threshold': t} | {name: getattr(f, name) for name in names} for t, f in fits.items()]
+    return pd.DataFrame(rows), fits
+
+
+def _null_likelihood(codes: np.ndarray) -> float:
+    """Log-likelihood of the grades' own frequencies."""
+    sizes = np.bincount(codes)
+    sizes = sizes[sizes > 0]
+    return float((sizes * np.log(sizes / sizes.sum())).sum())
+
+
+def _separated(x: np.ndarray, codes: np.ndarray) -> bool:
+    """Whether the number parts every two neighbouring grades without overlap (ties overlap)."""
+    low = [x[codes == k].min() for k in range(codes.max() + 1)]
+    high = [x[codes == k].max() for k in range(codes.max() + 1)]
+    rising = all(h < low_ for h, low_ in zip(high[:-1], low[1:], strict=True))
+    falling = all(low_ > h for low_, h in zip(low[:-1], high[1:], strict=True))
+    return rising or falling
+
+
+def _proportional(x: np.ndarray, codes: np.ndarray, fitted: float) -> float:
+    """Check of proportional odds: do separate slopes for each cut fit better?
+
+    The separate logistic regressions of "above grade k" give slopes and their joint covariance
+    (Brant 1990, doi:10.2307/2532457); a Wald test asks whether they are equal.
+    """
+    cuts = codes.max()
+    if cuts < 2:
+        return np.nan
+    design = np.column_stack([np.ones_like(x), x])
+    slopes, inverses, chances = [], [], []
+    for k in range(cuts):
+        above = (codes > k).astype(float)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                result = Logit(above, design).fit(disp=0)
+        except (np.linalg.LinAlgError, PerfectSeparationError):  # separation at one cut: no check
+            return np.nan
+        chance = result.predict(design)
+        weight = chance * (1 - chance)
+        slopes.append(result.params[1])
+        inverses.append(np.linalg.pinv(design.T @ (weight[:, None] * design)))
+        chances.append(chance)
+    covariance = np.empty((cuts, cuts))
+    for j in range(cuts):
+        for k in range(cuts):
+            low, high = min(j, k), max(j, k)
+            joint = chances[high] - chances[low] * chances[high]
+            middle = design.T @ (joint[:, None] * design)
+            covariance[j, k] = (inverses[j] @ middle @ inverses[k])[1, 1]
+    contrast = np.eye(cuts)[:-1] - np.eye(cuts)[1:]
+    gap = contrast @ np.array(slopes)
+    wald = float(gap @ np.linalg.pinv(contrast @ covariance @ contrast.T) @ gap)
+    return float(stats.chi2.sf(wald, cuts - 1))

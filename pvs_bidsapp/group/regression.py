@@ -1,0 +1,137 @@
+"""PVS volume, fraction and count explained by covariates, region by region."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import statsmodels.formula.api as smf
+from statsmodels.stats.diagnostic import het_breuschpagan
+from statsmodels.stats.multitest import multipletests
+from statsmodels.tools.sm_exceptions import PerfectSeparationError
+
+#: Outcome -> how it is modelled.
+OUTCOMES = {'volume_mm3': 'linear', 'volume_fraction': 'linear', 'count': 'negative binomial'}
+COLUMNS = {
+    'region': 'name of the region',
+    'hemisphere': 'left, right or both',
+    'outcome': 'what is explained; the logarithm of 1 + volume, or of the fraction above the smallest',
+    'model': 'linear (ordinary least squares) or negative binomial (logarithmic link)',
+    'term': 'covariate',
+    'n': 'number of scans',
+    'estimate': 'coefficient',
+    'standard_error': 'robust (HC3; HC1 for counts)',
+    'ci_low': 'lower end of the 95 % interval',
+    'ci_high': 'upper end of the 95 % interval',
+    'p': 'two-sided',
+    'q': 'false-discovery corrected over the regions (Benjamini & Hochberg 1995)',
+    'r2': "coefficient of determination; for counts, McFadden's pseudo-R2",
+    'p_heteroscedastic': 'of the test of Breusch & Pagan 1979; linear models only',
+    'note': 'why there is no estimate',
+}
+
+
+def regress(tidy: pd.DataFrame, covariates: Sequence[str], *, formula: str | None = None) -> pd.DataFrame:
+    """Fit every outcome in every region.
+
+    Parameters
+    ----------
+    tidy : DataFrame
+        One row a scan and region, with the outcomes and covariates as columns.
+    covariates : sequence of str
+        Columns, added up; text is taken as categories.
+    formula : str, optional
+        Right-hand side of a formula, instead of `covariates`.
+
+    Returns
+    -------
+    table : DataFrame
+        Columns as `COLUMNS`.
+
+    Raises
+    ------
+    KeyError
+        If a covariate is not a column.
+    """
+    missing = [c for c in covariates if c not in tidy]
+    if missing:
+        raise KeyError(missing[0])
+    right = formula or ' + '.join(f'Q("{c}")' for c in covariates)
+    rows: list[dict[str, object]] = []
+    for (region, side), part in tidy.groupby(['region', 'hemisphere'], sort=False):
+        for outcome, model in OUTCOMES.items():
+            found = _fit(part, outcome, model, right)
+            rows += [{'region': region, 'hemisphere': side, 'outcome': outcome, 'model': model} | r for r in found]
+    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    for _, part in table.groupby(['outcome', 'term'], sort=False):
+        known = part['p'].dropna()
+        if len(known):
+            table.loc[known.index, 'q'] = multipletests(known.astype(float), method='fdr_bh')[1]
+    return table
+
+
+def transformed(values: pd.Series, outcome: str) -> pd.Series:
+    """The outcome as it is modelled."""
+    if outcome == 'volume_mm3':
+        return np.log1p(values)
+    if outcome == 'volume_fraction':
+        positive = values[values > 0]
+        floor = float(positive.min()) / 2 if len(positive) else 1.0
+        return np.log(values.clip(lower=floor))
+    return values
+
+
+def _fit(part: pd.DataFrame, outcome: str, model: str, right: str) -> list[dict[str, object]]:
+    data = part.assign(outcome_=transformed(part[outcome], outcome))
+    if data['outcome_'].dropna().nunique() < 2:
+        return [{'term': '', 'n': int(data['outcome_'].notna().sum()), 'note': 'the outcome is constant'}]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            if model == 'linear':
+                return _linear(data, right)
+            return _counts(data, right)
+    except (np.linalg.LinAlgError, PerfectSeparationError, ValueError) as error:
+        reason = ' '.join(str(error).split())[:100] or type(error).__name__
+        return [{'term': '', 'n': len(data), 'note': f'no estimate: {reason}'}]
+
+
+def _linear(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
+    plain = smf.ols(f'outcome_ ~ {right}', data).fit()
+    if plain.df_resid < 2:
+        return [{'term': '', 'n': int(plain.nobs), 'note': f'{int(plain.nobs)} scans are too few'}]
+    result = plain.get_robustcov_results('HC3')
+    result.params = pd.Series(result.params, plain.params.index)
+    spread = float(het_breuschpagan(plain.resid, plain.model.exog)[1])
+    return _rows(result, float(plain.rsquared), spread)
+
+
+def _counts(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
+    model = smf.negativebinomial(f'outcome_ ~ {right}', data)
+    if len(model.endog) - model.exog.shape[1] < 3:
+        return [{'term': '', 'n': len(model.endog), 'note': f'{len(model.endog)} scans are too few'}]
+    result = model.fit(method='bfgs', maxiter=500, disp=0, cov_type='HC1')
+    if not np.isfinite(result.llf):
+        return [{'term': '', 'n': len(model.endog), 'note': 'no estimate: the fit did not converge'}]
+    return _rows(result, float(result.prsquared), np.nan)
+
+
+def _rows(result: object, r2: float, spread: float) -> list[dict[str, object]]:
+    names = list(result.params.index)  # type: ignore[attr-defined]
+    interval = np.asarray(result.conf_int())  # type: ignore[attr-defined]
+    rows = []
+    for k, name in enumerate(names):
+        if name in ('Intercept', 'alpha'):
+            continue
+        rows.append({
+            'term': re.sub(r'Q\(["\'](.+?)["\']\)', r'\1', name), 'n': int(result.nobs),  # type: ignore[attr-defined]
+            'estimate': float(np.asarray(result.params)[k]),  # type: ignore[attr-defined]
+            'standard_error': float(np.asarray(result.bse)[k]),  # type: ignore[attr-defined]
+            'ci_low': float(interval[k, 0]), 'ci_high': float(interval[k, 1]),
+            'p': float(np.asarray(result.pvalues)[k]), 'r2': r2,  # type: ignore[attr-defined]
+            'p_heteroscedastic': spread, 'note': '',
+        })  # fmt: skip
+    return rows

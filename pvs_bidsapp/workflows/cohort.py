@@ -1,0 +1,200 @@
+"""Reading the outputs of ``participant`` for the group level."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from ..anatomy import template
+from ..bids.naming import parse_entities
+from ..errors import InputError
+from ..group import maps
+from ..group.collect import DEEP, collect, count_clusters
+
+LOG = logging.getLogger(__name__)
+SUFFIX = '_desc-pvs_stats.tsv'
+_CLUSTER_COLUMNS = ['region', 'volume_mm3', 'max_probability', *maps.COLUMNS]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """All finished scans of one output folder.
+
+    Attributes
+    ----------
+    tidy : DataFrame
+        One row a scan and region, with the participants' columns.
+    scans : DataFrame
+        One row a scan: totals, ICV and cluster counts, with the participants' columns.
+    voxels : dict of str to ndarray
+        Voxels of the frequency map that each scan's clusters pass.
+    model : tuple of str
+        Name, checksum, threshold, smallest cluster.
+    missing : dict of str to str
+        Subjects without results, and why.
+    columns : tuple of str
+        Columns that came from participants.tsv.
+    """
+
+    tidy: pd.DataFrame
+    scans: pd.DataFrame
+    voxels: dict[str, np.ndarray]
+    model: tuple[str, ...]
+    missing: dict[str, str]
+    columns: tuple[str, ...]
+
+    @property
+    def threshold(self) -> float:
+        """Probability threshold of the masks."""
+        return float(self.model[2])
+
+
+def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) -> Cohort:
+    """Read every finished scan of an output folder.
+
+    Parameters
+    ----------
+    bids_dir : Path or None
+        None: the data set that the outputs' description names.
+    out_dir : Path
+    sizes : sequence of float
+        Cluster-size filters in mm3.
+
+    Raises
+    ------
+    InputError
+        If no scan is done, or scans were done with different models or thresholds.
+    """
+    files = sorted(out_dir.glob(f'sub-*/**/*{SUFFIX}'))
+    if not files:
+        raise InputError(f'{out_dir}: no results of `participant` in it; run that first')
+    bids_dir = bids_dir or _raw_data_set(out_dir)
+    people = read_participants(bids_dir) if bids_dir else None
+    atlas = template.load()
+    grid = maps.coarse_grid(atlas.t1w.shape, atlas.affine)
+    sidecars = {p.name.removesuffix(SUFFIX): _sidecar(p) for p in files}
+    model = _model_of(sidecars)
+    tables, entities, rows, voxels = {}, {}, [], {}
+    for path in tqdm(files, desc='scans', disable=None):
+        name = path.name.removesuffix(SUFFIX)
+        tables[name] = pd.read_csv(path, sep='\t', na_values='n/a')
+        entities[name] = dict(parse_entities(path.name))
+        clusters = _clusters(path.with_name(f'{name}_desc-pvs_dseg.tsv'))
+        volume = sidecars[name].get('BrainMaskVolume', np.nan)
+        rows.append({'scan': name, 'ICV': volume, **count_clusters(clusters, sizes, float(model[2]))})
+        voxels[name] = maps.voxels_of(clusters, *grid)
+    tidy = collect(tables, entities, people)
+    own = tuple(c for c in people if c != 'participant_id') if people is not None else ()
+    return Cohort(
+        tidy, _per_scan(tidy, pd.DataFrame(rows)), voxels, model, _missing(bids_dir, out_dir, entities), own
+    )
+
+
+def _clusters(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, sep='\t', usecols=_CLUSTER_COLUMNS, na_values='n/a')
+    except OSError as error:
+        raise InputError(f'{path}: missing beside its statistics; run participant again on it') from error
+
+
+def _per_scan(tidy: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
+    """Totals of each scan with its cluster counts; deep white matter under names of its own."""
+    whole = tidy[(tidy['region'] == 'all') & (tidy['hemisphere'] == 'both')]
+    deep = tidy[(tidy['region'] == DEEP) & (tidy['hemisphere'] == 'both')].set_index('scan')
+    scans = whole.drop(columns=['region', 'hemisphere']).merge(counts, on='scan')
+    for measure in ('count', 'volume_mm3', 'volume_fraction'):
+        scans[f'dwm_{measure}'] = scans['scan'].map(deep[measure])
+    return scans
+
+
+def _sidecar(table: Path) -> dict[str, Any]:
+    path = table.with_suffix('.json')
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path}: missing or damaged; run participant again on it') from error
+
+
+def _model_of(sidecars: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    """What made the masks; refuses to put together what different models or thresholds have found."""
+    seen: dict[tuple[str, ...], list[str]] = {}
+    for name, content in sidecars.items():
+        keys = ('ModelName', 'ModelSHA256', 'Threshold', 'MinimumClusterSize')
+        seen.setdefault(tuple(str(content.get(k)) for k in keys), []).append(name)
+    if len(seen) > 1:
+        kinds = '; '.join(f'{k[0]} at {k[2]}: {len(v)} scans, e.g. {v[0]}' for k, v in seen.items())
+        raise InputError(
+            f'scans were done with different models or settings ({kinds}); run participant again on all'
+        )
+    return next(iter(seen))
+
+
+def _missing(bids_dir: Path | None, out_dir: Path, entities: dict[str, dict[str, str]]) -> dict[str, str]:
+    if bids_dir is None:
+        return {}
+    done = {f'sub-{e["sub"]}' for e in entities.values()}
+    reasons: dict[str, str] = {}
+    for path in sorted((out_dir / 'logs').glob('run_*.json')):
+        record = json.loads(path.read_text(encoding='utf-8'))
+        reasons |= {name.split('_')[0]: reason for name, reason in record.get('failed', {}).items()}
+    waiting = sorted(p.name for p in bids_dir.glob('sub-*') if p.is_dir() and p.name not in done)
+    found = {}
+    for name in waiting:
+        has_t1w = any(bids_dir.glob(f'{name}/**/*_T1w.nii*'))
+        found[name] = reasons.get(name, 'not run') if has_t1w else 'no T1w'
+    return found
+
+
+def _raw_data_set(out_dir: Path) -> Path | None:
+    try:
+        content = json.loads((out_dir / 'dataset_description.json').read_text(encoding='utf-8'))
+        folder = Path(unquote(urlparse(content['DatasetLinks']['raw']).path))
+    except (OSError, ValueError, KeyError):
+        return None
+    return folder if folder.is_dir() else None
+
+
+def read_participants(bids_dir: Path) -> pd.DataFrame | None:
+    """``participants.tsv``: numbers as numbers, one row a person; None, with a word, where it is of no use.
+
+    Byte-order marks, Windows line ends, missing ``sub-`` and repeated rows are put up with.
+    """
+    path = bids_dir / 'participants.tsv'
+    if not path.exists():
+        LOG.warning('%s: not there; tables go without age and sex', path)
+        return None
+    try:
+        table = pd.read_csv(path, sep='\t', dtype=str, encoding='utf-8-sig', keep_default_na=False)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f'{path}: not a table with tabs in UTF-8 ({str(error)[:100]})') from error
+    table.columns = table.columns.str.strip()
+    if 'participant_id' not in table:
+        LOG.warning('%s: no column participant_id (there are: %s); not used', path, ', '.join(table.columns))
+        return None
+    table = table.map(lambda v: v.strip() if isinstance(v, str) else v)
+    table = table.replace({v: np.nan for v in ('', 'n/a', 'N/A', 'NA', 'nan', 'NaN')})
+    table = table.dropna(subset=['participant_id'])
+    bare = ~table['participant_id'].str.startswith('sub-')
+    table.loc[bare, 'participant_id'] = 'sub-' + table.loc[bare, 'participant_id']
+    repeated = table['participant_id'].duplicated()
+    if repeated.any():
+        LOG.warning('%s: %s given more than once; the first row counts', path, ', '.join(table.loc[repeated, 'participant_id'].unique()))
+    table = table[~repeated].reset_index(drop=True)
+    for name in table.columns.drop('participant_id'):
+        numbers = pd.to_numeric(table[name], errors='coerce')
+        if numbers.notna().sum() == table[name].notna().sum() and numbers.notna().any():
+            table[name] = numbers
+        elif numbers.notna().mean() > 0.5:
+            odd = table.loc[numbers.isna() & table[name].notna(), name].unique()
+            LOG.warning('%s: column %s: %s is no number; taken as missing', path, name, ', '.join(map(repr, odd[:5])))
+            table[name] = numbers
+    return table
