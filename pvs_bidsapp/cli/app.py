@@ -61,7 +61,61 @@ def parser() -> argparse.ArgumentParser:
     add_selection(p.add_argument_group('which scans'))
     add_analysis(p.add_argument_group('analysis'))
     add_execution(p.add_argument_group('how it is run'))
+    add_group(p.add_argument_group('group'))
     return p
+
+
+def add_group(g: argparse._ArgumentGroup) -> None:
+    """Arguments of the group level; columns are those of participants.tsv, and ICV."""
+    g.add_argument('--cohort', metavar='COLUMN', help='compare the cohorts that this column names')
+    g.add_argument(
+        '--compare',
+        action='append',
+        default=[],
+        metavar='NAME=OUT_DIR',
+        help='compare with the outputs of another data set (repeatable)',
+    )
+    g.add_argument(
+        '--match', nargs='+', default=[], metavar='COLUMN', help='match cohorts on these, e.g. age sex'
+    )
+    g.add_argument('--rating', metavar='COLUMN', help='explain this visual rating by the number of clusters')
+    g.add_argument(
+        '--covariates',
+        nargs='+',
+        default=[],
+        metavar='COLUMN',
+        help='explain volume, fraction and count of each region by these, e.g. age sex ICV',
+    )
+    g.add_argument('--formula', metavar='TEXT', help='right-hand side of a formula, e.g. "age * sex + ICV"')
+    g.add_argument(
+        '--harmonize', metavar='COLUMN', help='take out the effects of this column (site) by ComBat first'
+    )
+    g.add_argument(
+        '--size-filters', '--size_filters', nargs='+', type=float, default=[0, 5, 10, 15], metavar='MM3',
+        help='cluster sizes below which clusters are left out in turn (default 0 5 10 15)',
+    )  # fmt: skip
+
+
+def group(args: argparse.Namespace) -> int:
+    """Run the group level; returns the exit status."""
+    from ..workflows.group import GroupJob, run_group
+
+    if args.cohort and args.compare:
+        raise InputError('--cohort and --compare: give one of them')
+    if args.match and not (args.cohort or args.compare):
+        raise InputError('--match needs --cohort or --compare')
+    others = {}
+    for entry in args.compare:
+        name, _, path = entry.partition('=')
+        if not path or not Path(path).is_dir():
+            raise InputError(f'--compare {entry}: give NAME=OUT_DIR, the folder of another participant run')
+        others[name] = Path(path)
+    page = run_group(GroupJob(
+        args.bids_dir, args.out_dir, tuple(sorted(args.size_filters)), args.cohort, others, tuple(args.match),
+        args.rating, tuple(args.covariates), args.formula, args.harmonize,
+    ))  # fmt: skip
+    print(f'report: {page}')
+    return 0
 
 
 def add_selection(g: argparse._ArgumentGroup) -> None:
@@ -221,11 +275,7 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=level, format='pvs: %(message)s', stream=sys.stderr)
     _check_folders(args)
     if args.level == 'group':
-        from ..workflows.group import run_group
-
-        page = run_group(args.bids_dir, args.out_dir)
-        print(f'report: {page}')
-        return 0
+        return group(args)
     return participant(args)
 
 

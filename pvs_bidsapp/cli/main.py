@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 
@@ -14,6 +15,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments.pop(0) if arguments and arguments[0] in COMMANDS else 'app'
+    # the template's header lacks a sign that nibabel then puts in: of no interest to anyone
+    logging.getLogger('nibabel.global').setLevel(logging.ERROR)
     try:
         return import_module(f'.{name}', __package__).main(arguments)
     except PVSError as error:

@@ -43,12 +43,16 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFram
     try:
         from neuroCombat import neuroCombat
     except ImportError as error:
-        raise InputError("--harmonize needs the library neuroCombat: pip install 'pvs-bidsapp[harmonize]'") from error
+        raise InputError(
+            "--harmonize needs the library neuroCombat: pip install 'pvs-bidsapp[harmonize]'"
+        ) from error
     tidy = tidy.dropna(subset=[site, *keep])
     people = tidy.drop_duplicates('scan').set_index('scan')
     sizes = people[site].astype(str).value_counts()
     if len(sizes) < 2 or sizes.min() < 2:
-        raise InputError(f'--harmonize {site}: at least two sites of two scans each are needed; found {sizes.to_dict()}')
+        raise InputError(
+            f'--harmonize {site}: at least two sites of two scans each are needed; found {sizes.to_dict()}'
+        )
     covars = people[[site, *keep]].astype({site: str})
     numbers = [c for c in keep if pd.api.types.is_numeric_dtype(people[c])]
     words = [c for c in keep if c not in numbers]
@@ -56,7 +60,7 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFram
     key = out['region'] + '|' + out['hemisphere']
     for measure in MEASURES:
         logs = transformed(out[measure], measure)
-        wide = pd.DataFrame({'scan': out['scan'], 'key': key, 'v': logs}).pivot(index='key', columns='scan', values='v')
+        wide = pd.DataFrame({'scan': out['scan'], 'key': key, 'v': logs}).pivot_table('v', 'key', 'scan')
         wide = wide[people.index]
         varying = wide.index[(wide.std(axis=1) > 1e-9) & wide.notna().all(axis=1)]
         if len(varying) < 2:
@@ -67,7 +71,7 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFram
                 continuous_cols=numbers or None, categorical_cols=words or None,
             )['data']  # fmt: skip
         wide.loc[varying] = made
-        back = wide.stack()
-        values = back.reindex(pd.MultiIndex.from_arrays([key, out['scan']])).to_numpy()
+        rows, columns = wide.index.get_indexer(pd.Index(key)), wide.columns.get_indexer(pd.Index(out['scan']))
+        values = np.where(rows >= 0, wide.to_numpy()[rows, columns], np.nan)
         out[measure] = np.expm1(values) if measure == 'volume_mm3' else np.exp(values)
     return out

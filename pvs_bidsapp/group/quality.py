@@ -28,7 +28,7 @@ def outliers(totals: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for measure in ('count', 'volume_mm3', 'region_volume_mm3'):
-        values = np.log1p(totals[measure].astype(float))
+        values = pd.Series(np.log1p(totals[measure].to_numpy(float)), totals.index)
         middle = values.median()
         spread = (values - middle).abs().median()
         if not spread > 0:
@@ -92,9 +92,7 @@ def agreement(first: np.ndarray, second: np.ndarray) -> Agreement:
     return Agreement(n, float(icc), low, high, bias, bias - spread, bias + spread)
 
 
-def _interval(
-    icc: float, rows: float, columns: float, error: float, n: int, k: int
-) -> tuple[float, float]:
+def _interval(icc: float, rows: float, columns: float, error: float, n: int, k: int) -> tuple[float, float]:
     """95 % interval of ICC(2,1), McGraw & Wong 1996, table 7."""
     if not np.isfinite(icc) or error <= 0 or icc >= 1:
         return icc, icc

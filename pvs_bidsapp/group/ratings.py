@@ -103,7 +103,9 @@ def pseudo_r2(fitted: float, null: float, n: int) -> tuple[float, float, float]:
     return float(cox_snell / (1 - np.exp(2 * null / n))), float(1 - fitted / null), float(cox_snell)
 
 
-def by_threshold(counts: Mapping[float, pd.Series], rating: pd.Series) -> tuple[pd.DataFrame, dict[float, RatingFit]]:
+def by_threshold(
+    counts: Mapping[float, pd.Series], rating: pd.Series
+) -> tuple[pd.DataFrame, dict[float, RatingFit]]:
     """Fits at each probability threshold.
 
     Parameters

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import statsmodels.formula.api as smf
+from statsmodels.discrete.discrete_model import NegativeBinomial
 from statsmodels.stats.diagnostic import het_breuschpagan
 from statsmodels.stats.multitest import multipletests
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
@@ -64,7 +66,9 @@ def regress(tidy: pd.DataFrame, covariates: Sequence[str], *, formula: str | Non
     for (region, side), part in tidy.groupby(['region', 'hemisphere'], sort=False):
         for outcome, model in OUTCOMES.items():
             found = _fit(part, outcome, model, right)
-            rows += [{'region': region, 'hemisphere': side, 'outcome': outcome, 'model': model} | r for r in found]
+            rows += [
+                {'region': region, 'hemisphere': side, 'outcome': outcome, 'model': model} | r for r in found
+            ]
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     for _, part in table.groupby(['outcome', 'term'], sort=False):
         known = part['p'].dropna()
@@ -111,27 +115,35 @@ def _linear(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
 
 def _counts(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
     model = smf.negativebinomial(f'outcome_ ~ {right}', data)
-    if len(model.endog) - model.exog.shape[1] < 3:
-        return [{'term': '', 'n': len(model.endog), 'note': f'{len(model.endog)} scans are too few'}]
-    result = model.fit(method='bfgs', maxiter=500, disp=0, cov_type='HC1')
-    if not np.isfinite(result.llf):
-        return [{'term': '', 'n': len(model.endog), 'note': 'no estimate: the fit did not converge'}]
-    return _rows(result, float(result.prsquared), np.nan)
+    number, terms = model.exog.shape
+    if number - terms < 3:
+        return [{'term': '', 'n': number, 'note': f'{number} scans are too few'}]
+    # covariates of a million (ICV) and of one (sex) together keep the search from converging
+    scale = np.where(model.exog.std(0) > 0, model.exog.std(0), 1.0)
+    shift = np.where(model.exog.std(0) > 0, model.exog.mean(0), 0.0)
+    scaled = pd.DataFrame((model.exog - shift) / scale, columns=list(model.exog_names)[:terms])
+    result = NegativeBinomial(model.endog, scaled).fit(method='bfgs', maxiter=500, disp=0, cov_type='HC1')
+    if not (np.isfinite(result.llf) and np.isfinite(np.asarray(result.bse)).all()):
+        return [{'term': '', 'n': number, 'note': 'no estimate: the fit did not converge'}]
+    return _rows(result, float(result.prsquared), np.nan, np.append(scale, 1.0))
 
 
-def _rows(result: object, r2: float, spread: float) -> list[dict[str, object]]:
-    names = list(result.params.index)  # type: ignore[attr-defined]
-    interval = np.asarray(result.conf_int())  # type: ignore[attr-defined]
+def _rows(result: Any, r2: float, spread: float, scale: np.ndarray | None = None) -> list[dict[str, object]]:
+    """One row a term; estimates are divided by `scale`, by which their covariates were."""
+    names = list(result.params.index)
+    by = np.ones(len(names)) if scale is None else scale
+    interval = np.asarray(result.conf_int()) / by[:, None]
+    estimates, errors = np.asarray(result.params) / by, np.asarray(result.bse) / by
     rows = []
     for k, name in enumerate(names):
         if name in ('Intercept', 'alpha'):
             continue
         rows.append({
-            'term': re.sub(r'Q\(["\'](.+?)["\']\)', r'\1', name), 'n': int(result.nobs),  # type: ignore[attr-defined]
-            'estimate': float(np.asarray(result.params)[k]),  # type: ignore[attr-defined]
-            'standard_error': float(np.asarray(result.bse)[k]),  # type: ignore[attr-defined]
+            'term': re.sub(r'Q\(["\'](.+?)["\']\)', r'\1', name), 'n': int(result.nobs),
+            'estimate': float(estimates[k]),
+            'standard_error': float(errors[k]),
             'ci_low': float(interval[k, 0]), 'ci_high': float(interval[k, 1]),
-            'p': float(np.asarray(result.pvalues)[k]), 'r2': r2,  # type: ignore[attr-defined]
+            'p': float(np.asarray(result.pvalues)[k]), 'r2': r2,
             'p_heteroscedastic': spread, 'note': '',
         })  # fmt: skip
     return rows

@@ -93,7 +93,7 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
         rows.append({'scan': name, 'ICV': volume, **count_clusters(clusters, sizes, float(model[2]))})
         voxels[name] = maps.voxels_of(clusters, *grid)
     tidy = collect(tables, entities, people)
-    own = tuple(c for c in people if c != 'participant_id') if people is not None else ()
+    own = tuple(str(c) for c in people if c != 'participant_id') if people is not None else ()
     return Cohort(
         tidy, _per_scan(tidy, pd.DataFrame(rows)), voxels, model, _missing(bids_dir, out_dir, entities), own
     )
@@ -181,13 +181,17 @@ def read_participants(bids_dir: Path) -> pd.DataFrame | None:
         LOG.warning('%s: no column participant_id (there are: %s); not used', path, ', '.join(table.columns))
         return None
     table = table.map(lambda v: v.strip() if isinstance(v, str) else v)
-    table = table.replace({v: np.nan for v in ('', 'n/a', 'N/A', 'NA', 'nan', 'NaN')})
+    table = table.replace(dict.fromkeys(('', 'n/a', 'N/A', 'NA', 'nan', 'NaN'), np.nan))
     table = table.dropna(subset=['participant_id'])
     bare = ~table['participant_id'].str.startswith('sub-')
     table.loc[bare, 'participant_id'] = 'sub-' + table.loc[bare, 'participant_id']
     repeated = table['participant_id'].duplicated()
     if repeated.any():
-        LOG.warning('%s: %s given more than once; the first row counts', path, ', '.join(table.loc[repeated, 'participant_id'].unique()))
+        LOG.warning(
+            '%s: %s given more than once; the first row counts',
+            path,
+            ', '.join(table.loc[repeated, 'participant_id'].unique()),
+        )
     table = table[~repeated].reset_index(drop=True)
     for name in table.columns.drop('participant_id'):
         numbers = pd.to_numeric(table[name], errors='coerce')
@@ -195,6 +199,8 @@ def read_participants(bids_dir: Path) -> pd.DataFrame | None:
             table[name] = numbers
         elif numbers.notna().mean() > 0.5:
             odd = table.loc[numbers.isna() & table[name].notna(), name].unique()
-            LOG.warning('%s: column %s: %s is no number; taken as missing', path, name, ', '.join(map(repr, odd[:5])))
+            LOG.warning(
+                '%s: column %s: %s is no number; taken as missing', path, name, ', '.join(map(repr, odd[:5]))
+            )
             table[name] = numbers
     return table

@@ -124,7 +124,9 @@ def _cohorts(
         known = independent.dropna(subset=[job.cohort])
         groups = {str(name): part for name, part in known.groupby(job.cohort)}
         if len(groups) < 2:
-            raise InputError(f'--cohort {job.cohort}: only one value ({", ".join(groups)}); nothing to compare')
+            raise InputError(
+                f'--cohort {job.cohort}: only one value ({", ".join(groups)}); nothing to compare'
+            )
         return groups, voxels
     groups = {'this': independent}
     for name, folder in job.compare.items():
@@ -135,7 +137,9 @@ def _cohorts(
                 f'{cohort.model[0]} at {cohort.model[2]}; run participant alike on both'
             )
         if lacking := [c for c in job.match if c not in other.scans]:
-            raise InputError(f'--match {lacking[0]}: {folder} has no such column (its participants.tsv was not found?)')
+            raise InputError(
+                f'--match {lacking[0]}: {folder} has no such column (its participants.tsv was not found?)'
+            )
         first = collect.first_scans(other.scans)
         groups[name] = first.assign(scan=f'{name}/' + first['scan'])
         voxels |= {f'{name}/{scan}': v for scan, v in other.voxels.items()}
@@ -143,9 +147,7 @@ def _cohorts(
 
 
 def _rate(column: str, cohort: Cohort, scans: pd.DataFrame) -> tuple[pd.DataFrame, ratings.RatingFit]:
-    counts = {
-        t: scans[collect.threshold_column(t)] for t in collect.thresholds(cohort.threshold)
-    }
+    counts = {t: scans[collect.threshold_column(t)] for t in collect.thresholds(cohort.threshold)}
     table, fits = ratings.by_threshold(counts, scans[column])
     return table, fits[cohort.threshold]
 
@@ -158,23 +160,34 @@ def _regress(job: GroupJob, cohort: Cohort, scans: pd.DataFrame, notes: list[str
 
         tidy = harmonize(tidy, job.harmonize, [c for c in job.covariates if c != job.harmonize])
         notes.append(f'Volumes and fractions were harmonized over {job.harmonize} by ComBat.')
-    lacking = int(tidy.drop_duplicates('scan')[list(job.covariates)].isna().any(axis=1).sum()) if job.covariates else 0
+    lacking = (
+        int(tidy.drop_duplicates('scan')[list(job.covariates)].isna().any(axis=1).sum())
+        if job.covariates
+        else 0
+    )
     if lacking:
         notes.append(f'{lacking} scans lack a covariate and are left out of the regression.')
     try:
         return regression.regress(tidy, job.covariates, formula=job.formula)
     except Exception as error:
-        if type(error).__name__ in ('PatsyError', 'FactorEvaluationError', 'FormulaicError', 'FormulaSyntaxError', 'NameError'):
+        if type(error).__name__ in (
+            'PatsyError',
+            'FactorEvaluationError',
+            'FormulaicError',
+            'FormulaSyntaxError',
+            'NameError',
+        ):
             raise InputError(f'--formula {job.formula!r}: {" ".join(str(error).split())[:150]}') from error
         raise
 
 
 def _maps(cohorts: dict[str, pd.DataFrame], voxels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     atlas = template.load()
-    shape, affine = maps.coarse_grid(atlas.t1w.shape, atlas.affine)
+    shape, _ = maps.coarse_grid(atlas.t1w.shape, atlas.affine)
     brain = _coarse_brain(shape)
     made = {
-        name: maps.frequency([voxels[s] for s in part['scan']], shape, brain) for name, part in cohorts.items()
+        name: maps.frequency([voxels[s] for s in part['scan']], shape, brain)
+        for name, part in cohorts.items()
     }
     if len(cohorts) > 1:
         scans = [s for part in cohorts.values() for s in part['scan']]
@@ -196,7 +209,10 @@ def _write_tables(job: GroupJob, cohort: Cohort, found: Findings) -> None:
         'comparison': (found.comparison, _COMPARISON),
         'rating': (found.rating, _RATING),
         'regression': (found.regression, {k: {'Description': v} for k, v in regression.COLUMNS.items()}),
-        'outliers': (found.outliers, {'robust_z': {'Description': '0.6745 (x - median) / MAD of logarithms'}}),
+        'outliers': (
+            found.outliers,
+            {'robust_z': {'Description': '0.6745 (x - median) / MAD of logarithms'}},
+        ),
         'repeated': (found.repeated if len(found.repeated) else None, _REPEATED),
     }
     for name, (table, described) in tables.items():
@@ -224,7 +240,9 @@ def _describe_scans(job: GroupJob, cohort: Cohort) -> dict[str, Any]:
     described: dict[str, Any] = dict(describe(REGION_COLUMNS))
     described['ICV'] = {'Description': 'volume of the brain mask (with ventricles)', 'Units': 'mm3'}
     for size in job.size_filters:
-        described[distributions.column(size)] = {'Description': f'clusters of deep white matter of {size:g} mm3 or more'}
+        described[distributions.column(size)] = {
+            'Description': f'clusters of deep white matter of {size:g} mm3 or more'
+        }
     for t in collect.thresholds(cohort.threshold):
         described[collect.threshold_column(t)] = {
             'Description': f'clusters of deep white matter whose highest probability reaches {t:g}'
@@ -234,7 +252,9 @@ def _describe_scans(job: GroupJob, cohort: Cohort) -> dict[str, Any]:
 
 _COMPARISON = {
     'size_filter_mm3': {'Description': 'smaller clusters are left out', 'Units': 'mm3'},
-    'd': {'Description': 'two-sample Kolmogorov-Smirnov statistic of the number of clusters of deep white matter'},
+    'd': {
+        'Description': 'two-sample Kolmogorov-Smirnov statistic of the number of clusters of deep white matter'
+    },
     'p': {'Description': 'two-sided'},
     'p_holm': {'Description': 'corrected over the pairs of cohorts (Holm 1979)'},
 }
@@ -252,4 +272,3 @@ _REPEATED = {
     'limit_low': {'Description': 'lower limit of agreement (Bland and Altman 1986)'},
     'limit_high': {'Description': 'upper limit of agreement'},
 }
-

@@ -1,6 +1,6 @@
 import numpy as np
-from scipy.spatial.transform import Rotation
 import pytest
+from scipy.spatial.transform import Rotation
 
 from pvs_bidsapp.anatomy import bias, brain, morphology, regions, template, tissues
 from pvs_bidsapp.anatomy.registration import Transform, deterministic

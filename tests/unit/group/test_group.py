@@ -71,7 +71,9 @@ def graded(rng, n=400, slope=0.03):
 def test_ordinal_regression_agrees_with_statsmodels_and_finds_the_slope(rng):
     number, grade = graded(rng)
     found = ratings.fit(number, grade)
-    model = OrderedModel(pd.Series(pd.Categorical(grade, ordered=True)), pd.DataFrame({'n': number}), distr='logit')
+    model = OrderedModel(
+        pd.Series(pd.Categorical(grade, ordered=True)), pd.DataFrame({'n': number}), distr='logit'
+    )
     expected = model.fit(method='newton', disp=False, maxiter=200)
     assert found.coefficient == pytest.approx(expected.params['n'], abs=1e-6)
     assert found.standard_error == pytest.approx(expected.bse['n'], rel=1e-3)

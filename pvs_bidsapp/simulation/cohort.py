@@ -1,0 +1,72 @@
+"""A cohort's tables with set effects, without images: known answers for the group level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..anatomy.regions import REGIONS
+from ..clusters.tables import CLUSTER_COLUMNS, region_table
+
+#: Expected share of the clusters in each region, by how the name begins.
+SHARES = {'deep': 0.08, 'basal': 0.08, 'midbrain': 0.01, 'hippocampus': 0.015}
+#: Volume that every region has, in mm3.
+REGION_VOLUME = 30_000.0
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What decides the number of clusters: exp(level + age_slope (age - 55) + site shift + chance).
+
+    Attributes
+    ----------
+    level : float
+        Logarithm of the number at 55 years.
+    age_slope : float
+        A year.
+    site_shift : float
+        Of every second site.
+    spread : float
+        Standard deviation between people, of the logarithm.
+    """
+
+    level: float = 4.5
+    age_slope: float = 0.01
+    site_shift: float = 0.0
+    spread: float = 0.5
+
+
+def draw_tables(
+    rng: np.random.Generator, age: float, site: int, effects: Effects
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cluster table and region statistics of one scan, as `participant` writes them."""
+    shift = effects.site_shift * (site % 2)
+    mean = effects.level + effects.age_slope * (age - 55) + shift
+    number = int(rng.poisson(np.exp(mean + rng.normal(0, effects.spread))))
+    weights = np.array([SHARES[r.name.split()[0]] for r in REGIONS])
+    chosen = rng.choice(len(REGIONS), number, p=weights / weights.sum())
+    direction = rng.normal(size=(number, 3))
+    direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
+    volume = np.sort(rng.lognormal(1.6, 0.8, number))[::-1].round()
+    values = {
+        'index': np.arange(1, number + 1),
+        'name': [f'PVS{k + 1}' for k in range(number)],
+        'region': [REGIONS[k].name for k in chosen],
+        'hemisphere': [REGIONS[k].hemisphere for k in chosen],
+        'volume_mm3': np.maximum(volume, 1),
+        'n_voxels': np.maximum(volume, 1).astype(int),
+        'mean_probability': rng.uniform(0.6, 0.9, number).round(3),
+        'max_probability': rng.uniform(0.65, 1.0, number).round(3),
+        'length_mm': rng.lognormal(1.4, 0.5, number).round(2),
+        'width_mm': rng.lognormal(0.3, 0.3, number).round(2),
+        'linearity': rng.uniform(0, 1, number).round(3),
+        **dict(zip(('direction_x', 'direction_y', 'direction_z'), direction.T.round(4), strict=True)),
+    }
+    centre = rng.normal((0, -20, 15), (25, 30, 20), (number, 3)).round(1)
+    for axis, name in enumerate('xyz'):
+        values[f'{name}_mm'] = values[f'mni_{name}_mm'] = centre[:, axis]
+    clusters = pd.DataFrame(values)[list(CLUSTER_COLUMNS)]
+    places = np.repeat([r.index for r in REGIONS], 3)
+    return clusters, region_table(clusters, places, REGION_VOLUME / 3)
