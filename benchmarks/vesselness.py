@@ -31,16 +31,16 @@ def jerman(image: np.ndarray, sigmas: list[float], tau: float = 0.75) -> np.ndar
     best = np.zeros(image.shape, np.float32)
     for sigma in sigmas:
         hessian = hessian_matrix(image, sigma, use_gaussian_derivatives=False)
-        values = hessian_matrix_eigvals([sigma**2 * h for h in hessian])
+        values = hessian_matrix_eigvals([np.float32(sigma**2) * h for h in hessian])
         order = np.argsort(np.abs(values), axis=0)
         _, second, third = np.take_along_axis(values, order, axis=0)
         cut = tau * third.max()
         regular = np.where(third > cut, third, np.where(third > 0, cut, 0))
-        with np.errstate(divide='ignore', invalid='ignore'):
-            response = second**2 * (regular - second) * (3 / (second + regular)) ** 3
-        response = np.where((second <= 0) | (regular <= 0), 0, response)
-        response = np.where((second >= regular / 2) & (regular > 0) & (second > 0), 1, response)
-        best = np.maximum(best, np.nan_to_num(response).astype(np.float32))
+        tube = (second > 0) & (regular > 0)
+        second, regular = np.where(tube, second, 0), np.where(tube, regular, 1)
+        response = second**2 * (regular - second) * (3 / (second + regular)) ** 3
+        response = np.where(tube, np.where(second >= regular / 2, 1, response), 0)
+        best = np.maximum(best, response.astype(np.float32))
     return best
 
 
@@ -54,6 +54,9 @@ def score(t1w: Path, labels: Path) -> dict[str, float]:
 
     aseg, target = truth('seg-aseg_dseg'), truth('label-PVS_mask') > 0
     inside = np.isin(aseg, (*anatomy.WHITE_MATTER, *anatomy.BASAL_GANGLIA))
+    found = np.argwhere(inside)
+    box = tuple(slice(a, b + 1) for a, b in zip(found.min(0), found.max(0), strict=True))
+    data, aseg, target, inside = data[box], aseg[box], target[box], inside[box]
     white = np.isin(aseg, (2, 41))
     spread = ndimage.gaussian_filter(white.astype(np.float32), 12)
     field = ndimage.gaussian_filter(data * white, 12) / np.maximum(spread, 1e-3)

@@ -15,14 +15,14 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def collect(
-    tables: Mapping[str, pd.DataFrame], entities: Mapping[str, dict[str, str]], people: pd.DataFrame | None
+    regions: pd.DataFrame, entities: Mapping[str, dict[str, str]], people: pd.DataFrame | None
 ) -> pd.DataFrame:
     """Join the region statistics of all scans with the participants' columns.
 
     Parameters
     ----------
-    tables : mapping of str to DataFrame
-        Region statistics by name of the scan.
+    regions : DataFrame
+        Region statistics of all scans, with a column ``scan``.
     entities : mapping of str to dict
         BIDS entities of each scan.
     people : DataFrame or None
@@ -33,7 +33,7 @@ def collect(
     tidy : DataFrame
         One row a scan and region.
     """
-    tidy = pd.concat(tables, names=['scan']).reset_index(level=0).reset_index(drop=True)
+    tidy = regions[['scan', *(c for c in regions if c != 'scan')]].copy()
     subjects = {name: f'sub-{e["sub"]}' for name, e in entities.items()}
     sessions = {name: f'ses-{e["ses"]}' if 'ses' in e else None for name, e in entities.items()}
     tidy.insert(0, 'session_id', tidy['scan'].map(sessions))
@@ -58,7 +58,9 @@ def summarise(tidy: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def count_clusters(clusters: pd.DataFrame, sizes: Sequence[float], applied: float) -> dict[str, float]:
+def count_clusters(
+    clusters: pd.DataFrame, number: int, sizes: Sequence[float], applied: float
+) -> pd.DataFrame:
     """Clusters of deep white matter by size filter and by probability threshold.
 
     A cluster is counted at a threshold where its highest probability reaches it: thresholds below
@@ -67,17 +69,27 @@ def count_clusters(clusters: pd.DataFrame, sizes: Sequence[float], applied: floa
     Parameters
     ----------
     clusters : DataFrame
-        A scan's cluster table: ``region volume_mm3 max_probability``.
+        Cluster tables of `number` scans: ``table region volume_mm3 max_probability``.
+    number : int
     sizes : sequence of float
         In mm3.
     applied : float
         Threshold of the masks.
+
+    Returns
+    -------
+    counts : DataFrame
+        One row a scan, by ``table``.
     """
-    deep = clusters['region'].str.startswith(DEEP).to_numpy(bool) if len(clusters) else np.zeros(0, bool)
-    volume = clusters['volume_mm3'].to_numpy(float)[deep]
-    highest = clusters['max_probability'].to_numpy(float)[deep]
-    out = {column(size): float((volume >= size).sum()) for size in sizes}
-    return out | {threshold_column(t): float((highest >= t).sum()) for t in thresholds(applied)}
+    deep = clusters[clusters['region'].astype(str).str.startswith(DEEP)]
+    table = deep['table'].to_numpy(int)
+
+    def count(kept: pd.Series) -> np.ndarray:
+        return np.bincount(table[kept.to_numpy(bool)], minlength=number).astype(float)
+
+    by_size = {column(size): count(deep['volume_mm3'] >= size) for size in sizes}
+    by_threshold = {threshold_column(t): count(deep['max_probability'] >= t) for t in thresholds(applied)}
+    return pd.DataFrame(by_size | by_threshold)
 
 
 def thresholds(applied: float) -> tuple[float, ...]:

@@ -12,6 +12,8 @@ from scipy import ndimage
 SPACING = 2.0
 #: Full width at half maximum of the smoothing in mm: registration is no better than this.
 SMOOTHING = 4.0
+#: Points along each cluster.
+POINTS = 7
 COLUMNS = ('mni_x_mm', 'mni_y_mm', 'mni_z_mm', 'direction_x', 'direction_y', 'direction_z', 'length_mm')
 
 
@@ -35,8 +37,10 @@ def coarse_grid(shape: tuple[int, ...], affine: np.ndarray) -> tuple[tuple[int, 
     return (x, y, z), coarse
 
 
-def voxels_of(clusters: pd.DataFrame, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
-    """Voxels that the clusters of one scan pass through, each once.
+def voxels_of(
+    clusters: pd.DataFrame, scan: np.ndarray, number: int, shape: tuple[int, int, int], affine: np.ndarray
+) -> list[np.ndarray]:
+    """Voxels that the clusters of each scan pass through, each once.
 
     Each cluster is taken as a straight line of its length along its main axis through its centre
     in the template; the head's tilt against the template is left out of account.
@@ -45,25 +49,32 @@ def voxels_of(clusters: pd.DataFrame, shape: tuple[int, int, int], affine: np.nd
     ----------
     clusters : DataFrame
         With `COLUMNS`.
+    scan : ndarray of int
+        Number of the scan of each cluster.
+    number : int
+        Of scans.
     shape, affine
         Of the map.
 
     Returns
     -------
-    flat : ndarray of int
-        Flat indices.
+    flat : list of ndarray of int32
+        Flat indices, by scan.
     """
-    if not len(clusters):
-        return np.empty(0, np.int64)
     values = clusters[list(COLUMNS)].to_numpy(np.float32)
-    values = values[np.isfinite(values).all(1)]
+    whole = np.isfinite(values).all(1)
+    values, scan = values[whole], scan[whole]
     centre, direction, length = values[:, :3], values[:, 3:6], values[:, 6]
-    steps = np.linspace(-0.5, 0.5, 9, dtype=np.float32)
+    steps = np.linspace(-0.5, 0.5, POINTS, dtype=np.float32)
     points = centre[:, None] + steps[None, :, None] * (direction * length[:, None])[:, None]
-    inverse = np.linalg.inv(affine)
+    inverse = np.linalg.inv(affine).astype(np.float32)
     voxels = np.rint(points.reshape(-1, 3) @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
     inside = ((voxels >= 0) & (voxels < shape)).all(1)
-    return np.unique(np.ravel_multi_index(tuple(voxels[inside].T), shape))
+    flat = np.ravel_multi_index(tuple(voxels[inside].T), shape)
+    size = int(np.prod(shape))
+    each = np.unique(np.repeat(scan, POINTS)[inside].astype(np.int64) * size + flat)
+    owner, flat = np.divmod(each, size)
+    return np.split(flat.astype(np.int32), np.searchsorted(owner, np.arange(1, number)))
 
 
 def frequency(

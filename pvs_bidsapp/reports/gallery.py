@@ -48,9 +48,13 @@ def draw_gallery(bids_dir: Path, labels_dir: Path, path: Path, *, most: int = 6)
 
 
 def _draw_head(row: np.ndarray, scan: Path, labels: Path) -> None:
-    t1w = nib.load(scan)
-    mask = nib.load(labels / scan.name.replace('_T1w', '_label-PVS_mask'))
-    brain = np.asarray(nib.load(labels / scan.name.replace('_T1w', '_desc-brain_mask')).dataobj) > 0
+    t1w = nib.as_closest_canonical(nib.load(scan))
+    mask, brain_mask = (
+        nib.as_closest_canonical(nib.load(labels / scan.name.replace('_T1w', f'_{name}')))
+        for name in ('label-PVS_mask', 'desc-brain_mask')
+    )
+    brain = np.asarray(brain_mask.dataobj) > 0
+    across, up = t1w.header.get_zooms()[:2]
     truth = np.asarray(mask.dataobj) > 0
     image = np.asarray(t1w.dataobj, np.float32)
     found = np.argwhere(brain)
@@ -66,7 +70,7 @@ def _draw_head(row: np.ndarray, scan: Path, labels: Path) -> None:
             if source is None:
                 continue
             top = np.percentile(source[brain], 99.8)
-            ax.imshow(source[section].T, origin='lower', cmap='gray', vmin=0, vmax=top)
+            ax.imshow(source[section].T, origin='lower', cmap='gray', vmin=0, vmax=top, aspect=up / across)
             if outlined and truth[section].any():
                 ax.contour(truth[section].T, levels=[0.5], colors=['#ff2d2d'], linewidths=0.7)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from ..group.collect import DEEP, collect, count_clusters
 
 LOG = logging.getLogger(__name__)
 SUFFIX = '_desc-pvs_stats.tsv'
+#: Scans whose cluster tables are held at a time.
+CHUNK = 500
 _CLUSTER_COLUMNS = ['region', 'volume_mm3', 'max_probability', *maps.COLUMNS]
 
 
@@ -79,31 +82,83 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
         raise InputError(f'{out_dir}: no results of `participant` in it; run that first')
     bids_dir = bids_dir or _raw_data_set(out_dir)
     people = read_participants(bids_dir) if bids_dir else None
+    names = [p.name.removesuffix(SUFFIX) for p in files]
+    sidecars = {name: _sidecar(path) for name, path in zip(names, files, strict=True)}
+    model = _model_of(sidecars)
+    entities = {name: dict(parse_entities(path.name)) for name, path in zip(names, files, strict=True)}
+    regions, _ = read_tables(files)
+    rows, voxels = _read_clusters(names, files, sizes, float(model[2]))
+    rows.insert(1, 'ICV', [sidecars[name].get('BrainMaskVolume', np.nan) for name in names])
+    tidy = collect(regions.assign(scan=np.array(names, object)[regions.pop('table')]), entities, people)
+    own = tuple(str(c) for c in people if c != 'participant_id') if people is not None else ()
+    return Cohort(tidy, _per_scan(tidy, rows), voxels, model, _missing(bids_dir, out_dir, entities), own)
+
+
+def read_tables(
+    files: Sequence[Path], columns: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Many small tables with the same columns as one, in one go: a hundred times faster than one by one.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    columns : sequence of str, optional
+        Those that are wanted; all of them by default.
+
+    Returns
+    -------
+    table : DataFrame
+        With a column ``table``: the number of the file.
+    lengths : ndarray of int
+        Rows of each file.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or its columns differ from the first one's.
+    """
+    parts, lengths, header = [], [], b''
+    for path in files:
+        try:
+            first, _, rest = path.read_bytes().partition(b'\n')
+        except OSError as error:
+            raise InputError(f'{path}: missing; run participant again on its scan') from error
+        header = header or first
+        if first != header:
+            raise InputError(
+                f'{path}: its columns are not those of {files[0].name}; run participant again on its scan'
+            )
+        if rest and not rest.endswith(b'\n'):
+            rest += b'\n'
+        parts.append(rest)
+        lengths.append(rest.count(b'\n'))
+    stream = io.BytesIO(b'\n'.join([header, b''.join(parts)]))
+    wanted = list(columns) if columns is not None else None
+    table = pd.read_csv(stream, sep='\t', usecols=wanted, na_values='n/a', low_memory=False)
+    table['table'] = np.repeat(np.arange(len(files)), lengths)
+    return table, np.array(lengths)
+
+
+def _read_clusters(
+    names: Sequence[str], files: Sequence[Path], sizes: Sequence[float], threshold: float
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Cluster counts of each scan, and the map's voxels that its clusters pass; some scans at a time."""
     atlas = template.load()
     grid = maps.coarse_grid(atlas.t1w.shape, atlas.affine)
-    sidecars = {p.name.removesuffix(SUFFIX): _sidecar(p) for p in files}
-    model = _model_of(sidecars)
-    tables, entities, rows, voxels = {}, {}, [], {}
-    for path in tqdm(files, desc='scans', disable=None):
-        name = path.name.removesuffix(SUFFIX)
-        tables[name] = pd.read_csv(path, sep='\t', na_values='n/a')
-        entities[name] = dict(parse_entities(path.name))
-        clusters = _clusters(path.with_name(f'{name}_desc-pvs_dseg.tsv'))
-        volume = sidecars[name].get('BrainMaskVolume', np.nan)
-        rows.append({'scan': name, 'ICV': volume, **count_clusters(clusters, sizes, float(model[2]))})
-        voxels[name] = maps.voxels_of(clusters, *grid)
-    tidy = collect(tables, entities, people)
-    own = tuple(str(c) for c in people if c != 'participant_id') if people is not None else ()
-    return Cohort(
-        tidy, _per_scan(tidy, pd.DataFrame(rows)), voxels, model, _missing(bids_dir, out_dir, entities), own
-    )
-
-
-def _clusters(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, sep='\t', usecols=_CLUSTER_COLUMNS, na_values='n/a')
-    except OSError as error:
-        raise InputError(f'{path}: missing beside its statistics; run participant again on it') from error
+    counts: list[pd.DataFrame] = []
+    voxels: dict[str, np.ndarray] = {}
+    for start in tqdm(range(0, len(files), CHUNK), desc='clusters', disable=None):
+        part = slice(start, start + CHUNK)
+        tables = [
+            p.with_name(f'{n}_desc-pvs_dseg.tsv') for n, p in zip(names[part], files[part], strict=True)
+        ]
+        clusters, _ = read_tables(tables, _CLUSTER_COLUMNS)
+        counts.append(count_clusters(clusters, len(tables), sizes, threshold))
+        found = maps.voxels_of(clusters, clusters['table'].to_numpy(), len(tables), *grid)
+        voxels |= dict(zip(names[part], found, strict=True))
+    rows = pd.concat(counts, ignore_index=True)
+    rows.insert(0, 'scan', list(names))
+    return rows, voxels
 
 
 def _per_scan(tidy: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:

@@ -206,7 +206,9 @@ def test_the_first_two_scans_of_a_person_are_compared():
 def test_a_line_is_found_where_it_is():
     shape, affine = maps.coarse_grid((97, 115, 97), np.diag([1.0, 1, 1, 1]))
     table = pd.DataFrame([[40, 50, 30, 0, 0, 1, 20]], columns=maps.COLUMNS)
-    share = maps.frequency([maps.voxels_of(table, shape, affine), np.empty(0, int)], shape)
+    scans = maps.voxels_of(table, np.array([1]), 3, shape, affine)
+    assert [len(s) > 0 for s in scans] == [False, True, False]
+    share = maps.frequency(scans[:2], shape)
     peak = np.unravel_index(share.argmax(), shape)
     world = np.array(peak) @ affine[:3, :3].T + affine[:3, 3]
     assert np.abs(world[:2] - (40, 50)).max() < 2
