@@ -214,3 +214,22 @@ def test_a_line_is_found_where_it_is():
     assert np.abs(world[:2] - (40, 50)).max() < 2
     assert share[peak[0], peak[1], peak[2]] > 3 * share[peak[0] + 3, peak[1], peak[2]]
     assert 0 < share.max() <= 0.5
+
+
+def test_published_examples_are_reproduced():
+    # tonsil size of carriers of Streptococcus pyogenes, McCullagh 1980 (doi:10.1111/j.2517-6161.1980.tb01109.x):
+    # log odds ratio 0.603, standard error 0.225
+    sizes = [(0, (497, 560, 269)), (1, (19, 29, 24))]
+    rows = [(carrier, grade) for carrier, counts in sizes for grade, n in enumerate(counts) for _ in range(n)]
+    frame = pd.DataFrame(rows, columns=['carrier', 'size'])
+    found = ratings.fit(frame['carrier'], frame['size'])
+    assert found.coefficient == pytest.approx(0.603, abs=0.0015)
+    assert found.standard_error == pytest.approx(0.225, abs=0.003)
+    # Anscombe 1973, first set: slope 0.5001, R2 0.6665
+    x = np.array([10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5.0])
+    y = np.array([8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68])
+    part = pd.DataFrame({'x': x, 'volume_mm3': np.expm1(y), 'volume_fraction': y, 'count': np.arange(11),
+                         'region': 'all', 'hemisphere': 'both'})  # fmt: skip
+    row = regression.regress(part, ['x']).iloc[0]
+    assert row.estimate == pytest.approx(0.5001, abs=5e-5)
+    assert row.r2 == pytest.approx(0.6665, abs=5e-5)
