@@ -133,7 +133,14 @@ def _about_brain(margin: float, grid: Grid, to_subject: Transform, like: ants.AN
     return ants.resample_image_to_target(array_to_ants(around, grid.affine), like, 'nearestNeighbor')
 
 
-def extract(image: np.ndarray, affine: np.ndarray, folder: Path, *, given: np.ndarray | None = None) -> Brain:
+def extract(
+    image: np.ndarray,
+    affine: np.ndarray,
+    folder: Path,
+    *,
+    given: np.ndarray | None = None,
+    segmentation: np.ndarray | None = None,
+) -> Brain:
     """Brain mask and tissue classes of a T1w scan.
 
     Parameters
@@ -145,6 +152,9 @@ def extract(image: np.ndarray, affine: np.ndarray, folder: Path, *, given: np.nd
         Where the transforms are kept.
     given : ndarray of bool, optional
         A ready-made brain mask, which is then used as it is.
+    segmentation : ndarray of uint8, optional
+        Ready-made tissue classes, which are then used instead of Atropos'; without a mask they
+        also bound the brain.
 
     Raises
     ------
@@ -156,6 +166,8 @@ def extract(image: np.ndarray, affine: np.ndarray, folder: Path, *, given: np.nd
     atlas = template.load()
     grid = Grid(image.shape, affine)
     prior = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject)
+    if given is None and segmentation is not None:
+        given = close(largest(segmentation >= tissues.GM), CLOSING)
     if given is not None:
         start = given
     elif stripped:
@@ -165,8 +177,11 @@ def extract(image: np.ndarray, affine: np.ndarray, folder: Path, *, given: np.nd
     if start.sum() < 2e5:
         raise ImageError('no brain was found; is this a T1w scan of a whole head, right side up?')
     field = bias.estimate(image, affine, start)
-    priors = [apply(p, atlas.affine, grid, to_subject) for p in _tissue_priors(atlas)]
-    classes = tissues.classify(image / field.on(image.shape, affine), affine, start, priors)
+    if segmentation is not None:
+        classes = segmentation
+    else:
+        priors = [apply(p, atlas.affine, grid, to_subject) for p in _tissue_priors(atlas)]
+        classes = tissues.classify(image / field.on(image.shape, affine), affine, start, priors)
     mask = start if given is not None else refine(classes, start if stripped else prior > 0.5)
     classes = np.where(mask, np.maximum(classes, tissues.CSF), 0).astype(np.uint8)
     return Brain(mask, field, classes, to_subject, to_template, stripped)

@@ -14,6 +14,35 @@ from .bridge import array_to_ants
 CSF, GM, WM = 1, 2, 3
 
 
+#: FreeSurfer codes of white matter and of CSF; all others above 0 are grey matter.
+_WHITE_CODES = (2, 41, 7, 46, 16, 28, 60, 77, 78, 79, 85, 251, 252, 253, 254, 255)
+_CSF_CODES = (4, 43, 5, 44, 14, 15, 24, 72, 31, 63, 30, 62, 213, 221)
+#: Classes of fMRIPrep's ``_dseg``: background, grey matter, white matter, CSF.
+_FMRIPREP = (0, 2, 3, 1)
+
+
+def from_segmentation(labels: np.ndarray) -> np.ndarray:
+    """Tissue classes from a ready-made segmentation.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        fMRIPrep's tissue classes (0 to 3), or FreeSurfer codes (aseg, aparc+aseg, SynthSeg).
+
+    Returns
+    -------
+    classes : ndarray of uint8
+        1 CSF, 2 grey matter, 3 white matter, 0 elsewhere.
+    """
+    labels = np.rint(labels).astype(np.int32)
+    if labels.max() <= 3:
+        return np.array(_FMRIPREP, np.uint8)[labels]
+    classes = np.where(labels > 0, GM, 0).astype(np.uint8)
+    classes[np.isin(labels, _WHITE_CODES) | ((labels >= 3000) & (labels < 6000))] = WM
+    classes[np.isin(labels, _CSF_CODES)] = CSF
+    return classes
+
+
 def classify(
     image: np.ndarray,
     affine: np.ndarray,

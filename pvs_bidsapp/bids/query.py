@@ -26,13 +26,14 @@ class Scan:
     t1w : Path
     t2w : Path or None
         T2w of the same session.
-    brain_mask : Path or None
-        A ready-made mask from a derivative data set.
+    brain_mask, segmentation : Path or None
+        A ready-made mask, or segmentation of the T1w, from a derivative data set.
     """
 
     t1w: Path
     t2w: Path | None = None
     brain_mask: Path | None = None
+    segmentation: Path | None = None
 
     @property
     def entities(self) -> dict[str, str]:
@@ -42,7 +43,9 @@ class Scan:
     @property
     def inputs(self) -> dict[str, Any]:
         """Name, size and time of change of each input file."""
-        files = {'t1w': self.t1w, 't2w': self.t2w, 'brain_mask': self.brain_mask}
+        files = {
+            't1w': self.t1w, 't2w': self.t2w, 'brain_mask': self.brain_mask, 'segmentation': self.segmentation,
+        }  # fmt: skip
         return {
             key: [path.name, path.stat().st_size, path.stat().st_mtime_ns]
             for key, path in files.items()
@@ -64,7 +67,7 @@ class Query:
     database_dir : Path or None
         Where pybids keeps, or finds, its index.
     derivatives : tuple of Path
-        Data sets in which brain masks are looked for.
+        Data sets in which brain masks and segmentations are looked for.
     """
 
     subjects: tuple[str, ...] = ()
@@ -124,7 +127,10 @@ def find_scans(bids_dir: Path, query: Query) -> list[Scan]:
     for subject in sorted(set(subjects) - {dict(parse_entities(p.name))['sub'] for p in t1w}):
         LOG.warning('sub-%s: no T1w, nothing to do', subject)
     t2w = _images(layout, 'T2w', subjects, query) if query.use_t2w else []
-    return [Scan(p, choose_t2w(p, t2w), _find_mask(p, query.derivatives)) for p in t1w]
+    return [
+        Scan(p, choose_t2w(p, t2w), *(_find_ready(p, query.derivatives, kind) for kind in ('mask', 'dseg')))
+        for p in t1w
+    ]
 
 
 def _shorten(labels: Sequence[str], most: int = 20) -> str:
@@ -191,11 +197,19 @@ def choose_t2w(t1w: Path, candidates: Sequence[Path]) -> Path | None:
     return chosen
 
 
-def _find_mask(t1w: Path, derivatives: Sequence[Path]) -> Path | None:
-    """A ready-made brain mask of this very scan in one of the derivative data sets."""
+#: Entities of ready-made files, the best first: FreeSurfer's codes before three tissue classes.
+_READY: dict[str, tuple[dict[str, str], ...]] = {
+    'mask': ({'desc': 'brain'},),
+    'dseg': ({'desc': 'aseg'}, {'desc': 'aparcaseg'}, {}),
+}
+
+
+def _find_ready(t1w: Path, derivatives: Sequence[Path], suffix: str) -> Path | None:
+    """A ready-made brain mask or segmentation of this very scan in one of the derivative data sets."""
     for root in derivatives:
-        path = Naming.of(root, t1w).anat('mask', desc='brain')
-        if path.exists():
-            LOG.info('%s: brain mask of %s is used', t1w.name, path)
-            return path
+        for entities in _READY[suffix]:
+            path = Naming.of(root, t1w).anat(suffix, **entities)
+            if path.exists():
+                LOG.info('%s: %s is used', t1w.name, path)
+                return path
     return None

@@ -159,7 +159,7 @@ def add_selection(g: argparse._ArgumentGroup) -> None:
         nargs='+',
         default=[],
         metavar='NAME=PATH',
-        help='derivative data sets whose brain masks (desc-brain_mask) are used',
+        help='derivative data sets whose brain masks (desc-brain_mask) and T1w segmentations (dseg) are used',
     )
     g.add_argument(
         '--bids-database-dir',
@@ -438,6 +438,8 @@ def _print_plan(scans: list[Scan], settings: Settings) -> None:
         parts.append(f'T2w {scan.t2w.relative_to(root)}' if scan.t2w else 'no T2w')
         if scan.brain_mask:
             parts.append(f'brain mask {scan.brain_mask}')
+        if scan.segmentation:
+            parts.append(f'segmentation {scan.segmentation}')
         parts.append({'done': 'done before', 'missing': 'to do'}.get(state := status(scan, settings), state))
         print('\t'.join(parts))
     print(f'{len(scans)} scans; model {settings.analysis.model_name}', file=sys.stderr)

@@ -44,6 +44,7 @@ class Conform(SimpleInterface):
 class _ExtractBrainInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='T1w at 1 mm')
     brain_mask = File(exists=True, desc='a ready-made brain mask, on any grid')
+    segmentation = File(exists=True, desc='a ready-made segmentation, on any grid')
     seed = traits.Int(mandatory=True)
 
 
@@ -66,14 +67,18 @@ class ExtractBrain(SimpleInterface):
         from ..anatomy.brain import extract
         from ..anatomy.registration import deterministic
         from ..anatomy.resampling import Grid, resample
+        from ..anatomy.tissues import from_segmentation
 
         deterministic(self.inputs.seed)
         image, affine = read(self.inputs.in_file)
-        given = None
+        grid, given, segmentation = Grid(image.shape, affine), None, None
         if isdefined(self.inputs.brain_mask):
             mask, mask_affine = read(self.inputs.brain_mask)
-            given = resample(mask > 0, mask_affine, Grid(image.shape, affine), order=1) > 0.5
-        brain = extract(image, affine, Path(runtime.cwd), given=given)
+            given = resample(mask > 0, mask_affine, grid, order=1) > 0.5
+        if isdefined(self.inputs.segmentation):
+            labels, labels_affine = read(self.inputs.segmentation)
+            segmentation = from_segmentation(resample(labels, labels_affine, grid, order=0))
+        brain = extract(image, affine, Path(runtime.cwd), given=given, segmentation=segmentation)
         out, cwd = self._results, runtime.cwd
         out['brain'] = write(cwd, 'brain.nii', brain.mask, affine)
         out['tissues'] = write(cwd, 'tissues.nii', brain.tissues, affine)

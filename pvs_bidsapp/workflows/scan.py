@@ -74,6 +74,8 @@ def _connect_anatomy(
     anatomy = pe.Node(ExtractBrain(seed=seed), name='extract_brain', mem_gb=2.5)
     if scan.brain_mask is not None:
         anatomy.inputs.brain_mask = str(scan.brain_mask)
+    if scan.segmentation is not None:
+        anatomy.inputs.segmentation = str(scan.segmentation)
     regions = pe.Node(FindRegions(seed=seed), name='find_regions', mem_gb=2.0)
     native = pe.Node(ToNative(), name='to_native', mem_gb=1.5)
     workflow.connect([

@@ -116,3 +116,9 @@ def test_regions_of_the_template_itself(tmp_path):
     assert (found[putamen] == 21).mean() > 0.9
     x = (np.argwhere(found == 1) @ atlas.affine[:3, :3].T + atlas.affine[:3, 3])[:, 0]
     assert (x < 1).all()
+
+
+def test_tissues_of_ready_made_segmentations():
+    assert tissues.from_segmentation(np.array([0, 1, 2, 3])).tolist() == [0, 2, 3, 1]  # fMRIPrep
+    codes = np.array([0, 2, 3, 4, 11, 16, 24, 41, 1012, 3001, 251])
+    assert tissues.from_segmentation(codes).tolist() == [0, 3, 2, 1, 2, 3, 1, 3, 2, 3, 3]

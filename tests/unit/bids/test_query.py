@@ -111,3 +111,15 @@ def test_real_layouts(shared_data, tmp_path, layout, number, with_t2w):
         if scan.t2w:
             other = dict(p.split('-', 1) for p in scan.t2w.name.split('_')[:-1])
             assert all(other.get(k) == scan.entities.get(k) for k in ('sub', 'ses'))
+
+
+def test_ready_made_masks_and_segmentations_are_those_of_the_scan(dataset, tmp_path_factory):
+    ready = tmp_path_factory.mktemp('ready')
+    for name in ('desc-brain_mask', 'dseg', 'desc-aseg_dseg'):
+        path = ready / 'sub-011' / 'anat' / f'sub-011_{name}.nii.gz'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    own, other = find_scans(dataset, Query(subjects=('011', '03'), derivatives=(ready,)))
+    assert own.brain_mask.name == 'sub-011_desc-brain_mask.nii.gz'
+    assert own.segmentation.name == 'sub-011_desc-aseg_dseg.nii.gz'
+    assert other.brain_mask is other.segmentation is None

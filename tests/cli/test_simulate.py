@@ -1,0 +1,102 @@
+"""`pvs simulate` as a user runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+RUN = [sys.executable, str(Path(__file__).resolve().parents[2] / 'run.py')]
+OPTIONS = ['--n-subjects', '1', '--suite', 'hard', '--spacing', '2', '--sites', '2', '--sessions', '2']
+
+
+def simulate(*arguments):
+    return subprocess.run([*RUN, 'simulate', *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope='module')
+def heads(tmp_path_factory):
+    root = tmp_path_factory.mktemp('heads') / 'a'
+    done = simulate(root, *OPTIONS)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def test_the_data_set_and_its_labels_are_valid(heads):
+    for folder in (heads, heads / 'derivatives' / 'labels'):
+        done = subprocess.run(['bids-validator-deno', folder], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_same_seed_gives_the_same_bytes(heads, tmp_path):
+    assert simulate(tmp_path / 'b', *OPTIONS).returncode == 0
+    files = sorted(p.relative_to(heads) for p in heads.rglob('*') if p.suffix in ('.gz', '.tsv'))
+    assert len(files) > 20
+    for name in files:
+        assert (heads / name).read_bytes() == (tmp_path / 'b' / name).read_bytes(), name
+
+
+def test_the_truth_agrees_with_itself(heads):
+    labels = heads / 'derivatives' / 'labels' / 'sub-0001' / 'ses-1' / 'anat'
+
+    def load(name):
+        return nib.load(labels / f'sub-0001_ses-1_{name}.nii.gz')
+
+    t1w = nib.load(heads / 'sub-0001' / 'ses-1' / 'anat' / 'sub-0001_ses-1_T1w.nii.gz')
+    share, mask, index = (
+        np.asarray(load(n).dataobj) for n in ('label-PVS_probseg', 'label-PVS_mask', 'desc-pvs_dseg')
+    )
+    assert share.shape == t1w.shape
+    np.testing.assert_allclose(load('label-PVS_mask').affine, t1w.affine, atol=1e-4)
+    np.testing.assert_array_equal(mask > 0, share >= np.float32(0.4))
+    np.testing.assert_array_equal(index > 0, mask > 0)
+    table = pd.read_csv(labels / 'sub-0001_ses-1_desc-pvs_dseg.tsv', sep='\t')
+    assert set(np.unique(index)) - {0} <= set(table['index'])
+    assert table['volume_mm3'].sum() == pytest.approx(share.sum() * 8, rel=1e-3)
+    largest = table.loc[table['volume_mm3'].idxmax()]
+    points = np.array([[float(c) for c in p.split(',')] for p in largest['centre_line'].split(';')])
+    assert np.linalg.norm(np.diff(points, axis=0), axis=1).sum() == pytest.approx(
+        largest['length_mm'], rel=0.02
+    )
+    voxels = np.rint(nib.affines.apply_affine(np.linalg.inv(t1w.affine), points)).astype(int)
+    assert share[tuple(voxels.T)].mean() > 0.05  # the line runs through its own space
+
+
+def test_people_grow_older_and_their_spaces_with_them(heads):
+    people = pd.read_csv(heads / 'participants.tsv', sep='\t')
+    assert set(people) == {'participant_id', 'age', 'sex', 'site', 'rating'}
+    sessions = pd.read_csv(heads / 'sub-0001' / 'sub-0001_sessions.tsv', sep='\t')
+    assert np.diff(sessions['age']) == pytest.approx(2)
+    first, second = (
+        pd.read_csv(p, sep='\t')['width_mm'] for p in sorted(heads.glob('derivatives/**/*_desc-pvs_dseg.tsv'))
+    )
+    assert (second >= first).all()
+
+
+def test_a_second_call_keeps_what_is_there(heads):
+    before = {p: p.stat().st_mtime_ns for p in heads.rglob('*.nii.gz')}
+    assert simulate(heads, *OPTIONS).returncode == 0
+    assert before == {p: p.stat().st_mtime_ns for p in heads.rglob('*.nii.gz')}
+    assert (heads / 'gallery.png').stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--spacing', '9'], '--spacing'),
+        (['--sites', '-1'], '--sites'),
+        (['--rater-reliability', '2'], '--rater-reliability'),
+        (['--label-maps', '/nowhere'], 'no such folder'),
+        (['--into', '/nowhere'], 'no such folder'),
+    ],
+)
+def test_wrong_use_is_said_in_one_line(tmp_path, arguments, message):
+    done = simulate(tmp_path / 'x', *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert 'Traceback' not in done.stderr
