@@ -10,7 +10,10 @@ from ..errors import InputError
 DESCRIPTION = """\
 Compare the PVS masks of PRED_DIR with those of the same names in REF_DIR, by voxels and by
 clusters (26-connected; a hit is any overlap; cluster Dice is the harmonic mean of cluster recall
-and precision). Writes OUT_DIR/evaluation.tsv and prints the means."""
+and precision). Writes to OUT_DIR: evaluation.tsv (by scan, region, size filter), evaluation_summary.tsv
+(means with 95 % bootstrap intervals over scans), evaluation_sweep.tsv and .png (thresholds x size
+filters, where PRED_DIR has probability maps), evaluation_agreement.tsv (ICC, Bland-Altman of number and
+volume). Prints the means."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +31,14 @@ def parser() -> argparse.ArgumentParser:
         metavar='MM3',
         help='cluster-size filters in mm3 (default 0 5 10 15)',
     )
+    p.add_argument(
+        '--thresholds',
+        nargs='+',
+        type=float,
+        default=[k / 10 for k in range(1, 10)],
+        metavar='P',
+        help='thresholds of the sweep (default 0.1 to 0.9)',
+    )
     return p
 
 
@@ -37,11 +48,20 @@ def main(argv: list[str]) -> int:
     for folder in (args.pred_dir, args.ref_dir):
         if not folder.is_dir():
             raise InputError(f'{folder}: no such folder')
+    if not all(0 < t < 1 for t in args.thresholds) or min(args.size_filters) < 0:
+        raise InputError('--thresholds must lie between 0 and 1 and --size-filters must not be negative')
     from ..workflows.evaluate import run
 
-    table = run(args.pred_dir, args.ref_dir, args.out_dir, args.size_filters)
+    found = run(args.pred_dir, args.ref_dir, args.out_dir, args.size_filters, args.thresholds)
     columns = ['dice', 'recall', 'precision', 'avd', 'cluster_dice', 'large_recall', 'large_precision']
-    print(f'{table["scan"].nunique()} scans, means by cluster-size filter (mm3):')
-    print(table.groupby('min_size_mm3')[columns].mean().round(3).to_string())
-    print(f'table: {args.out_dir / "evaluation.tsv"}')
+    whole = found.scans[found.scans['region'] == 'all']
+    print(f'{whole["scan"].nunique()} scans, means by cluster-size filter (mm3):')
+    print(whole.groupby('min_size_mm3')[columns].mean().round(3).to_string())
+    plain = found.summary[
+        (found.summary['region'] == 'all') & (found.summary['min_size_mm3'] == min(args.size_filters))
+    ]
+    for row in plain.itertuples():
+        if row.score in ('dice', 'cluster_dice', 'avd'):
+            print(f'{row.score}: {row.mean:.3f} (95 % interval {row.ci_low:.3f} to {row.ci_high:.3f})')
+    print(f'tables: {args.out_dir / "evaluation*.tsv"}')
     return 0

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
+from pvs_bidsapp.evaluation.agreement import agreement
 from pvs_bidsapp.group import distributions, maps, quality, ratings, regression
 
 
@@ -174,7 +175,7 @@ def test_zero_and_few_are_said(rng):
 def test_icc_of_the_published_example():
     # Shrout & Fleiss 1979, table 2, judges 1 and 4 of six targets: ICC(2,1) worked by their formula
     first, second = np.array([9, 6, 8, 7, 10, 6.0]), np.array([8, 2, 6, 5, 9, 7.0])
-    found = quality.agreement(first, second)
+    found = agreement(first, second)
     pairs = np.column_stack([first, second])
     rows = 2 * pairs.mean(1).var(ddof=1)
     columns = 6 * pairs.mean(0).var(ddof=1)

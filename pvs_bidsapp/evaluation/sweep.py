@@ -1,0 +1,102 @@
+"""Scores over prediction thresholds and cluster-size filters (fig. 1A of Joliot et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cc3d
+import numpy as np
+import pandas as pd
+
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SIZES = (0.0, 5.0, 10.0, 15.0)
+
+
+def sweep(
+    probability: np.ndarray,
+    truth: np.ndarray,
+    voxel_volume: float,
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    sizes: Sequence[float] = SIZES,
+) -> pd.DataFrame:
+    """Voxel and cluster Dice of one scan at each threshold and size filter.
+
+    Definitions are those of `pvs_bidsapp.evaluation.metrics`; the filter drops smaller clusters
+    from both masks.  Worked out on the few voxels that hold anything.
+
+    Parameters
+    ----------
+    probability : ndarray of float, shape (x, y, z)
+    truth : ndarray of bool
+    voxel_volume : float
+        In mm3.
+    thresholds : sequence of float
+    sizes : sequence of float
+        In mm3.
+
+    Returns
+    -------
+    table : DataFrame
+        ``threshold min_size_mm3 dice recall precision avd cluster_dice cluster_recall
+        cluster_precision``.
+    """
+    where = np.flatnonzero((probability >= min(thresholds)) | truth)
+    true_labels = cc3d.connected_components(truth, connectivity=26).ravel()[where]
+    rows = []
+    for threshold in thresholds:
+        labels = cc3d.connected_components(probability >= threshold, connectivity=26).ravel()[where]
+        for size in sizes:
+            found = _kept(labels, size / voxel_volume)
+            true = _kept(true_labels, size / voxel_volume)
+            rows.append({'threshold': threshold, 'min_size_mm3': size} | _scores(found, true))
+    return pd.DataFrame(rows)
+
+
+def _kept(labels: np.ndarray, smallest: float) -> np.ndarray:
+    """Labels of clusters of at least `smallest` voxels, 0 elsewhere."""
+    large = np.bincount(labels, minlength=1) >= smallest
+    large[0] = False
+    return np.where(large[labels], labels, 0)
+
+
+def _scores(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    both = (found > 0) & (true > 0)
+    n_found, n_true, n_both = (int((m > 0).sum()) for m in (found, true, both))
+    clusters_found, clusters_true = len(np.unique(found[found > 0])), len(np.unique(true[true > 0]))
+    recall = _share(len(np.unique(true[both])), clusters_true)
+    precision = _share(len(np.unique(found[both])), clusters_found)
+    empty = 0.0 if not n_found else np.inf
+    return {
+        'dice': _share(2 * n_both, n_found + n_true),
+        'recall': _share(n_both, n_true),
+        'precision': _share(n_both, n_found),
+        'avd': 100 * abs(n_found - n_true) / n_true if n_true else empty,
+        'cluster_dice': 2 * recall * precision / (recall + precision) if recall + precision else 0.0,
+        'cluster_recall': recall,
+        'cluster_precision': precision,
+    }
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 1.0
+
+
+def bootstrap(values: np.ndarray, *, rounds: int = 2000, seed: int = 1) -> tuple[float, float, float]:
+    """Mean over scans with its 95 % percentile interval (Efron 1979); NaN and infinity left out.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+    rounds : int
+        Resamplings.
+    seed : int
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return np.nan, np.nan, np.nan
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(len(values), size=(rounds, len(values)))].mean(1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(values.mean()), float(low), float(high)

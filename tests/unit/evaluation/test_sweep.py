@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from monai.metrics import compute_dice
+
+from pvs_bidsapp.evaluation import metrics
+from pvs_bidsapp.evaluation.sweep import bootstrap, sweep
+
+
+@pytest.fixture
+def maps(rng):
+    from scipy import ndimage
+
+    truth = ndimage.gaussian_filter(rng.normal(size=(40, 40, 40)), 1.2) > 0.16
+    noise = ndimage.gaussian_filter(rng.normal(size=truth.shape), 1.0)
+    return np.clip(0.6 * truth + 0.25 + noise, 0, 1).astype(np.float32), truth
+
+
+def test_the_sweep_agrees_with_the_plain_scores(maps):
+    probability, truth = maps
+    voxel = 0.8**3
+    for row in sweep(probability, truth, voxel, thresholds=(0.3, 0.5, 0.8), sizes=(0, 3, 8)).itertuples():
+        found = probability >= row.threshold
+        expected = metrics.score(*(metrics.remove_small(m, row.min_size_mm3, voxel) for m in (found, truth)))
+        for name in (
+            'dice',
+            'recall',
+            'precision',
+            'avd',
+            'cluster_dice',
+            'cluster_recall',
+            'cluster_precision',
+        ):
+            assert getattr(row, name) == pytest.approx(getattr(expected, name), abs=1e-12), (row, name)
+
+
+def test_voxel_dice_agrees_with_monai(maps):
+    probability, truth = maps
+    table = sweep(probability, truth, 1.0, thresholds=(0.5,), sizes=(0,))
+    both = (torch.from_numpy(m[None, None].astype(np.float32)) for m in (probability >= 0.5, truth))
+    assert table['dice'].iloc[0] == pytest.approx(float(compute_dice(*both)), abs=1e-6)
+
+
+def test_empty_masks_agree_and_a_single_one_does_not():
+    nothing, something = np.zeros((9, 9, 9), bool), np.zeros((9, 9, 9), np.float32)
+    row = sweep(something, nothing, 1.0, thresholds=(0.5,), sizes=(0,)).iloc[0]
+    assert (row.dice, row.cluster_dice, row.avd) == (1, 1, 0)
+    something[4, 4, 4] = 1
+    row = sweep(something, nothing, 1.0, thresholds=(0.5,), sizes=(0, 5)).iloc
+    assert (row[0].dice, row[0].avd) == (0, np.inf)
+    assert row[1].dice == 1  # the one voxel is below the filter
+
+
+def test_bootstrap_covers_the_mean_as_often_as_it_says(rng):
+    hits = 0
+    for k in range(200):
+        mean, low, high = bootstrap(rng.normal(0.5, 0.1, 40), rounds=400, seed=k)
+        assert low <= mean <= high
+        hits += low <= 0.5 <= high
+    assert 178 <= hits <= 199
+    assert np.isnan(bootstrap(np.array([np.nan]))[0])
+    assert bootstrap(np.array([0.3, 0.3, np.inf]))[1:] == pytest.approx((0.3, 0.3))
