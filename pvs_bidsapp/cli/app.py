@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import InputError
+from .arguments import command_parser
 
 if TYPE_CHECKING:
     from ..bids.query import Query, Scan
@@ -43,10 +44,7 @@ exit status: 0 all done; 1 some scan failed (the others are finished); 2 usage o
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the BIDS-App."""
-    p = argparse.ArgumentParser(
-        'pvs', description=DESCRIPTION, epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    p = command_parser('pvs', DESCRIPTION, EPILOG)
     p.add_argument('bids_dir', type=Path, metavar='BIDS_DIR', help='BIDS data set')
     p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='where the derivatives go')
     p.add_argument(

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
+from .arguments import command_parser
 
 DESCRIPTION = """\
 Compare the PVS masks of PRED_DIR with those of the same names in REF_DIR, by voxels and by
@@ -18,7 +19,7 @@ volume). Prints the means."""
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
-    p = argparse.ArgumentParser('pvs evaluate', description=DESCRIPTION)
+    p = command_parser('pvs evaluate', DESCRIPTION)
     p.add_argument('pred_dir', type=Path, metavar='PRED_DIR', help='output of participant')
     p.add_argument('ref_dir', type=Path, metavar='REF_DIR', help='data set with the true masks')
     p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='where the table goes')

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from . import app
+from .arguments import command_parser
 
 DESCRIPTION = """\
 Find and measure perivascular spaces on one T1w scan, or on every *.nii.gz of a folder, without
@@ -18,7 +19,7 @@ BIDS. OUT_DIR looks as after `participant`, with one sub- a scan, named after th
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
-    p = argparse.ArgumentParser('pvs predict', description=DESCRIPTION)
+    p = command_parser('pvs predict', DESCRIPTION)
     p.add_argument('t1w', type=Path, metavar='T1W', help='a scan, or a folder of scans')
     p.add_argument('--t2w', type=Path, metavar='T2W', help='T2w of the same session (one scan only)')
     p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='where the derivatives go')

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
+from .arguments import command_parser
 
 DESCRIPTION = """\
 Simulate whole heads (T1w and T2w) with known perivascular spaces, as a BIDS data set. The truth
@@ -23,10 +24,7 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
-    p = argparse.ArgumentParser(
-        'pvs simulate', description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    p = command_parser('pvs simulate', DESCRIPTION, EXAMPLES)
     p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='BIDS data set to write')
     p.add_argument(
         '--n-subjects', '--n_subjects', type=int, default=4, metavar='N', help='number of heads (default 4)'

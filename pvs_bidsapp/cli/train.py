@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from ..errors import InputError
+from .arguments import command_parser
 
 DESCRIPTION = """\
 Train a model on traced scans. DATA_DIR is a BIDS data set; the tracings stand in a derivative
@@ -25,10 +26,7 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
-    p = argparse.ArgumentParser(
-        'pvs train', description=DESCRIPTION, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    p = command_parser('pvs train', DESCRIPTION, EXAMPLES)
     p.add_argument('data_dir', type=Path, metavar='DATA_DIR', help='BIDS data set with the scans')
     p.add_argument(
         'model_dir', type=Path, metavar='MODEL_DIR', help='where the model, checkpoints and log go'

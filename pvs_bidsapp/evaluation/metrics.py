@@ -42,7 +42,8 @@ def dice(found: np.ndarray, truth: np.ndarray) -> float:
     return 2 * int((found & truth).sum()) / total if total else 1.0
 
 
-def _share(part: float, whole: float) -> float:
+def share(part: float, whole: float) -> float:
+    """`part` of `whole`; 1 where there is no whole."""
     return part / whole if whole else 1.0
 
 
@@ -50,7 +51,7 @@ def _hit_share(mask: np.ndarray, other: np.ndarray) -> float:
     """Share of the clusters of `mask` that touch `other`."""
     labels, number = cc3d.connected_components(mask, connectivity=26, return_N=True)
     hit = np.unique(labels[other & mask])
-    return _share(int((hit > 0).sum()), number)
+    return share(int((hit > 0).sum()), number)
 
 
 def remove_small(mask: np.ndarray, minimum: float, voxel_volume: float) -> np.ndarray:
@@ -74,10 +75,10 @@ def score(found: np.ndarray, truth: np.ndarray) -> Scores:
         avd = 0.0 if not n_found else float('inf')
     return Scores(
         dice=dice(found, truth),
-        recall=_share(both, n_truth),
-        precision=_share(both, n_found),
+        recall=share(both, n_truth),
+        precision=share(both, n_found),
         avd=avd,
-        cluster_dice=_share(2 * recall * precision, recall + precision) if recall + precision else 0.0,
+        cluster_dice=share(2 * recall * precision, recall + precision) if recall + precision else 0.0,
         cluster_recall=recall,
         cluster_precision=precision,
     )

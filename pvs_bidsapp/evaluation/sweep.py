@@ -8,6 +8,8 @@ import cc3d
 import numpy as np
 import pandas as pd
 
+from .metrics import share
+
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SIZES = (0.0, 5.0, 10.0, 15.0)
 
@@ -64,22 +66,18 @@ def _scores(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
     both = (found > 0) & (true > 0)
     n_found, n_true, n_both = (int((m > 0).sum()) for m in (found, true, both))
     clusters_found, clusters_true = len(np.unique(found[found > 0])), len(np.unique(true[true > 0]))
-    recall = _share(len(np.unique(true[both])), clusters_true)
-    precision = _share(len(np.unique(found[both])), clusters_found)
+    recall = share(len(np.unique(true[both])), clusters_true)
+    precision = share(len(np.unique(found[both])), clusters_found)
     empty = 0.0 if not n_found else np.inf
     return {
-        'dice': _share(2 * n_both, n_found + n_true),
-        'recall': _share(n_both, n_true),
-        'precision': _share(n_both, n_found),
+        'dice': share(2 * n_both, n_found + n_true),
+        'recall': share(n_both, n_true),
+        'precision': share(n_both, n_found),
         'avd': 100 * abs(n_found - n_true) / n_true if n_true else empty,
         'cluster_dice': 2 * recall * precision / (recall + precision) if recall + precision else 0.0,
         'cluster_recall': recall,
         'cluster_precision': precision,
     }
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else 1.0
 
 
 def bootstrap(values: np.ndarray, *, rounds: int = 2000, seed: int = 1) -> tuple[float, float, float]:
