@@ -158,6 +158,7 @@ def write_bundle(folder: Path, network: nn.Module, card: Card) -> Card:
     }
     temporary = folder / f'.{WEIGHTS}.part'
     save_file(state, temporary)
+    temporary.chmod(0o644)  # safetensors lets only the owner read: no use in a shared folder
     os.replace(temporary, folder / WEIGHTS)
     card = replace(card, sha256=file_sha256(folder / WEIGHTS))
     text = json.dumps(asdict(card), indent=2, ensure_ascii=False) + '\n'

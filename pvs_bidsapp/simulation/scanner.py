@@ -69,7 +69,7 @@ class Difficulty:
 
 SUITES = {
     'easy': Difficulty(
-        snr=(40, 90), pvs_contrast=(0.75, 1.0), mimics=(0.0, 0.2), size=(1.0, 1.15), fwhm=(0.3, 0.7),
+        snr=(40, 90), pvs_contrast=(0.75, 1.0), mimics=(0.0, 0.2), size=(1.2, 1.45), fwhm=(0.3, 0.7),
         worst_axis=1.2, bias=(0.03, 0.12), spacing=(1.0,), gibbs=(0.0, 0.3), motion=0.0, tilt=4.0, cut=0.0,
     ),
     'hard': Difficulty(

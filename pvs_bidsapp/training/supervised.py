@@ -112,18 +112,19 @@ class Trainer:
         share = min(1.0, (step - warm) / max(1, self.plan.steps - warm))
         return 0.5 * (1 + float(np.cos(np.pi * share))) + 1e-3
 
-    def load(self, path: Path, *, weights_only: bool = False) -> None:
-        """Go on from a checkpoint (or start from its weights alone)."""
+    def load(self, path: Path, *, weights_only: bool = False) -> int:
+        """Go on from a checkpoint (or start from its weights alone); returns its step."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         if weights_only:
             self.start_from(state['average'])
-            return
+            return int(state['step'])
         self.network.load_state_dict(state['network'])
         self.average.module.load_state_dict(state['average'])
         self.average.n_averaged.fill_(state['step'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.schedule.load_state_dict(state['schedule'])
         self.step, self.best = state['step'], state['best']
+        return self.step
 
     def start_from(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Take over ready-made weights, also as the running average."""

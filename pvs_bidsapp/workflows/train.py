@@ -213,7 +213,7 @@ def _load_all(cases: list[Case], cache: Path, rule: TissueLevels, nprocs: int) -
 
 def bundle(job: TrainingJob, trainer: Trainer, n_training: int, validation: Sequence[Volume]) -> Path:
     """Write the best weights with a filled-in card; the threshold is the best on the validation scans."""
-    trainer.load(trainer.folder / 'best.pt', weights_only=True)
+    steps = trainer.load(trainer.folder / 'best.pt', weights_only=True)
     trainer.undo_positive_weight()
     threshold, score = trainer.best_threshold(validation) if validation else (0.5, float('nan'))
     card = Card(
@@ -232,7 +232,7 @@ def bundle(job: TrainingJob, trainer: Trainer, n_training: int, validation: Sequ
         metrics={'validation_dice': round(score, 4), 'validation_scans': len(validation)}
         if validation
         else {},
-        training={'steps': trainer.step, 'seed': job.plan.seed, 'recipe': 'joliot2021'},
+        training={'steps': steps, 'seed': job.plan.seed, 'recipe': 'joliot2021'},
     )
     write_bundle(job.model_dir, trainer.average.module, card)
     return job.model_dir
