@@ -28,8 +28,9 @@ def heads(tmp_path_factory):
 
 
 def test_the_data_set_and_its_labels_are_valid(heads):
+    validator = Path(sys.executable).with_name('bids-validator-deno')
     for folder in (heads, heads / 'derivatives' / 'labels'):
-        done = subprocess.run(['bids-validator-deno', folder], capture_output=True, text=True)
+        done = subprocess.run([validator, folder], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
 
 
