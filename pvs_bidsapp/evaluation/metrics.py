@@ -54,31 +54,42 @@ def _hit_share(mask: np.ndarray, other: np.ndarray) -> float:
     return share(int((hit > 0).sum()), number)
 
 
+def keep_large(labels: np.ndarray, minimum: float, voxel_volume: float) -> np.ndarray:
+    """Labels of the clusters of at least `minimum` mm3, 0 elsewhere."""
+    large = np.bincount(labels.ravel(), minlength=1) * voxel_volume >= minimum
+    large[0] = False
+    return np.where(large[labels], labels, 0)
+
+
 def remove_small(mask: np.ndarray, minimum: float, voxel_volume: float) -> np.ndarray:
     """Drop clusters of less than `minimum` mm3."""
     if minimum <= voxel_volume or not mask.any():
         return mask
-    labels = cc3d.connected_components(mask, connectivity=26)
-    large = np.bincount(labels.ravel()) * voxel_volume >= minimum
-    large[0] = False
-    return large[labels]
+    return keep_large(cc3d.connected_components(mask, connectivity=26), minimum, voxel_volume) > 0
 
 
 def score(found: np.ndarray, truth: np.ndarray) -> Scores:
     """All scores of a found against a true mask (boolean arrays of one shape)."""
-    both = float((found & truth).sum())
-    n_found, n_truth = float(found.sum()), float(truth.sum())
-    recall, precision = _hit_share(truth, found), _hit_share(found, truth)
+    return score_labels(*(cc3d.connected_components(mask, connectivity=26) for mask in (found, truth)))
+
+
+def score_labels(found: np.ndarray, truth: np.ndarray) -> Scores:
+    """All scores from the numbered clusters of both masks (integers, of one shape, 0 outside)."""
+    both = (found > 0) & (truth > 0)
+    n_found, n_truth, n_both = (int((m > 0).sum()) for m in (found, truth, both))
+    recall, precision = (
+        share(len(np.unique(labels[both])), len(np.unique(labels[labels > 0]))) for labels in (truth, found)
+    )
     if n_truth:
         avd = 100 * abs(n_found - n_truth) / n_truth
     else:
         avd = 0.0 if not n_found else float('inf')
     return Scores(
-        dice=dice(found, truth),
-        recall=share(both, n_truth),
-        precision=share(both, n_found),
+        dice=share(2 * n_both, n_found + n_truth),
+        recall=share(n_both, n_truth),
+        precision=share(n_both, n_found),
         avd=avd,
-        cluster_dice=share(2 * recall * precision, recall + precision) if recall + precision else 0.0,
+        cluster_dice=2 * recall * precision / (recall + precision) if recall + precision else 0.0,
         cluster_recall=recall,
         cluster_precision=precision,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import cc3d
 import numpy as np
 import pandas as pd
 
-from .metrics import share
+from .metrics import keep_large, score_labels
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SIZES = (0.0, 5.0, 10.0, 15.0)
@@ -49,35 +50,9 @@ def sweep(
     for threshold in thresholds:
         labels = cc3d.connected_components(probability >= threshold, connectivity=26).ravel()[where]
         for size in sizes:
-            found = _kept(labels, size / voxel_volume)
-            true = _kept(true_labels, size / voxel_volume)
-            rows.append({'threshold': threshold, 'min_size_mm3': size} | _scores(found, true))
+            kept = (keep_large(part, size, voxel_volume) for part in (labels, true_labels))
+            rows.append({'threshold': threshold, 'min_size_mm3': size} | asdict(score_labels(*kept)))
     return pd.DataFrame(rows)
-
-
-def _kept(labels: np.ndarray, smallest: float) -> np.ndarray:
-    """Labels of clusters of at least `smallest` voxels, 0 elsewhere."""
-    large = np.bincount(labels, minlength=1) >= smallest
-    large[0] = False
-    return np.where(large[labels], labels, 0)
-
-
-def _scores(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    both = (found > 0) & (true > 0)
-    n_found, n_true, n_both = (int((m > 0).sum()) for m in (found, true, both))
-    clusters_found, clusters_true = len(np.unique(found[found > 0])), len(np.unique(true[true > 0]))
-    recall = share(len(np.unique(true[both])), clusters_true)
-    precision = share(len(np.unique(found[both])), clusters_found)
-    empty = 0.0 if not n_found else np.inf
-    return {
-        'dice': share(2 * n_both, n_found + n_true),
-        'recall': share(n_both, n_true),
-        'precision': share(n_both, n_found),
-        'avd': 100 * abs(n_found - n_true) / n_true if n_true else empty,
-        'cluster_dice': 2 * recall * precision / (recall + precision) if recall + precision else 0.0,
-        'cluster_recall': recall,
-        'cluster_precision': precision,
-    }
 
 
 def bootstrap(values: np.ndarray, *, rounds: int = 2000, seed: int = 1) -> tuple[float, float, float]:

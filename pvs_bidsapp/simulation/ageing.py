@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .anatomy import CORTEX, LATERAL_VENTRICLES, VESSEL_SPACES, WHITE_MATTER, Anatomy, distance
-from .fields import smooth_field
+from .fields import control_points, smooth_field
 
 #: Millimetres by which ventricle walls have moved, and sulci have opened, at 90 years.
 VENTRICLE_GROWTH, SULCAL_WIDENING = 1.8, 1.1
@@ -30,7 +30,8 @@ def grow_old(anatomy: Anatomy, rng: np.random.Generator, age: float) -> Anatomy:
     years = max(0.0, age - ONSET) / (90 - ONSET)
     growth = VENTRICLE_GROWTH * years * rng.lognormal(0, 0.5) + abs(rng.normal(0, 0.25))
     opening = SULCAL_WIDENING * years * rng.lognormal(0, 0.4)
-    uneven = smooth_field(anatomy.labels.shape, _control(anatomy, 30.0), rng)
+    shape = anatomy.labels.shape
+    uneven = smooth_field(shape, control_points(shape, anatomy.spacing, 30.0), rng)
     labels = anatomy.labels.copy()
     yielding = anatomy.select(*WHITE_MATTER, *VESSEL_SPACES)
     for code in LATERAL_VENTRICLES[:2]:
@@ -39,8 +40,3 @@ def grow_old(anatomy: Anatomy, rng: np.random.Generator, age: float) -> Anatomy:
     outside = distance(anatomy.select(24), anatomy.spacing)
     labels[anatomy.select(*CORTEX) & (outside < opening + 0.35 * uneven)] = 24
     return Anatomy(labels, anatomy.affine, anatomy.name)
-
-
-def _control(anatomy: Anatomy, gap: float) -> tuple[int, ...]:
-    extent = np.array(anatomy.labels.shape) * anatomy.spacing
-    return tuple(int(n) for n in np.maximum(4, extent / gap))

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import edt
 import numpy as np
 from scipy import fft, ndimage
 
+from .anatomy import distance
 from .fields import smooth_field
 
 
@@ -82,7 +82,7 @@ def deface(image: np.ndarray, brain: np.ndarray, spacing: np.ndarray) -> np.ndar
     y = (np.arange(image.shape[1]) - 0.5 * (low[1] + high[1])) * spacing[1]
     z = (np.arange(image.shape[2]) - (low[2] + 0.35 * (high[2] - low[2]))) * spacing[2]
     face = (z[None, :] < 0.8 * (y[:, None] - 30)) & (y[:, None] > 0)
-    near = edt.edt(~brain, anisotropy=tuple(spacing)) < 6
+    near = distance(brain, spacing) < 6
     return np.where(face[None] & ~near, 0, image).astype(np.float32)
 
 

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from . import anatomy as codes
 from .anatomy import Anatomy
-from .fields import smooth_field
+from .fields import control_points, smooth_field
 from .mimics import Mimics
 from .rendering import Rendering
 
@@ -197,8 +197,7 @@ def paint(
 def _texture(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     """Tissue is not uniform: slow variations of two percent, finer ones of one."""
     shape = anatomy.labels.shape
-    extent = np.array(shape) * anatomy.spacing
-    slow, fine = (smooth_field(shape, tuple(int(n) for n in np.maximum(4, extent / g)), rng) for g in (14, 5))
+    slow, fine = (smooth_field(shape, control_points(shape, anatomy.spacing, gap), rng) for gap in (14, 5))
     return (0.025 * slow + 0.02 * fine).astype(np.float32)
 
 

@@ -6,6 +6,11 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 
+def control_points(shape: tuple[int, ...], spacing: np.ndarray, gap: float) -> tuple[int, ...]:
+    """Numbers of control points about `gap` mm apart on a grid; at least 4 along each axis."""
+    return tuple(int(n) for n in np.maximum(4, np.array(shape) * spacing / gap))
+
+
 def smooth_field(shape: tuple[int, ...], control: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Standard normal control points, joined by cubic splines.
 

@@ -175,7 +175,7 @@ def _slice_t2w(
     grid = np.diag([*voxel, 1.0])
     grid[:3, 3] = anatomy.affine[:3, 3] + (voxel - anatomy.spacing) / 2
     moved = artefacts.small_rigid(rng, 1.5, 1.0)
-    smooth = artefacts.blur(image, np.maximum(voxel * 0.8, 0.3), anatomy.spacing)
+    smooth = artefacts.blur(image, scanner.t2w_fwhm, anatomy.spacing)
     sliced = artefacts.regrid(smooth, anatomy.affine, moved @ grid, shape)
     return np.maximum(sliced, 0), grid
 

@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from .anatomy import CORTEX, HIPPOCAMPUS, LATERAL_VENTRICLES, PUTAMEN, Anatomy, distance
-from .fields import smooth_field
+from .fields import control_points, smooth_field
 from .rendering import tube_occupancy
 from .vessels import Depths, Territory, territories, trace
 
@@ -223,8 +223,7 @@ def _deep(site: _Site) -> np.ndarray:
 def _uneven(site: _Site, gap: float) -> np.ndarray:
     """A smooth standard-normal field with control points `gap` mm apart."""
     shape = site.anatomy.labels.shape
-    control = np.maximum(4, np.array(shape) * site.anatomy.spacing / gap).astype(int)
-    return smooth_field(shape, tuple(control), site.rng)
+    return smooth_field(shape, control_points(shape, site.anatomy.spacing, gap), site.rng)
 
 
 def _centre(where: np.ndarray, site: _Site) -> np.ndarray | None:

@@ -116,6 +116,11 @@ class Scanner:
     gibbs: float
     fwhm: tuple[float, float, float]
 
+    @property
+    def t2w_fwhm(self) -> np.ndarray:
+        """Point spread of the T2w in mm along each axis: a little less than its voxels."""
+        return np.maximum(np.array(self.t2w_voxel) * 0.8, 0.3)
+
 
 def draw_scanner(
     difficulty: Difficulty, rng: np.random.Generator, *, spacing: float | None = None

@@ -17,7 +17,7 @@ from .anatomy import Anatomy
 from .head import MASK_OCCUPANCY
 from .mimics import KINDS, Mimics
 from .rendering import Rendering
-from .scanner import Difficulty, Scanner, draw_scanner
+from .scanner import Difficulty, draw_scanner
 
 #: Voxels painted about a patch and cut off again, so that filters do not show its edge.
 MARGIN = 6
@@ -109,12 +109,12 @@ def paint_patch(
     inner = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
     anatomy, drawn, mimics = _parts(scene, wide)
     scanner = draw_scanner(difficulty, rng, spacing=scene.spacing)
-    painters = {'T1w': (scanner.t1w, _blur_t1w), 'T2w': (scanner.t2w, _blur_t2w)}
+    painters = {'T1w': (scanner.t1w, np.array(scanner.fwhm)), 'T2w': (scanner.t2w, scanner.t2w_fwhm)}
     images = []
     for channel in channels:
-        tissue, blur = painters[channel]
+        tissue, fwhm = painters[channel]
         image = contrast.paint(anatomy, drawn, mimics, tissue, rng)
-        image = artefacts.blur(image, blur(scanner, rng), anatomy.spacing)
+        image = artefacts.blur(image, fwhm, anatomy.spacing)
         if scanner.gibbs > 0:
             image = artefacts.truncate(image, rng.uniform(0.75, 1.0, 3), scanner.gibbs)
         image = artefacts.rician(image, 1 / scanner.snr, rng)[inner]
@@ -137,11 +137,3 @@ def _parts(scene: Scene, box: tuple[slice, ...]) -> tuple[Anatomy, Rendering, Mi
         for codes in (_LESIONS, _FLUIDS, _VESSELS)
     )
     return anatomy, Rendering(occupancy, scene.index[box]), Mimics(lesion, fluid, vessel, kind)
-
-
-def _blur_t1w(scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
-    return np.array(scanner.fwhm)
-
-
-def _blur_t2w(scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
-    return np.maximum(np.array(scanner.t2w_voxel) * 0.8, 0.3)

@@ -32,7 +32,7 @@ from .anatomy import (
     Anatomy,
     distance,
 )
-from .fields import smooth_field
+from .fields import control_points, smooth_field
 
 STEP = 0.5  # mm between the points of a centre line
 
@@ -272,8 +272,8 @@ def _draw_population(
     if not flat.size or not number:
         return []
     shape = territory.mask.shape
-    control = np.maximum(4, np.array(shape) * anatomy.spacing / 16).astype(int)
-    weight = smooth_field(shape, tuple(control), rng).ravel()[flat]
+    control = control_points(shape, anatomy.spacing, 16)
+    weight = smooth_field(shape, control, rng).ravel()[flat]
     weight = np.exp(1.2 * (weight - weight.mean()) / max(float(weight.std()), 1e-9))
     if territory.crowding is not None:
         crowding = territory.crowding.ravel()[flat]

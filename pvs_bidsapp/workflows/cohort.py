@@ -139,12 +139,17 @@ def read_tables(
     return table, np.array(lengths)
 
 
+def map_grid() -> tuple[tuple[int, int, int], np.ndarray]:
+    """Shape and affine of the frequency maps."""
+    atlas = template.load()
+    return maps.coarse_grid(atlas.t1w.shape, atlas.affine)
+
+
 def _read_clusters(
     names: Sequence[str], files: Sequence[Path], sizes: Sequence[float], threshold: float
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Cluster counts of each scan, and the map's voxels that its clusters pass; some scans at a time."""
-    atlas = template.load()
-    grid = maps.coarse_grid(atlas.t1w.shape, atlas.affine)
+    grid = map_grid()
     counts: list[pd.DataFrame] = []
     voxels: dict[str, np.ndarray] = {}
     for start in tqdm(range(0, len(files), CHUNK), desc='clusters', disable=None):

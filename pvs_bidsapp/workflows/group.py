@@ -15,7 +15,7 @@ from ..bids.files import save_image, write_json, write_text
 from ..clusters.tables import REGION_COLUMNS, describe, to_tsv
 from ..errors import InputError
 from ..group import collect, distributions, maps, quality, ratings, regression
-from .cohort import Cohort, read_cohort
+from .cohort import Cohort, map_grid, read_cohort
 
 LOG = logging.getLogger(__name__)
 
@@ -182,8 +182,7 @@ def _regress(job: GroupJob, cohort: Cohort, scans: pd.DataFrame, notes: list[str
 
 
 def _maps(cohorts: dict[str, pd.DataFrame], voxels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    atlas = template.load()
-    shape, _ = maps.coarse_grid(atlas.t1w.shape, atlas.affine)
+    shape, _ = map_grid()
     brain = _coarse_brain(shape)
     made = {
         name: maps.frequency([voxels[s] for s in part['scan']], shape, brain)
@@ -222,8 +221,7 @@ def _write_tables(job: GroupJob, cohort: Cohort, found: Findings) -> None:
         if table is not None:
             write_text(out / f'group_{name}.tsv', to_tsv(table))
             write_json(out / f'group_{name}.json', described)
-    atlas = template.load()
-    _, affine = maps.coarse_grid(atlas.t1w.shape, atlas.affine)
+    _, affine = map_grid()
     for name, share in found.maps.items():
         label = ''.join(c for c in name if c.isalnum()) or 'all'
         path = out / f'group_cohort-{label}_space-{template.SPACE}_desc-pvs_frequency.nii.gz'

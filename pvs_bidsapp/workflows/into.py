@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
 
 from ..anatomy import template
 from ..anatomy.brain import Brain, extract
@@ -122,19 +123,13 @@ def _draw_scan(
         return resample(array, working.affine, grid, order=0)
 
     voxel = float(np.prod(scan.header.get_zooms()[:3]))
-    lines = [(scan.affine @ _to_voxels(v.points, scan.affine))[:3].T for v in native]
+    lines = [apply_affine(scan.affine, v.points / voxel_sizes(scan.affine)) for v in native]
     notes = {'Anatomy': t1w.name, 'Suite': job.suite, 'Seed': [job.seed, number]}
     known = Truth(
         scan.affine, made, vessel_table(native, lines, made, voxel), bring(brain.mask) > 0,
         bring(brain.tissues), bring(anatomy.labels), None, notes,
     )  # fmt: skip
     write_truth(labels, f'bids:raw:{target.anat("T1w").relative_to(job.out_dir).as_posix()}', known)
-
-
-def _to_voxels(points: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Homogeneous voxel coordinates, shape (4, n), of points in mm along a grid's axes."""
-    scaled = points / nib.affines.voxel_sizes(affine)
-    return np.concatenate([scaled.T, np.ones((1, len(points)))])
 
 
 def _anatomy(brain: Brain, grid: Grid, name: str) -> Anatomy:
@@ -147,7 +142,7 @@ def _anatomy(brain: Brain, grid: Grid, name: str) -> Anatomy:
 
     left = bring(template.left_half(atlas)) > 0.5
     structures = np.rint(bring(atlas.cerebra)).astype(np.int16)
-    return into.anatomy_of_scan(brain.tissues, structures, left, nib.affines.voxel_sizes(grid.affine), name)
+    return into.anatomy_of_scan(brain.tissues, structures, left, voxel_sizes(grid.affine), name)
 
 
 def _paint(
