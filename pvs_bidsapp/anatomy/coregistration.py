@@ -8,8 +8,10 @@ import edt
 import nibabel as nib
 import numpy as np
 
+from . import bias
 from .bridge import array_to_ants
-from .registration import Transform, register
+from .registration import Transform, apply, register
+from .resampling import Grid, resample
 
 #: Farther apart than this (mm) the headers are not trusted, and centres of mass are aligned.
 FAR = 40.0
@@ -49,6 +51,25 @@ def align_t2w(
         aff_random_sampling_rate=0.25, **options,
     )  # fmt: skip
     return forward
+
+
+def bring_t2w(
+    t2w: nib.Nifti1Image, t1w: np.ndarray, brain: np.ndarray, affine: np.ndarray, grid: Grid, folder: Path
+) -> np.ndarray:
+    """A T2w aligned to the T1w, on a grid, its bias corrected.
+
+    Parameters are those of `align_t2w`; `grid` is where the image is wanted.
+
+    Returns
+    -------
+    image : ndarray of float32
+        Of the grid's shape.
+    """
+    transform = align_t2w(t2w, t1w, brain, affine, folder)
+    moved = apply(t2w.get_fdata(dtype=np.float32), t2w.affine, grid, transform, interpolation='bSpline')
+    moved = np.maximum(moved, 0)
+    inside = resample(brain, affine, grid, order=0) > 0.5
+    return bias.correct(moved, grid.affine, inside & (moved > 0))
 
 
 def _centre(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

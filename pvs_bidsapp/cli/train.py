@@ -4,24 +4,144 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .arguments import command_parser
 
+if TYPE_CHECKING:
+    from ..training.recipes import Recipe
+
+LOG = logging.getLogger(__name__)
+
 DESCRIPTION = """\
 Train a model on traced scans. DATA_DIR is a BIDS data set; the tracings stand in a derivative
-data set beside it (--labels), as *_label-PVS_mask.nii.gz with desc-brain_mask and
-seg-tissue_dseg. MODEL_DIR then serves as `--model MODEL_DIR`. An interrupted training goes on
-from its last checkpoint with --resume."""
+data set (--labels) as *_label-PVS_mask.nii.gz, named like their scans. Scans without a tracing
+serve pre-training and the semi-supervised recipes. Brain masks (desc-brain_mask) and tissue
+classes (seg-tissue_dseg) beside the tracings are used; what is missing is worked out (some
+minutes a scan, once). MODEL_DIR then serves as `--model MODEL_DIR`. An interrupted training
+goes on where it stopped with --resume."""
 
 EXAMPLES = """\
+recipes:
+  joliot2021        T1w at 1 mm, 7-block network, autoencoder pre-training (Joliot et al. 2021)
+  m2ss              T1w + T2w at 0.8 mm, multi-scale, semi-supervised (Chai et al.)
+  m2ss-mono, supervised-multi, supervised-mono
+                    the same without side inputs, without untraced scans, without both
+
 examples:
-  pvs simulate heads --n-subjects 40 --label-maps label-maps/
-  pvs train heads models/mine --recipe joliot2021 --epochs 40 --time-limit 60
-  pvs train heads models/mine --paint mixed --init joliot2021-t1
-  pvs /bids /out participant --model models/mine
+  a dozen tracings, on top of a bundled model (most labs' case):
+    pvs train /data/traced models/mine --init joliot2021-t1 --epochs 10
+  from the beginning, in five folds, on two GPUs, stopping in time for the batch system:
+    pvs train /data/traced models/mine --folds 5 --devices 2 --time-limit 1400 --resume
+  on simulated heads, every patch painted anew:
+    pvs simulate heads --n-subjects 40 --label-maps label-maps/ --spacing 1
+    pvs train heads models/mine --paint mixed --init joliot2021-t1
+  and at work:
+    pvs /bids /out participant --model models/mine
 """
+
+RECIPES = ('joliot2021', 'm2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mono')
+
+
+def _add_recipe_options(p: argparse.ArgumentParser) -> None:
+    g = p.add_argument_group('what is trained')
+    g.add_argument('--recipe', choices=RECIPES, default='joliot2021', help='see below (default joliot2021)')
+    g.add_argument(
+        '--labels', type=Path, metavar='DIR', help='tracings (default DATA_DIR/derivatives/labels)'
+    )
+    g.add_argument(
+        '--init', metavar='MODEL', help='start from a bundled model, a model folder or a checkpoint (.pt)'
+    )
+    g.add_argument(
+        '--no-pretraining', '--no_pretraining', action='store_true',
+        help='leave the autoencoder out (joliot2021); it gets a quarter of the epochs or time else',
+    )  # fmt: skip
+    g.add_argument(
+        '--loss', choices=('dice', 'dice-ce', 'focal'),
+        help='dice alone (Joliot et al.), dice with cross-entropy (default of joliot2021: starts '
+        'sooner), focal (default of the others)',
+    )  # fmt: skip
+    g.add_argument(
+        '--paint', choices=('easy', 'hard', 'shift', 'mixed'), metavar='SUITE',
+        help='DATA_DIR holds simulated heads: paint each patch anew, as on a scanner of this suite '
+        '(easy, hard, shift, mixed)',
+    )  # fmt: skip
+    g.add_argument(
+        '--trained-on', '--trained_on', default='', metavar='TEXT', help="said in the model's card"
+    )
+
+
+def _add_split_options(p: argparse.ArgumentParser) -> None:
+    g = p.add_argument_group('who is trained, validated and tested on (never one person twice)')
+    g.add_argument(
+        '--validation', type=float, default=0.1, metavar='SHARE',
+        help='share of persons kept for validation (default 0.1)',
+    )  # fmt: skip
+    g.add_argument(
+        '--folds', type=int, default=0, metavar='K',
+        help='cross-validation: K models, tested on persons that they have not seen, then joined to one',
+    )  # fmt: skip
+    g.add_argument(
+        '--test', type=float, metavar='SHARE',
+        help='with --folds: share of persons each fold is tested on (default 1/K; 0.1 for m2ss and siblings)',
+    )  # fmt: skip
+    g.add_argument(
+        '--training-size', '--training_size', type=int, metavar='N',
+        help='use the tracings of N persons alone; the other scans count as untraced',
+    )  # fmt: skip
+
+
+def _add_course_options(p: argparse.ArgumentParser) -> None:
+    g = p.add_argument_group('how it goes')
+    g.add_argument('--epochs', type=int, default=40, help='of 100 steps each (default 40)')
+    g.add_argument('--steps', type=int, default=100, metavar='N', help='steps of an epoch (default 100)')
+    g.add_argument(
+        '--patch-size', '--patch_size', type=int, metavar='VOXELS',
+        help='edge of the training patches; 0 for whole volumes (default: as the recipe has it; '
+        'joliot2021: whole volumes on a GPU, 64 on the CPU)',
+    )  # fmt: skip
+    g.add_argument('--batch-size', '--batch_size', type=int, help='samples a step (default 4; m2ss 16)')
+    g.add_argument(
+        '--micro-batch', '--micro_batch', type=int, metavar='N',
+        help='samples that are in memory together, the rest by gradient accumulation '
+        '(default: one whole volume, all patches)',
+    )  # fmt: skip
+    g.add_argument(
+        '--learning-rate', '--learning_rate', type=float, help='at the start (default 0.003; m2ss 0.002)'
+    )
+    g.add_argument(
+        '--patience', type=int, default=15, metavar='EPOCHS',
+        help='stop after so many epochs without a better validation score; 0: never (default 15)',
+    )  # fmt: skip
+    g.add_argument('--seed', type=int, default=1, help='seed of all that is random (default 1)')
+    g.add_argument(
+        '--resume', action='store_true', help='go on where it stopped, or begin if it has not begun'
+    )
+    g.add_argument(
+        '--time-limit', '--time_limit', type=float, metavar='MINUTES',
+        help='stop in good order after this time and write the model',
+    )  # fmt: skip
+
+
+def _add_machine_options(p: argparse.ArgumentParser) -> None:
+    g = p.add_argument_group('on what')
+    g.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N (default auto)')
+    g.add_argument(
+        '--devices', type=int, default=1, metavar='N',
+        help='train on N GPUs (or in N processes on the CPU) together; each takes its part of a batch',
+    )  # fmt: skip
+    g.add_argument(
+        '--precision', choices=('auto', 'fp32', 'bf16', 'fp16'), default='auto',
+        help='of the numbers inside the network (auto: bf16 on a GPU that has it, fp32 else)',
+    )  # fmt: skip
+    g.add_argument(
+        '--nprocs', '--n-cpus', '--n_cpus', type=int, default=1, metavar='N',
+        help='processes that prepare scans (default 1)',
+    )  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,85 +151,108 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         'model_dir', type=Path, metavar='MODEL_DIR', help='where the model, checkpoints and log go'
     )
-    p.add_argument('--recipe', choices=('joliot2021',), default='joliot2021', help='how to train')
-    p.add_argument(
-        '--labels', type=Path, metavar='DIR', help='tracings (default DATA_DIR/derivatives/labels)'
-    )
-    p.add_argument('--epochs', type=int, default=40, help='of 100 steps each (default 40)')
-    p.add_argument(
-        '--patch-size',
-        '--patch_size',
-        type=int,
-        default=64,
-        metavar='VOXELS',
-        help='edge of the training patches (default 64)',
-    )
-    p.add_argument('--batch-size', '--batch_size', type=int, default=4, help='patches a step (default 4)')
-    p.add_argument(
-        '--learning-rate', '--learning_rate', type=float, default=3e-3, help='at the start (default 0.003)'
-    )
-    p.add_argument(
-        '--validation',
-        type=float,
-        default=0.1,
-        metavar='SHARE',
-        help='share of persons kept for validation (default 0.1)',
-    )
-    p.add_argument('--resume', action='store_true', help='go on from the last checkpoint')
-    p.add_argument(
-        '--init', metavar='MODEL', help='start from a bundled model, a model folder or a checkpoint (.pt)'
-    )
-    p.add_argument(
-        '--paint',
-        choices=('easy', 'hard', 'shift', 'mixed'),
-        metavar='SUITE',
-        help='DATA_DIR holds simulated heads: paint each patch anew, as on a scanner of this suite',
-    )
-    p.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N (default auto)')
-    p.add_argument(
-        '--nprocs',
-        '--n-cpus',
-        '--n_cpus',
-        type=int,
-        default=1,
-        metavar='N',
-        help='processes that prepare scans (default 1)',
-    )
-    p.add_argument('--seed', type=int, default=1, help='seed of all that is random (default 1)')
-    p.add_argument(
-        '--time-limit',
-        '--time_limit',
-        type=float,
-        metavar='MINUTES',
-        help='stop in good order after this time and write the model',
-    )
-    p.add_argument(
-        '--trained-on', '--trained_on', default='', metavar='TEXT', help="said in the model's card"
-    )
+    for add in (_add_recipe_options, _add_split_options, _add_course_options, _add_machine_options):
+        add(p)
     return p
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not args.data_dir.is_dir():
+        raise InputError(f'{args.data_dir}: no such folder')
+    at_least_one = ('epochs', 'steps', 'batch_size', 'micro_batch', 'devices', 'training_size', 'nprocs')
+    for name in at_least_one:
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise InputError(f'--{name.replace("_", "-")} {value}: must be at least 1')
+    if not 0 <= args.validation < 1 or not 0 < (args.test or 0.5) < 1:
+        raise InputError('--validation and --test are shares of the persons: between 0 and 1')
+    if args.folds == 1 or args.folds < 0:
+        raise InputError(f'--folds {args.folds}: give 2 or more, or leave it out')
+
+
+def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
+    """The recipe with what the command line changes of it."""
+    from ..training.recipes import find_recipe
+
+    recipe = find_recipe(args.recipe)
+    changes = {k: getattr(args, k) for k in ('batch_size', 'learning_rate', 'loss') if getattr(args, k)}
+    if args.no_pretraining:
+        changes['pretraining'] = False
+    size = args.patch_size
+    if size is None and recipe.patch_size is None and device == 'cpu':
+        LOG.info('no GPU: training on patches of 64 voxels (--patch-size 0 for whole volumes)')
+        size = 64
+    least = 2 ** (recipe.architecture.get('blocks', recipe.architecture.get('levels', 0) + 1) - 1)
+    if size and size < least:
+        raise InputError(f'--patch-size {size}: this network needs at least {least}')
+    if size is not None:
+        changes['patch_size'] = size or None
+    if size == 0 and recipe.stride:
+        raise InputError(f'--patch-size 0: {recipe.name} is trained on patches')
+    if size and recipe.stride:
+        changes['stride'] = size // 2
+    recipe = replace(recipe, **changes)
+    own = -(-recipe.batch_size // args.devices)
+    together = min(args.micro_batch or own, own)
+    if recipe.patch_size == least and 1 in (together, own % together, recipe.batch_size // args.devices):
+        raise InputError(
+            f'one patch of {least} voxels alone leaves the deepest layer a single voxel: give a larger '
+            '--patch-size, or at least two samples a device by --batch-size and --micro-batch'
+        )
+    return recipe
+
+
+def choose_precision(asked: str, device: str) -> str:
+    """``fp32``, ``bf16`` or ``fp16``."""
+    if asked != 'auto':
+        return asked
+    if device.startswith('cuda'):
+        import torch
+
+        return 'bf16' if torch.cuda.is_bf16_supported() else 'fp16'
+    return 'fp32'
+
+
+def choose_devices(device: str, number: int) -> tuple[str, ...]:
+    """One device a process.
+
+    Raises
+    ------
+    InputError
+        If there are fewer GPUs.
+    """
+    if number == 1 or device == 'cpu':
+        return (device,) * number
+    import torch
+
+    if (there := torch.cuda.device_count()) < number:
+        raise InputError(f'--devices {number}: only {there} GPUs are to be seen')
+    return tuple(f'cuda:{k}' for k in range(number))
 
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     args = parser().parse_args(argv)
-    if not args.data_dir.is_dir():
-        raise InputError(f'{args.data_dir}: no such folder')
-    if min(args.epochs, args.batch_size, args.patch_size // 16) < 1:
-        raise InputError('--epochs and --batch-size must be at least 1, --patch-size at least 16')
+    _check(args)
     from ..segmentation.device import choose_device
-    from ..training.supervised import Plan
     from ..workflows.train import TrainingJob, run
+    from ..workflows.training_run import Task
 
     logging.basicConfig(level=logging.INFO, format='%(message)s')
-    plan = Plan(
-        architecture={'name': 'joliot2021', 'in_channels': 1, 'blocks': 7, 'filters': 8, 'dropout': 0.1},
-        epochs=args.epochs, patch_size=args.patch_size, batch_size=args.batch_size,
-        learning_rate=args.learning_rate, seed=args.seed, time_limit=args.time_limit,
+    device = choose_device(args.device)
+    recipe = choose_recipe(args, device)
+    task = Task(
+        recipe, epochs=args.epochs, steps_per_epoch=args.steps, seed=args.seed, time_limit=args.time_limit,
+        patience=args.patience, precision=choose_precision(args.precision, device),
+        micro_batch=args.micro_batch, resume=args.resume, init=args.init, paint=args.paint,
     )  # fmt: skip
     job = TrainingJob(
-        args.data_dir, args.labels or args.data_dir / 'derivatives' / 'labels', args.model_dir, plan,
-        choose_device(args.device), args.nprocs, args.validation, args.resume, args.init, args.trained_on,
-        args.paint,
+        args.data_dir, args.labels or args.data_dir / 'derivatives' / 'labels', args.model_dir, task,
+        choose_devices(device, args.devices), args.nprocs, args.validation, args.folds,
+        0.1 if args.test is None and recipe.stride else args.test, args.training_size, args.trained_on,
     )  # fmt: skip
-    print(f'model written to {run(job)}')
+    if run(job) is None:
+        print(f'stopped as asked; go on with --resume (checkpoints in {args.model_dir})', file=sys.stderr)
+        return 1
+    print(f'model written to {args.model_dir}')
     return 0

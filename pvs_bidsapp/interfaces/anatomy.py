@@ -179,22 +179,16 @@ class Coregister(SimpleInterface):
     output_spec = _CoregisterOutputSpec
 
     def _run_interface(self, runtime):
-        from ..anatomy import bias
         from ..anatomy.conform import load_scan
-        from ..anatomy.coregistration import align_t2w
-        from ..anatomy.registration import apply, deterministic
-        from ..anatomy.resampling import Grid, resample
+        from ..anatomy.coregistration import bring_t2w
+        from ..anatomy.registration import deterministic
+        from ..anatomy.resampling import Grid
 
         deterministic(self.inputs.seed)
-        t2w = load_scan(Path(self.inputs.t2w))
         t1w, affine = read(self.inputs.t1w)
         brain = read(self.inputs.brain)[0] > 0
-        transform = align_t2w(t2w, t1w, brain, affine, Path(runtime.cwd))
         reference = nib.load(self.inputs.reference)
         grid = Grid(reference.shape, reference.affine)
-        moved = apply(t2w.get_fdata(dtype=np.float32), t2w.affine, grid, transform, interpolation='bSpline')
-        moved = np.maximum(moved, 0)
-        inside = resample(brain, affine, grid, order=0) > 0.5
-        out = bias.correct(moved, grid.affine, inside & (moved > 0))
+        out = bring_t2w(load_scan(Path(self.inputs.t2w)), t1w, brain, affine, grid, Path(runtime.cwd))
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
         return runtime

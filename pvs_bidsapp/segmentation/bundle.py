@@ -42,6 +42,9 @@ class Card:
         Clusters below this volume (mm3) are dropped.
     trained_on, limits, licence : str
         In plain words.
+    patch_size, stride : int or None
+        Edge of the patches that the network sees at work and the step between them, in voxels;
+        None where it sees whole volumes.
     metrics, training : dict
         What was measured, how it was trained.
     sha256 : str
@@ -60,6 +63,8 @@ class Card:
     trained_on: str
     limits: str
     licence: str
+    patch_size: int | None = None
+    stride: int | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     sha256: str = ''

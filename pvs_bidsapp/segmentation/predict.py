@@ -61,11 +61,8 @@ def run_network(bundle: Bundle, volume: np.ndarray, device: str) -> np.ndarray:
     """Probability map of a whole volume of shape (channels, x, y, z), as float32 (x, y, z)."""
     import torch
 
+    from .inference import infer
+
     network = bundle.network().to(device)
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    batch = torch.from_numpy(volume[None]).to(device)
-    batch = batch.contiguous(memory_format=torch.channels_last_3d)
-    mixed = device.startswith('cuda')  # on a CPU half precision is slower or not repeatable
-    with torch.inference_mode(), torch.autocast('cuda', torch.float16, enabled=mixed):
-        logits = network(batch)[0, 0]
-    return torch.sigmoid(logits.float()).cpu().numpy()
+    return infer(network, volume, device, patch=bundle.card.patch_size, stride=bundle.card.stride)

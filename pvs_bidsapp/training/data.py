@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-import nibabel as nib
 import numpy as np
 
-from ..anatomy import bias
-from ..anatomy.resampling import resample
+from ..anatomy.resampling import Grid, resample
+from ..errors import ImageError
 from ..segmentation.grid import network_grid
 from ..segmentation.intensity import TissueLevels, measure_levels
 from .patches import Volume
 
+LOG = logging.getLogger(__name__)
+
 
 def prepare(
     name: str,
-    images: Sequence[nib.Nifti1Image],
+    images: Sequence[np.ndarray],
+    affine: np.ndarray,
     brain: np.ndarray,
     tissues: np.ndarray,
     target: np.ndarray,
@@ -24,13 +27,14 @@ def prepare(
     *,
     spacing: float = 1.0,
 ) -> Volume:
-    """Correct, scale and resample a scan with its tracing, cropped to the brain.
+    """Scale and resample a scan with its tracing, cropped to the brain.
 
     Parameters
     ----------
     name : str
-    images : sequence of Nifti1Image
-        One a channel, all on the first one's grid.
+    images : sequence of ndarray, shape (x, y, z)
+        One a channel, bias corrected, all on the T1w's grid.
+    affine : ndarray, shape (4, 4)
     brain : ndarray of bool
     tissues : ndarray of int
         Classes of `pvs_bidsapp.anatomy.tissues`.
@@ -40,16 +44,57 @@ def prepare(
     spacing : float
         Voxel size of the network's grid in mm.
     """
-    affine = images[0].affine
     grid = network_grid(brain, affine, spacing=spacing, box=(1, 1, 1))
     channels = []
     for image in images:
-        corrected = bias.correct(image.get_fdata(dtype=np.float32), affine, brain)
-        scaled = rule.apply(corrected, measure_levels(corrected, tissues))
-        channels.append(resample(scaled, affine, grid, order=3, outside=rule.outside))
+        moved = resample(image, affine, grid, order=3)
+        inside = np.rint(resample(tissues, affine, grid, order=0))
+        channels.append(rule.apply(moved, measure_levels(moved, inside)))
     return Volume(
         name=name,
         image=np.stack(channels).astype(np.float16),
         brain=resample(brain, affine, grid, order=0) > 0.5,
         target=(resample(target, affine, grid, order=1) > 0.5).astype(np.uint8),
     )
+
+
+def match_target(
+    target: np.ndarray, affine: np.ndarray, grid: Grid, name: str, tolerance: float = 1e-3
+) -> np.ndarray:
+    """A tracing on its scan's grid; resampled, and that said, where it lies on another.
+
+    Parameters
+    ----------
+    target : ndarray, shape (x, y, z)
+        Above 0.5 in perivascular spaces.
+    affine : ndarray, shape (4, 4)
+        Of the tracing.
+    grid : Grid
+        Of the scan.
+    name : str
+        The tracing's file, for messages.
+    tolerance : float
+        In mm.
+
+    Returns
+    -------
+    target : ndarray of bool
+
+    Raises
+    ------
+    ImageError
+        If the tracing lies outside the scan, so that most of it would be lost.
+    """
+    traced = target > 0.5
+    if target.shape == grid.shape and np.allclose(affine, grid.affine, atol=tolerance):
+        return traced
+    moved = resample(traced, affine, grid, order=1) > 0.5
+    before = traced.sum() * abs(np.linalg.det(affine[:3, :3]))
+    after = moved.sum() * abs(np.linalg.det(grid.affine[:3, :3]))
+    if before and after < 0.5 * before:
+        raise ImageError(
+            f'{name}: lies on another grid than its scan, and only {100 * after / before:.0f} % of its '
+            'volume would be left there; is it the tracing of this scan? resample it to the T1w'
+        )
+    LOG.warning('%s: lies on another grid than its scan and was resampled to it', name)
+    return moved

@@ -1,14 +1,13 @@
-"""Training patches: where they are cut and how they are varied.
+"""Training batches: where patches or whole volumes are cut and how they are varied.
 
-The batch of a step depends on the seed and the step's number alone, so that a resumed training
-sees what an unbroken one would have seen.
+Each sample depends on the seed, the step and its place in the batch alone, so that a resumed
+training sees what an unbroken one would have seen, on one device or shared out among several.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,9 @@ from torch.utils.data import Dataset
 from ..segmentation.intensity import TissueLevels
 from ..simulation.scanner import Difficulty
 from ..simulation.stream import Scene, paint_patch
+
+#: Whole volumes are moved by up to so many voxels (Joliot et al. 2021: small translations).
+TRANSLATION = 4
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,83 @@ class Volume:
         Scaled by the intensity rule, not masked.
     brain : ndarray of bool, shape (x, y, z)
     target : ndarray of uint8, shape (x, y, z)
-        1 in perivascular spaces.
+        1 in perivascular spaces; all 0 in a scan without tracing.
     """
 
     name: str
     image: np.ndarray
     brain: np.ndarray
     target: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How batches are drawn.
+
+    Attributes
+    ----------
+    size : tuple of int
+        Shape of a patch, or of the box that whole volumes are put in.
+    whole : bool
+        Samples are whole volumes.
+    batch_size : int
+    steps : int
+        How many batches there are.
+    seed : int
+    positive_share : float
+        Share of patches centred on a voxel of a perivascular space.
+    warmup_steps : int
+        Steps at the start in which all patches are.
+    large_every : int
+        Each so many steps, a quarter of the patches of twice the edge: the deepest blocks see a
+        single voxel of a small patch, and would meet the rest of their kernels' reach only at
+        work, on whole volumes. 0 for never.
+    rank, world : int
+        The share of each batch that is drawn: samples `rank`, `rank + world`, ...
+    """
+
+    size: tuple[int, int, int]
+    batch_size: int
+    steps: int
+    seed: int
+    whole: bool = False
+    positive_share: float = 0.7
+    warmup_steps: int = 0
+    large_every: int = 4
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass
+class Batch:
+    """What a step learns from; tensors of shape ``(batch, channels, x, y, z)``.
+
+    Attributes
+    ----------
+    image, target : Tensor
+    unlabelled : Tensor or None
+        Images without tracing.
+    """
+
+    image: torch.Tensor
+    target: torch.Tensor
+    unlabelled: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device, in the memory format that convolutions like best."""
+        layout = torch.channels_last_3d
+        extra = self.unlabelled
+        return Batch(
+            self.image.to(device, memory_format=layout),
+            self.target.to(device),
+            None if extra is None else extra.to(device, memory_format=layout),
+        )
+
+    def split(self, size: int) -> list[Batch]:
+        """Parts of at most `size` samples, for gradient accumulation."""
+        parts = zip(self.image.split(size), self.target.split(size), strict=True)
+        extra = [None] * len(self.image) if self.unlabelled is None else list(self.unlabelled.split(size))
+        return [Batch(image, target, extra[k]) for k, (image, target) in enumerate(parts)]
 
 
 class PatchBatches(Dataset):
@@ -47,70 +119,65 @@ class PatchBatches(Dataset):
     ----------
     volumes : sequence of Volume
     rule : TissueLevels
-    patch_size : tuple of int
-    batch_size : int
-    steps : int
-        How many batches there are.
-    seed : int
-    positive_share : float
-        Share of patches centred on a voxel of a perivascular space.
-    large_every : int
-        Each so many steps, a quarter of the patches of twice the edge: the deepest blocks see a
-        single voxel of a small patch, and would meet the rest of their kernels' reach only at
-        work, on whole volumes.
+    sampling : Sampling
     """
 
-    def __init__(
-        self,
-        volumes: Sequence[Volume],
-        rule: TissueLevels,
-        *,
-        patch_size: tuple[int, int, int],
-        batch_size: int,
-        steps: int,
-        seed: int,
-        positive_share: float = 0.7,
-        large_every: int = 4,
-    ) -> None:
-        self.large_every = large_every
-        self.volumes, self.rule, self.seed = volumes, rule, seed
-        self.patch_size = np.array(patch_size)
-        self.batch_size, self.steps, self.positive_share = batch_size, steps, positive_share
+    def __init__(self, volumes: Sequence[Volume], rule: TissueLevels, sampling: Sampling) -> None:
+        self.volumes, self.rule, self.sampling = volumes, rule, sampling
         self.positives = [np.argwhere(v.target) for v in volumes]
         self.inside = [np.argwhere(v.brain)[::50] for v in volumes]
+        self.traced = [k for k, found in enumerate(self.positives) if len(found)]
 
     def __len__(self) -> int:
-        return self.steps
+        return self.sampling.steps
 
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        rng = np.random.default_rng([self.seed, step])
-        size, number = self.patch_size, self.batch_size
-        if self.large_every and step % self.large_every == self.large_every - 1:
+    def __getitem__(self, step: int) -> Batch:
+        s = self.sampling
+        size, number = np.array(s.size), s.batch_size
+        if not s.whole and s.large_every and step % s.large_every == s.large_every - 1:
             size, number = 2 * size, max(1, number // 4)
-        pairs = [self._patch(rng, size) for _ in range(number)]
-        images, targets = zip(*pairs, strict=True)
-        return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets))
+        own = range(s.rank, max(number, s.rank + 1), s.world)
+        samples = [self._sample(np.random.default_rng([s.seed, step, k]), size, step) for k in own]
+        images, targets = zip(*samples, strict=True)
+        return Batch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets)))
 
-    def _patch(self, rng: np.random.Generator, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        number = int(rng.integers(len(self.volumes)))
+    def _sample(self, rng: np.random.Generator, size: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+        number, centre = self._place(rng, step)
         volume = self.volumes[number]
-        pool = self.positives[number]
-        if not len(pool) or rng.random() > self.positive_share:
-            pool = self.inside[number]
-        centre = pool[rng.integers(len(pool))] + rng.integers(-8, 9, 3)
-        size = np.minimum(edge, volume.brain.shape)
-        start = np.clip(centre - size // 2, 0, np.array(volume.brain.shape) - size)
-        box = tuple(slice(int(a), int(a + n)) for a, n in zip(start, size, strict=True))
+        shape = np.array(volume.brain.shape)
+        start = centre - size // 2
+        if not self.sampling.whole:
+            start = np.clip(start, 0, np.maximum(shape - size, 0))
+        low, high = np.clip(start, 0, shape), np.clip(start + size, 0, shape)
+        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         brain, target = volume.brain[box], volume.target[box].astype(np.float32)
         image = vary_intensity(self._image(number, box, rng), target, rng, self.rule.wm)
         image = np.where(vary_mask(brain, rng), image, self.rule.outside)
         image = np.clip(image, self.rule.low, self.rule.high)
+        around = [(int(a - b), int(b + n - c)) for a, b, n, c in zip(low, start, size, high, strict=True)]
+        if np.any(around):  # the box reaches beyond the scan
+            image = np.pad(image, [(0, 0), *around], constant_values=self.rule.outside)
+            target = np.pad(target, around)
         if rng.random() < 0.5:  # mid-sagittal flip: axis 0 runs from left to right
             image, target = image[:, ::-1], target[::-1]
-        return (
-            np.ascontiguousarray(image, np.float32),
-            np.ascontiguousarray(target[None], np.float32),
-        )
+        return np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target[None], np.float32)
+
+    def _place(self, rng: np.random.Generator, step: int) -> tuple[int, np.ndarray]:
+        """Number of the volume and centre of the sample in it."""
+        s = self.sampling
+        number = int(rng.integers(len(self.volumes)))
+        if s.whole:
+            centre = np.array(self.volumes[number].brain.shape) // 2
+            return number, centre + rng.integers(-TRANSLATION, TRANSLATION + 1, 3)
+        share = 1.0 if step < s.warmup_steps else s.positive_share
+        if self.traced and rng.random() < share:
+            if not len(self.positives[number]) and step < s.warmup_steps:
+                number = self.traced[int(rng.integers(len(self.traced)))]
+            pool = self.positives[number] if len(self.positives[number]) else self.inside[number]
+        else:
+            pool = self.inside[number]
+        reach = min(8, min(s.size) // 4)
+        return number, pool[rng.integers(len(pool))] + rng.integers(-reach, reach + 1, 3)
 
     def _image(self, number: int, box: tuple[slice, ...], rng: np.random.Generator) -> np.ndarray:
         return self.volumes[number].image[(slice(None), *box)].astype(np.float32)
@@ -123,28 +190,51 @@ class PaintedBatches(PatchBatches):
     ----------
     scenes : sequence of Scene
     rule : TissueLevels
+    sampling : Sampling
     difficulty : Difficulty
         What scanners are drawn from.
     channels : tuple of str
-    **options
-        As those of `PatchBatches`.
     """
 
     def __init__(
         self,
         scenes: Sequence[Scene],
         rule: TissueLevels,
+        sampling: Sampling,
         difficulty: Difficulty,
         channels: tuple[str, ...] = ('T1w',),
-        **options: Any,
     ) -> None:
         self.scenes, self.difficulty, self.channels = scenes, difficulty, channels
         empty = np.zeros((len(channels), 0, 0, 0), np.float16)
         geometry = [Volume(s.name, empty, s.brain, s.target.astype(np.uint8)) for s in scenes]
-        super().__init__(geometry, rule, **options)
+        super().__init__(geometry, rule, sampling)
 
     def _image(self, number: int, box: tuple[slice, ...], rng: np.random.Generator) -> np.ndarray:
         return paint_patch(self.scenes[number], box, rng, self.difficulty, self.rule, self.channels)
+
+
+class WithUnlabelled(Dataset):
+    """Batches of traced patches, each joined by as many untraced ones.
+
+    Parameters
+    ----------
+    labelled, unlabelled : PatchBatches
+        Of the latter the images alone are used.
+    first : int
+        Step of the first untraced patches.
+    """
+
+    def __init__(self, labelled: PatchBatches, unlabelled: PatchBatches, first: int) -> None:
+        self.labelled, self.unlabelled, self.first = labelled, unlabelled, first
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+    def __getitem__(self, step: int) -> Batch:
+        batch = self.labelled[step]
+        if step >= self.first:
+            batch.unlabelled = self.unlabelled[step].image
+        return batch
 
 
 def vary_mask(brain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -158,7 +248,7 @@ def vary_mask(brain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def vary_intensity(image: np.ndarray, target: np.ndarray, rng: np.random.Generator, wm: float) -> np.ndarray:
-    """Vary what differs between scanners: gain, offset, bias, sharpness, noise, faintness.
+    """Vary what differs between scanners, each channel by itself; a T2w also lies a little askew.
 
     Parameters
     ----------
@@ -168,7 +258,16 @@ def vary_intensity(image: np.ndarray, target: np.ndarray, rng: np.random.Generat
     wm : float
         Value of white matter, about which gain acts and toward which spaces fade.
     """
-    shape = image.shape[1:]
+    channels = []
+    for number, channel in enumerate(image):
+        if number and rng.random() < 0.5:  # what is left of head motion between the two scans
+            channel = ndimage.shift(channel, rng.uniform(-0.5, 0.5, 3), order=1, mode='nearest')
+        channels.append(_vary_channel(channel, target, rng, wm))
+    return np.stack(channels).astype(np.float32)
+
+
+def _vary_channel(image: np.ndarray, target: np.ndarray, rng: np.random.Generator, wm: float) -> np.ndarray:
+    """Gain, offset, bias, sharpness, noise, faintness of one channel."""
     if rng.random() < 0.3:  # some perivascular spaces are fainter than those simulated
         share = rng.uniform(0, 0.4) * ndimage.gaussian_filter(target, 0.7)
         image = image + share * (wm - image)
@@ -176,14 +275,13 @@ def vary_intensity(image: np.ndarray, target: np.ndarray, rng: np.random.Generat
     if rng.random() < 0.3:  # residual bias: a gentle slope
         slope = rng.normal(0, 0.12, 3)
         for axis in range(3):
-            ramp = np.linspace(-1, 1, shape[axis], dtype=np.float32) * slope[axis]
+            ramp = np.linspace(-1, 1, image.shape[axis], dtype=np.float32) * slope[axis]
             image = image + ramp.reshape([-1 if k == axis else 1 for k in range(3)])
     if rng.random() < 0.3:
-        sigma = rng.uniform(0, 0.5, 3)
-        image = ndimage.gaussian_filter(image, (0, *sigma))
+        image = ndimage.gaussian_filter(image, rng.uniform(0, 0.5, 3))
     elif rng.random() < 0.2:  # sharpened by the scanner's own filter
-        image = image + rng.uniform(0, 0.6) * (image - ndimage.gaussian_filter(image, (0, 1, 1, 1)))
+        image = image + rng.uniform(0, 0.6) * (image - ndimage.gaussian_filter(image, 1))
     if rng.random() < 0.4:
         noise = rng.uniform(0.02, 0.22)
         image = image + noise * rng.standard_normal(image.shape, dtype=np.float32)
-    return image.astype(np.float32)
+    return image

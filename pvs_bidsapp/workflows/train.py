@@ -1,33 +1,38 @@
-"""Train a model on a BIDS data set with tracings, and bundle what comes out."""
+"""Train a model on a BIDS data set with tracings: splits, processes, and the bundle at the end."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
 import numpy as np
-from tqdm.auto import tqdm
+import pandas as pd
+import torch
+from torch import multiprocessing
 
 from .. import __version__
-from ..anatomy.registration import deterministic
-from ..bids.naming import Naming
-from ..errors import InputError
+from ..bids.files import write_json, write_text
+from ..clusters.tables import to_tsv
+from ..evaluation.metrics import score
+from ..evaluation.sweep import SIZES, bootstrap, sweep
+from ..reports.curves import draw_curves
+from ..reports.sweep import draw_sweep
 from ..segmentation.bundle import Card, find, write_bundle
-from ..segmentation.grid import BOX
 from ..segmentation.intensity import TissueLevels
-from ..simulation.scanner import SUITES
-from ..simulation.stream import Scene, make_scene
-from ..training.data import prepare
-from ..training.patches import PaintedBatches, PatchBatches, Volume
-from ..training.supervised import Plan, Trainer
+from ..segmentation.networks import build
+from ..training.crossval import Split, folds, hold_out
+from ..training.patches import Volume
+from ..training.trainer import Trainer
+from ..training.validation import Validator
+from .stopping import Stop
+from .training_data import Case, find_cases, load_volumes
+from .training_run import Share, Task, train
 
 LOG = logging.getLogger(__name__)
+SUMMARY = ('dice', 'avd', 'recall', 'precision', 'cluster_dice', 'cluster_recall', 'cluster_precision')
 
 
 @dataclass(frozen=True)
@@ -38,201 +43,259 @@ class TrainingJob:
     ----------
     data_dir, labels_dir, model_dir : Path
         BIDS data set, its tracings, the model's folder.
-    plan : Plan
-    device : str
+    task : Task
+        Recipe and how it is followed.
+    devices : tuple of str
+        Torch devices, one a process; ``('cpu', 'cpu')`` are two processes on the CPU.
     nprocs : int
         Processes that prepare scans.
     validation_share : float
         Share of persons kept for validation.
-    resume : bool
-    init : str or None
-        Model (name or folder) or checkpoint whose weights training starts from.
+    folds : int
+        Cross-validation in so many folds; 0 for a single training.
+    test_share : float or None
+        Share of persons that each fold is tested on; None for one over the number of folds.
+    training_size : int or None
+        So many traced persons are trained on; the tracings of the others are not looked at.
     trained_on : str
         Said in the model's card.
-    paint : str or None
-        The heads were simulated: paint their patches anew, on scanners of this suite.
     """
 
     data_dir: Path
     labels_dir: Path
     model_dir: Path
-    plan: Plan
-    device: str
-    nprocs: int
-    validation_share: float
-    resume: bool
-    init: str | None
-    trained_on: str
-    paint: str | None = None
+    task: Task
+    devices: tuple[str, ...] = ('cpu',)
+    nprocs: int = 1
+    validation_share: float = 0.1
+    folds: int = 0
+    test_share: float | None = None
+    training_size: int | None = None
+    trained_on: str = ''
 
 
-@dataclass(frozen=True)
-class Case:
-    """Files of one traced scan."""
+def run(job: TrainingJob) -> Path | None:
+    """Prepare, train, bundle.
 
-    name: str
-    t1w: Path
-    target: Path
-    brain: Path
-    tissues: Path
-
-
-def find_cases(data_dir: Path, labels_dir: Path) -> list[Case]:
-    """Traced scans: a ``*_label-PVS_mask.nii.gz`` in the labels, its T1w in the data set.
-
-    The labels' folder must also hold the brain mask (``desc-brain_mask``) and the tissue classes
-    (``seg-tissue_dseg``) of each: `pvs simulate` and `pvs participant` write both.
-
-    Raises
-    ------
-    InputError
-        If there is no tracing, or a file that belongs to one is missing.
+    Returns
+    -------
+    folder : Path or None
+        The model's folder; None where training was told to stop and can be resumed.
     """
-    cases = []
-    for target in sorted(labels_dir.rglob('sub-*_label-PVS_mask.nii.gz')):
-        source = data_dir / target.parent.relative_to(labels_dir)
-        stem = target.name.replace('_label-PVS_mask.nii.gz', '')
-        t1w = source / f'{stem}_T1w.nii.gz'
-        labels = Naming.of(labels_dir, t1w)
-        brain, tissues = labels.anat('mask', desc='brain'), labels.anat('dseg', seg='tissue')
-        for needed in (t1w, brain, tissues):
-            if not needed.exists():
-                raise InputError(f'{needed}: missing; {target.name} cannot be used without it')
-        cases.append(Case(stem, t1w, target, brain, tissues))
-    if not cases:
-        raise InputError(f'{labels_dir}: no sub-*_label-PVS_mask.nii.gz; give the tracings with --labels')
-    return cases
+    cases = find_cases(job.data_dir, job.labels_dir, job.task.recipe.channels)
+    traced = [case.person for case in cases if case.target]
+    with Stop() as stop:
+        if not job.folds:
+            split = hold_out(traced, job.validation_share, job.task.seed)
+            return _single(job, cases, split, job.model_dir, stop)
+        splits = folds(traced, job.folds, job.task.seed, test=job.test_share, validation=job.validation_share)
+        return _cross_validation(job, cases, splits, stop)
 
 
-def load_case(case: Case, cache: Path, rule: TissueLevels) -> Volume:
-    """A prepared volume, from the cache where it was prepared before from the same files."""
-    deterministic(1)
-    stamp = [
-        (p.stat().st_size, p.stat().st_mtime_ns) for p in (case.t1w, case.target, case.brain, case.tissues)
-    ]
-    key = hashlib.sha256(repr((case, stamp, rule.card())).encode()).hexdigest()[:16]
-    stored = cache / f'{case.name}_{key}.npz'
-    if stored.exists():
-        with np.load(stored) as arrays:
-            return Volume(case.name, arrays['image'], arrays['brain'], arrays['target'])
-    volume = prepare(
-        case.name,
-        [nib.load(case.t1w)],
-        _array(case.brain) > 0,
-        _array(case.tissues),
-        _array(case.target),
-        rule,
-    )
-    temporary = stored.with_suffix('.part.npz')
-    np.savez(temporary, image=volume.image, brain=volume.brain, target=volume.target)
-    temporary.replace(stored)
-    return volume
+def share_out(cases: Sequence[Case], split: Split, training_size: int | None) -> Share[Case]:
+    """Cases to learn from with and without their tracing, and to validate on.
 
-
-def _array(path: Path) -> np.ndarray:
-    return np.asarray(nib.load(path).dataobj)
-
-
-def split(cases: list[Case], share: float, seed: int) -> tuple[list[Case], list[Case]]:
-    """Training and validation cases; no person stands on both sides."""
-    persons = sorted({c.name.split('_')[0] for c in cases})
-    order = np.random.default_rng(seed).permutation(len(persons))
-    number = round(share * len(persons)) if len(persons) > 1 else 0
-    held = {persons[k] for k in order[:number]}
-    return (
-        [c for c in cases if c.name.split('_')[0] not in held],
-        [c for c in cases if c.name.split('_')[0] in held],
-    )
-
-
-def run(job: TrainingJob) -> Path:
-    """Prepare, train, bundle. Returns the model's folder."""
-    import torch
-
-    rule = TissueLevels()
-    training, validation = split(
-        find_cases(job.data_dir, job.labels_dir), job.validation_share, job.plan.seed
-    )
-    cache = job.model_dir / 'cache'
-    cache.mkdir(parents=True, exist_ok=True)
-    held = _load_all(validation, cache, rule, job.nprocs)
-    batches = _batches(job, training, cache, rule)
-    trainer = Trainer(job.plan, job.model_dir / 'checkpoints', torch.device(job.device), rule)
-    last = trainer.folder / 'last.pt'
-    if job.resume and last.exists():
-        trainer.load(last)
-    elif job.init and job.init.endswith('.pt'):
-        trainer.load(Path(job.init), weights_only=True)
-    elif job.init:
-        trainer.start_from_bundle(find(job.init).network())
-    LOG.info('%d scans to train on, %d to validate', len(training), len(validation))
-    trainer.fit(batches, held)
-    return bundle(job, trainer, len(training), held)
-
-
-def _batches(job: TrainingJob, training: list[Case], cache: Path, rule: TissueLevels) -> PatchBatches:
-    options = job.plan.batching()
-    if job.paint is None:
-        return PatchBatches(_load_all(training, cache, rule, job.nprocs), rule, **options)
-    scenes = [load_scene(case) for case in tqdm(training, desc='scenes', disable=None)]
-    return PaintedBatches(scenes, rule, SUITES[job.paint], **options)
-
-
-def load_scene(case: Case) -> Scene:
-    """The geometry of a simulated head, from its truth.
-
-    Raises
-    ------
-    InputError
-        If the labels are not those of `pvs simulate`.
+    Persons of the validation and test sets take no part in training, not even untraced.
     """
-    parts = []
-    for name in (
-        'seg-aseg_dseg',
-        'label-PVS_probseg',
-        'desc-pvs_dseg',
-        'desc-mimics_dseg',
-        'desc-brain_mask',
-    ):
-        path = case.target.with_name(f'{case.name}_{name}.nii.gz')
-        if not path.exists():
-            raise InputError(f'{path}: missing; --paint needs heads made by `pvs simulate`')
-        image = nib.load(path)
-        parts.append(np.asarray(image.dataobj))
-    labels, occupancy, index, kind, brain = parts
-    spacing = float(image.header.get_zooms()[0])
-    return make_scene(case.name, labels, occupancy, index, kind, brain, spacing)
+    kept = set(split.training[:training_size])
+    away = {*split.validation, *split.test}
+    return Share(
+        labelled=[c for c in cases if c.person in kept and c.target],
+        unlabelled=[
+            replace(c, target=None)
+            for c in cases
+            if c.person not in away and not (c.person in kept and c.target)
+        ],
+        validation=[c for c in cases if c.person in split.validation and c.target],
+    )
 
 
-def _load_all(cases: list[Case], cache: Path, rule: TissueLevels, nprocs: int) -> list[Volume]:
-    context = multiprocessing.get_context('forkserver')
-    with ProcessPoolExecutor(max(1, nprocs), mp_context=context) as pool:
-        futures = [pool.submit(load_case, case, cache, rule) for case in cases]
-        return [f.result() for f in tqdm(futures, desc='scans', disable=None)]
+def _single(job: TrainingJob, cases: list[Case], split: Split, folder: Path, stop: Stop) -> Path | None:
+    """One training in `folder`, whatever of it was not done before."""
+    share = share_out(cases, split, job.training_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / 'split.json', {k: sorted(v) for k, v in asdict(split).items()})
+    LOG.info(
+        '%d traced scans to train on, %d without tracing, %d to validate on',
+        len(share.labelled), len(share.unlabelled), len(share.validation),
+    )  # fmt: skip
+    held = _volumes(job, share.validation)
+    _prepare_all(job, share)
+    task = replace(job.task, folder=folder, cache=job.model_dir / 'cache')
+    if len(job.devices) == 1:
+        train(task, share, job.devices[0], stop=stop)
+    else:
+        _in_parallel(task, share, job.devices, stop)
+    _draw(folder)
+    return None if stop() else bundle(job, task, share, held)
 
 
-def bundle(job: TrainingJob, trainer: Trainer, n_training: int, validation: Sequence[Volume]) -> Path:
+def _volumes(job: TrainingJob, cases: Sequence[Case]) -> list[Volume]:
+    recipe = job.task.recipe
+    return load_volumes(
+        cases, job.model_dir / 'cache', TissueLevels(), spacing=recipe.spacing,
+        channels=recipe.channels, nprocs=job.nprocs,
+    )  # fmt: skip
+
+
+def _prepare_all(job: TrainingJob, share: Share[Case]) -> None:
+    """Fill the cache with what training will read, by as many processes as there may be."""
+    if job.task.paint is None:
+        _volumes(job, share.labelled)
+    if job.task.wants_unlabelled:
+        _volumes(job, share.unlabelled)
+
+
+def _in_parallel(task: Task, share: Share[Case], devices: Sequence[str], stop: Stop) -> None:
+    """One process a device; a request to stop is passed on."""
+    meeting = task.folder.resolve() / '.meeting'
+    meeting.unlink(missing_ok=True)
+    team = multiprocessing.spawn(  # type: ignore[attr-defined]
+        _member, (task, share, tuple(devices), meeting), nprocs=len(devices), join=False
+    )
+    told = False
+    while not team.join(timeout=1.0):
+        if stop() and not told:
+            told = True
+            for process in team.processes:
+                process.terminate()
+    meeting.unlink(missing_ok=True)
+
+
+def _member(rank: int, task: Task, share: Share[Case], devices: tuple[str, ...], meeting: Path) -> None:
+    """What each process of a team does."""
+    logging.basicConfig(level=logging.INFO if rank == 0 else logging.ERROR, format='%(message)s')
+    torch.set_num_threads(max(1, torch.get_num_threads() // len(devices)))
+    with Stop() as stop:
+        train(task, share, devices[rank], rank=rank, world=len(devices), meeting=meeting, stop=stop)
+
+
+def _draw(folder: Path) -> None:
+    logs = {
+        name: pd.read_csv(path)
+        for name, path in (
+            ('pre-training', folder / 'pretraining' / 'log.csv'),
+            ('training', folder / 'checkpoints' / 'log.csv'),
+        )
+        if path.exists()
+    }
+    if logs:
+        draw_curves(logs, folder / 'learning_curves.png')
+
+
+def bundle(job: TrainingJob, task: Task, share: Share[Case], validation: Sequence[Volume]) -> Path:
     """Write the best weights with a filled-in card; the threshold is the best on the validation scans."""
+    recipe = task.recipe
+    trainer = Trainer(task.plan(), task.folder / 'checkpoints', torch.device(job.devices[0]))
     steps = trainer.load(trainer.folder / 'best.pt', weights_only=True)
-    trainer.undo_positive_weight()
-    threshold, score = trainer.best_threshold(validation) if validation else (0.5, float('nan'))
+    if recipe.loss == 'dice-ce':
+        trainer.undo_positive_weight()
+    network = trainer.average.module.eval()
+    threshold, dice = 0.5, None
+    if validation:
+        threshold, dice = Validator.of(recipe, validation, job.devices[0]).best_threshold(network)
     card = Card(
         name=job.model_dir.name,
         version=__version__,
-        architecture=job.plan.architecture,
-        channels=('T1w',),
-        spacing=1.0,
-        box=BOX,
-        intensity=trainer.rule.card(),
+        architecture=recipe.architecture,
+        channels=recipe.channels,
+        spacing=recipe.spacing,
+        box=recipe.box,
+        intensity=TissueLevels().card(),
         threshold=threshold,
         min_cluster_size=0.0,
-        trained_on=job.trained_on or f'{n_training} traced scans of {job.data_dir.name}',
-        limits='research only; not a medical device',
-        licence='unspecified',
-        metrics={'validation_dice': round(score, 4), 'validation_scans': len(validation)}
-        if validation
-        else {},
-        training={'steps': steps, 'seed': job.plan.seed, 'recipe': 'joliot2021'},
+        trained_on=job.trained_on or _trained_on(job, task, share),
+        limits='Research only; not a medical device. Not tested on scans unlike those it was trained on.',
+        licence='unspecified: the licence of the scans and tracings decides',
+        patch_size=recipe.patch_size if recipe.stride else None,
+        stride=recipe.stride,
+        metrics={}
+        if dice is None
+        else {'validation_dice': round(dice, 4), 'validation_scans': len(validation)},
+        training=_how(task, steps),
     )
-    write_bundle(job.model_dir, trainer.average.module, card)
-    return job.model_dir
+    write_bundle(task.folder, network, card)
+    return task.folder
+
+
+def _trained_on(job: TrainingJob, task: Task, share: Share[Case]) -> str:
+    text = f'{len(share.labelled)} traced scans of {job.data_dir.resolve().name}'
+    if task.wants_unlabelled and share.unlabelled:
+        text += f', {len(share.unlabelled)} scans without tracing'
+    if task.paint:
+        text += f' (simulated heads, each patch painted anew on a scanner of the suite {task.paint})'
+    return text + (f'; started from the weights of {task.init}' if task.init else '')
+
+
+def _how(task: Task, steps: int) -> dict[str, Any]:
+    settings = {k: v for k, v in asdict(task.recipe).items() if k not in ('architecture', 'channels')}
+    pretrained = (task.folder / 'pretraining' / 'encoder.pt').exists()
+    return {'steps': steps, 'seed': task.seed, 'pretrained': pretrained, 'recipe': settings}
+
+
+def _cross_validation(job: TrainingJob, cases: list[Case], splits: list[Split], stop: Stop) -> Path | None:
+    """Train and test each fold, then bundle all of them as one model."""
+    scores, sweeps = [], []
+    for number, split in enumerate(splits, 1):
+        LOG.info('fold %d of %d', number, len(splits))
+        folder = job.model_dir / f'fold-{number}'
+        if not (folder / 'test.tsv').exists():
+            if _single(job, cases, split, folder, stop) is None:
+                return None
+            _test(job, folder, [c for c in cases if c.person in split.test and c.target])
+        scores.append(pd.read_csv(folder / 'test.tsv', sep='\t').assign(fold=number))
+        sweeps.append(pd.read_csv(folder / 'test_sweep.tsv', sep='\t').assign(fold=number))
+    table = pd.concat(scores, ignore_index=True)
+    write_text(job.model_dir / 'crossval.tsv', to_tsv(table))
+    write_json(job.model_dir / 'crossval.json', summarise(table))
+    whole = pd.concat(sweeps, ignore_index=True)
+    write_text(job.model_dir / 'crossval_sweep.tsv', to_tsv(whole))
+    draw_sweep(whole, job.model_dir / 'crossval_sweep.png')
+    return join_folds(job.model_dir, len(splits), summarise(table))
+
+
+def _test(job: TrainingJob, folder: Path, cases: list[Case]) -> None:
+    """Scores of a fold's model on the persons that it has never seen."""
+    made = find(folder)
+    volumes = _volumes(job, cases)
+    validator = Validator.of(job.task.recipe, volumes, job.devices[0])
+    network = made.network().to(job.devices[0])
+    rows, sweeps = [], []
+    voxel = made.card.spacing**3
+    for volume in volumes:
+        probability, truth = validator.probability(network, volume), volume.target > 0
+        scores = score(probability >= made.card.threshold, truth)
+        rows.append({'scan': volume.name, 'threshold': made.card.threshold} | asdict(scores))
+        sweeps.append(sweep(probability, truth, voxel, sizes=SIZES).assign(scan=volume.name))
+    write_text(folder / 'test_sweep.tsv', to_tsv(pd.concat(sweeps, ignore_index=True)))
+    write_text(folder / 'test.tsv', to_tsv(pd.DataFrame(rows)))  # last: it says that the fold is done
+
+
+def summarise(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Mean, 95 % bootstrap interval and standard deviation over tested scans of each score."""
+    out = {}
+    for name in SUMMARY:
+        values = table[name].to_numpy(float)
+        mean, low, high = bootstrap(values)
+        known = values[np.isfinite(values)]
+        deviation = float(known.std(ddof=1)) if len(known) > 1 else 0.0
+        out[name] = {'mean': mean, 'ci_low': low, 'ci_high': high, 'sd': deviation}
+    return out
+
+
+def join_folds(folder: Path, number: int, scores: dict[str, Any]) -> Path:
+    """Bundle the folds' networks as one, whose probability is the mean of theirs."""
+    members = [find(folder / f'fold-{k}') for k in range(1, number + 1)]
+    first = members[0].card
+    ensemble: Any = build({'name': 'ensemble', 'members': number, 'of': first.architecture})
+    for network, member in zip(ensemble.members, members, strict=True):
+        network.load_state_dict(member.network().state_dict())
+    card = replace(
+        first,
+        architecture={'name': 'ensemble', 'members': number, 'of': first.architecture},
+        threshold=float(np.median([m.card.threshold for m in members])),
+        trained_on=f'{number} folds of a cross-validation; the first: {first.trained_on}',
+        metrics={'cross_validation': scores},
+    )
+    write_bundle(folder, ensemble.eval(), card)
+    return folder

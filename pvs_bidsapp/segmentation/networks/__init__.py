@@ -23,9 +23,16 @@ def build(architecture: dict[str, Any]) -> nn.Module:
     ModelError
         If the name is not known or the arguments do not fit.
     """
-    from .joliot import JoliotUNet
+    from .ensemble import Ensemble
+    from .joliot import JoliotAutoencoder, JoliotUNet
+    from .m2ss import M2SSNet
 
-    known = {'joliot2021': JoliotUNet}
+    known: dict[str, type[nn.Module]] = {
+        'joliot2021': JoliotUNet,
+        'joliot2021-autoencoder': JoliotAutoencoder,
+        'm2ss': M2SSNet,
+        'ensemble': Ensemble,
+    }
     arguments = dict(architecture)
     name = arguments.pop('name', None)
     if name not in known:

@@ -1,4 +1,4 @@
-"""The U-shaped network of Joliot et al., MIDL 2021.
+"""The U-shaped network of Joliot et al., MIDL 2021, and the autoencoder that it is pre-trained as.
 
 Seven blocks of two 3x3x3 convolutions, each followed by batch normalisation and swish; 8 filters
 in the first block, doubled from block to block; max pooling between encoding blocks; dropout of
@@ -6,6 +6,8 @@ in the first block, doubled from block to block; max pooling between encoding bl
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -45,6 +47,8 @@ class JoliotUNet(nn.Module):
     With the paper's 7 blocks and 8 filters there are 23.6 million parameters.
     """
 
+    skips = True
+
     def __init__(self, in_channels: int = 1, blocks: int = 7, filters: int = 8, dropout: float = 0.1) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(blocks)]
@@ -52,12 +56,18 @@ class JoliotUNet(nn.Module):
             ConvBlock(i, o) for i, o in zip([in_channels, *widths[:-1]], widths, strict=True)
         )
         self.decoder = nn.ModuleList(
-            ConvBlock(widths[k + 1] + widths[k], widths[k]) for k in reversed(range(blocks - 1))
+            ConvBlock(widths[k + 1] + (widths[k] if self.skips else 0), widths[k])
+            for k in reversed(range(blocks - 1))
         )
         self.pool = nn.MaxPool3d(2)
         self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
         self.dropout = nn.Dropout3d(dropout)
-        self.head = nn.Conv3d(filters, 1, 1)
+        self.head = nn.Conv3d(filters, self.out_channels(in_channels), 1)
+
+    @staticmethod
+    def out_channels(in_channels: int) -> int:
+        """Channels of the output: one map."""
+        return 1
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Logits of the probability that a voxel belongs to a perivascular space."""
@@ -69,11 +79,51 @@ class JoliotUNet(nn.Module):
         for block in self.decoder:
             skip = skips.pop()
             features = fit(self.upsample(features), skip.shape[2:])
-            features = self.dropout(block(torch.cat([features, skip], 1)))
+            features = torch.cat([features, skip], 1) if self.skips else features
+            features = self.dropout(block(features))
         return self.head(features)
 
 
-def fit(features: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+class JoliotAutoencoder(JoliotUNet):
+    """The same network without skips: it gives back the image that it is shown.
+
+    Parameters are those of `JoliotUNet`; the output has as many channels as the input.
+    """
+
+    skips = False
+
+    @staticmethod
+    def out_channels(in_channels: int) -> int:
+        """Channels of the output: those of the image."""
+        return in_channels
+
+
+@torch.no_grad()
+def transfer(autoencoder: JoliotAutoencoder, network: JoliotUNet) -> list[str]:
+    """Copy the layers of a trained autoencoder into the U-shaped network.
+
+    Encoding blocks are taken as they are. The first convolution of a decoding block sees the
+    upsampled features first and the skip behind them: the weights of the former are taken, those
+    of the skip stay as they were drawn. The last layer, which makes an image there and a
+    probability here, is left out.
+
+    Returns
+    -------
+    names : list of str
+        Parameters and statistics that were taken over, wholly or in part.
+    """
+    source, target = autoencoder.state_dict(), network.state_dict()
+    taken = [name for name in source if not name.startswith('head.')]
+    for name in taken:
+        old, new = source[name], target[name]
+        if old.shape == new.shape:
+            new.copy_(old)
+        else:
+            new[:, : old.shape[1]].copy_(old)
+    return taken
+
+
+def fit(features: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """Crop, or pad with the edge's values, the far ends of the three axes to `shape`."""
     for axis, n in enumerate(shape, start=2):
         features = features.narrow(axis, 0, min(n, features.shape[axis]))

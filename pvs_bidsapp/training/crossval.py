@@ -1,0 +1,88 @@
+"""Splits of persons: all scans of one stand on the same side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Persons to train on, to validate on (stopping, threshold) and to test on.
+
+    Attributes
+    ----------
+    training, validation, test : tuple of str
+    """
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...] = ()
+
+
+def hold_out(persons: Sequence[str], share: float, seed: int) -> Split:
+    """One split without test persons.
+
+    Parameters
+    ----------
+    persons : sequence of str
+        May repeat.
+    share : float
+        Share of persons kept for validation; none where there is one person alone.
+    seed : int
+    """
+    order = _shuffled(persons, seed)
+    number = min(round(share * len(order)), len(order) - 1)
+    if share > 0 and len(order) > 1:
+        number = max(number, 1)
+    return Split(tuple(order[number:]), tuple(order[:number]))
+
+
+def folds(
+    persons: Sequence[str], number: int, seed: int, *, test: float | None = None, validation: float = 0.1
+) -> list[Split]:
+    """Splits of a cross-validation.
+
+    Parameters
+    ----------
+    persons : sequence of str
+        May repeat.
+    number : int
+        Number of folds.
+    seed : int
+    test : float, optional
+        Share of persons to test on; by default one over the number of folds, so that each person
+        is tested on once. Chai et al. take 0.1 in five folds (8:1:1).
+    validation : float
+        Share of persons to validate on, of all.
+
+    Raises
+    ------
+    InputError
+        If there are too few persons.
+    """
+    order = _shuffled(persons, seed)
+    n = len(order)
+    if number < 2 or n < max(number, 3):
+        raise InputError(
+            f'--folds {number}: needs at least 2 folds and {max(number, 3)} traced persons, have {n}'
+        )
+    splits = []
+    for k in range(number):
+        start = round(k * n / number)
+        size = round((k + 1) * n / number) - start if test is None else max(1, round(test * n))
+        turned = order[start:] + order[:start]
+        held = min(max(1, round(validation * n)), n - size - 1)
+        splits.append(
+            Split(tuple(turned[size + held :]), tuple(turned[size : size + held]), tuple(turned[:size]))
+        )
+    return splits
+
+
+def _shuffled(persons: Sequence[str], seed: int) -> list[str]:
+    unique = sorted(set(persons))
+    return [unique[k] for k in np.random.default_rng(seed).permutation(len(unique))]

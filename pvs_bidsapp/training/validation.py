@@ -1,0 +1,77 @@
+"""How good a network is on whole scans, and which threshold suits it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..evaluation.metrics import dice
+from ..segmentation.inference import infer
+from ..segmentation.intensity import TissueLevels
+from .patches import Volume
+from .recipes import Recipe
+
+#: Candidates for a model's default threshold.
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+
+
+class Validator:
+    """Mean voxel Dice over whole scans.
+
+    Parameters
+    ----------
+    volumes : sequence of Volume
+    rule : TissueLevels
+    device : torch.device
+    patch, stride : int or None
+        As in a model card.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[Volume],
+        rule: TissueLevels,
+        device: torch.device,
+        *,
+        patch: int | None,
+        stride: int | None,
+    ) -> None:
+        self.volumes, self.rule, self.device = volumes, rule, device
+        self.patch, self.stride = patch, stride
+
+    @classmethod
+    def of(cls, recipe: Recipe, volumes: Sequence[Volume], device: str | torch.device) -> Validator:
+        """A validator that shows a network scans as they are shown at work."""
+        size = recipe.patch_size if recipe.stride else None
+        return cls(volumes, TissueLevels(), torch.device(device), patch=size, stride=recipe.stride)
+
+    def probability(self, network: nn.Module, volume: Volume) -> np.ndarray:
+        """Probability map of a scan, 0 outside the brain."""
+        image = np.where(volume.brain, volume.image.astype(np.float32), self.rule.outside)
+        image = np.clip(image, self.rule.low, self.rule.high)
+        return infer(network, image, self.device, patch=self.patch, stride=self.stride) * volume.brain
+
+    def scores(self, network: nn.Module) -> np.ndarray:
+        """Mean Dice at each of `THRESHOLDS`."""
+        scores = np.zeros(len(THRESHOLDS))
+        for volume in self.volumes:
+            probability, truth = self.probability(network, volume), volume.target > 0
+            scores += [dice(probability >= t, truth) for t in THRESHOLDS]
+        return scores / max(1, len(self.volumes))
+
+    def __call__(self, network: nn.Module) -> float:
+        """Mean Dice at the threshold that suits best: losses differ in where they put it."""
+        return float(self.scores(network).max())
+
+    def best_threshold(self, network: nn.Module) -> tuple[float, float]:
+        """A threshold and its mean voxel Dice.
+
+        The best is often a plateau: of the thresholds within 0.01 of it the lowest is taken, which
+        misses fewest perivascular spaces.
+        """
+        scores = self.scores(network)
+        chosen = int(np.flatnonzero(scores >= scores.max() - 0.01)[0])
+        return THRESHOLDS[chosen], float(scores[chosen])

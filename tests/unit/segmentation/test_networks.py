@@ -1,0 +1,132 @@
+"""The networks against the papers' words."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pvs_bidsapp.segmentation.inference import infer
+from pvs_bidsapp.segmentation.networks import build
+from pvs_bidsapp.training.recipes import RECIPES
+
+M2SS = RECIPES['m2ss'].architecture
+
+
+def count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def kinds(network: nn.Module, kind: type) -> list:
+    return [m for m in network.modules() if isinstance(m, kind)]
+
+
+def test_the_autoencoder_is_the_u_net_without_skips():
+    auto = build({'name': 'joliot2021-autoencoder'})
+    whole = build({'name': 'joliot2021'})
+    assert [b[0].in_channels for b in auto.decoder] == [512, 256, 128, 64, 32, 16]
+    assert [b[0].in_channels for b in whole.decoder] == [768, 384, 192, 96, 48, 24]
+    skips = sum(27 * w * w for w in (8, 16, 32, 64, 128, 256))
+    assert count(whole) - count(auto) == skips
+    assert auto.eval()(torch.zeros(1, 1, 64, 64, 64)).shape == (1, 1, 64, 64, 64)
+
+
+def test_m2ss_has_four_side_inputs_that_alternate():
+    network = build(M2SS)
+    order = [[type(part).__name__ for part in side] for side in network.sides]
+    assert order == [['ConvUnit', 'AvgPool3d'], ['AvgPool3d', 'ConvUnit']] * 2
+    scales = [kinds(side, nn.AvgPool3d)[0].kernel_size for side in network.sides]
+    assert scales == [2, 4, 8, 16]
+    image = torch.zeros(1, 2, 32, 32, 32)
+    assert [side.eval()(image).shape[-1] for side in network.sides] == [16, 8, 4, 2]
+
+
+def test_m2ss_layers_filters_and_parameters():
+    network = build(M2SS)
+    convolutions = kinds(network, nn.Conv3d)
+    assert all(c.kernel_size == (3, 3, 3) for c in convolutions[:-1])
+    assert convolutions[-1].kernel_size == (1, 1, 1)
+    assert len(convolutions) == 4 + 2 * 5 + 2 * 4 + 1
+    assert [b[0][0].out_channels for b in network.encoder] == [16, 32, 64, 128, 256]
+    assert [b[0][0].in_channels for b in network.encoder] == [2, 24, 40, 72, 136]
+    weights = [(2, 16), (16, 16), (24, 32), (32, 32), (40, 64), (64, 64), (72, 128), (128, 128),
+               (136, 256), (256, 256), (384, 128), (128, 128), (192, 64), (64, 64), (96, 32), (32, 32),
+               (48, 16), (16, 16), (2, 8), (2, 8), (2, 8), (2, 8)]  # fmt: skip
+    assert count(network) == sum(27 * i * o + 2 * o for i, o in weights) + 16 + 1
+
+
+def test_siblings_differ_in_what_table_1_says():
+    mono = build(RECIPES['m2ss-mono'].architecture)
+    assert len(mono.sides) == 0
+    assert RECIPES['supervised-mono'].architecture == RECIPES['m2ss-mono'].architecture
+    assert [RECIPES[n].semisupervised for n in ('m2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mono')] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    for name in ('m2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mono'):
+        recipe = RECIPES[name]
+        assert (recipe.patch_size, recipe.stride, recipe.spacing) == (32, 16, 0.8)
+        assert (recipe.channels, recipe.warmup_epochs, recipe.confidence) == (('T1w', 'T2w'), 20, 0.8)
+        assert recipe.loss == 'focal'
+
+
+def test_the_recipe_of_joliot_is_the_papers():
+    recipe = RECIPES['joliot2021']
+    assert recipe.patch_size is None  # whole volumes
+    assert (recipe.box, recipe.batch_size, recipe.pretraining) == ((160, 214, 176), 4, True)
+
+
+@pytest.mark.parametrize(
+    'architecture',
+    [
+        M2SS | {'filters': 2, 'side_filters': 2},
+        M2SS | {'filters': 2, 'multi_scale': False},
+        {'name': 'joliot2021-autoencoder', 'blocks': 3, 'filters': 2, 'in_channels': 2},
+        {'name': 'ensemble', 'members': 2, 'of': M2SS | {'filters': 2, 'side_filters': 2}},
+    ],
+)
+@pytest.mark.parametrize('shape', [(32, 32, 32), (35, 41, 38)])
+def test_any_shape_and_gradients_everywhere(architecture, shape):
+    network = build(architecture)
+    out = network(torch.randn(2, 2, *shape))
+    assert out.shape[2:] == shape
+    (out * torch.randn_like(out)).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_an_ensemble_averages_probabilities():
+    one = {'name': 'joliot2021', 'blocks': 2, 'filters': 2}
+    network = build({'name': 'ensemble', 'members': 3, 'of': one}).eval()
+    image = torch.randn(1, 1, 8, 8, 8)
+    mean = torch.stack([torch.sigmoid(m(image)) for m in network.members]).mean(0)
+    torch.testing.assert_close(torch.sigmoid(network(image)), mean, atol=1e-5, rtol=1e-4)
+
+
+class Copy(nn.Module):
+    """Logits are the first channel."""
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        return volume[:, :1]
+
+
+def test_patches_with_overlap_give_what_the_whole_gives(rng):
+    volume = np_image(rng)
+    whole = infer(Copy(), volume, 'cpu')
+    parts = infer(Copy(), volume, 'cpu', patch=16, stride=8)
+    inside = volume[0, :, :, 24:] != -2
+    assert abs(whole - parts)[:, :, 24:][inside].max() < 1e-5
+
+
+def np_image(rng):
+    volume = rng.normal(0, 1, (2, 40, 36, 44)).astype('float32')
+    volume[:, :, :, :16] = -2  # outside the brain
+    return volume
+
+
+def test_patches_outside_the_brain_are_not_looked_at(rng):
+    class Refuse(nn.Module):
+        def forward(self, volume: torch.Tensor) -> torch.Tensor:
+            assert (volume.flatten(1).std(1) > 0).all()
+            return volume[:, :1]
+
+    probability = infer(Refuse(), np_image(rng), 'cpu', patch=16, stride=16)
+    assert (probability[:, :, :16] == 0).all()
