@@ -111,6 +111,11 @@ class Naming:
         """Record of what was done for this scan, with which settings."""
         return self.logs / f'{self.stem}_status.json'
 
+    @property
+    def lock(self) -> Path:
+        """Held by the job that works on this scan."""
+        return self.logs / f'.{self.stem}.lock'
+
     @staticmethod
     def _join(values: dict[str, str]) -> str:
         known = [k for k in ENTITY_ORDER if k in values]

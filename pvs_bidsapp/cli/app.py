@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 DEFAULT_MODEL = 'joliot2021-t1'
+#: A scan's steps need up to 2.6 GiB, the program itself some more.
+LEAST_MEMORY = 3.0
 
 DESCRIPTION = """\
 Find and measure perivascular spaces (PVS) on T1w (and T2w) brain MRI. Research software, not a
@@ -351,6 +353,7 @@ def make_settings(args: argparse.Namespace) -> Settings:
     InputError, ModelError
         If an argument is out of its range, or the model is missing or damaged.
     """
+    from ..limits import cores
     from ..segmentation.bundle import find
     from ..segmentation.device import choose_device
     from ..settings import Analysis, Execution, Settings
@@ -364,14 +367,14 @@ def make_settings(args: argparse.Namespace) -> Settings:
         raise InputError('--threshold must lie in (0, 1] and --min-cluster-size must not be negative')
     if args.modality == 'T1w' and 'T2w' in card.channels:
         raise InputError(f'--modality T1w: the model {card.name} needs a T2w; choose another --model')
-    nprocs = args.nprocs or available_cores()
+    nprocs = args.nprocs or cores()
     if nprocs < 1 or (args.omp_nthreads is not None and args.omp_nthreads < 1):
         raise InputError('--nprocs and --omp-nthreads must be at least 1')
     out_dir = args.out_dir.resolve()
     execution = Execution(
         nprocs=nprocs,
         omp_nthreads=min(args.omp_nthreads or min(nprocs, 8), nprocs),
-        memory_gb=args.mem or 0.9 * available_memory_gb(),
+        memory_gb=enough_memory(args.mem),
         device='cpu' if args.dry_run or args.boilerplate_only else choose_device(args.device),
         work_dir=(args.work_dir or out_dir / 'work').resolve(),
         clean_workdir=args.clean_workdir or args.work_dir is None,
@@ -400,20 +403,23 @@ def _plugin_file(path: Path) -> Path:
     return path.resolve()
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+def enough_memory(asked: float | None) -> float:
+    """Memory to keep to in GiB: what is asked for, else 90 % of what there is.
 
+    Raises
+    ------
+    InputError
+        If a scan does not fit into it.
+    """
+    from ..limits import memory_gb
 
-def available_memory_gb() -> float:
-    """Memory of the machine, or of the control group this process runs in."""
-    limit = float(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
-    for name in ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'):
-        try:
-            limit = min(limit, float(Path(name).read_text().strip()))
-        except (OSError, ValueError):
-            continue
-    return limit / 2**30
+    there = memory_gb()
+    if min(asked or there, there) < LEAST_MEMORY:
+        raise InputError(
+            f'{min(asked or there, there):.1f} GB of memory may be used here, and a scan needs '
+            f'{LEAST_MEMORY:g}: ask for more (docker -m 6g, sbatch --mem=6G, --mem 6)'
+        )
+    return asked or 0.9 * there
 
 
 def check_writable(out_dir: Path) -> None:

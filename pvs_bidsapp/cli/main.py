@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import tempfile
 from importlib import import_module
 
 from ..errors import PVSError
@@ -15,6 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments.pop(0) if arguments and arguments[0] in COMMANDS else 'app'
+    _house_matplotlib()
     # the template's header lacks a sign that nibabel then puts in: of no interest to anyone
     logging.getLogger('nibabel.global').setLevel(logging.ERROR)
     try:
@@ -25,6 +28,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('pvs: interrupted; run the same command again to go on', file=sys.stderr)
         return 130
+
+
+def _house_matplotlib() -> None:
+    """Give matplotlib a place for its cache where there is no home to write to: it would complain else."""
+    home = os.path.expanduser('~')
+    if 'MPLCONFIGDIR' not in os.environ and not os.access(home, os.W_OK):
+        os.environ['MPLCONFIGDIR'] = os.path.join(tempfile.gettempdir(), f'matplotlib-{os.getuid()}')
 
 
 if __name__ == '__main__':

@@ -139,6 +139,10 @@ def _add_machine_options(p: argparse.ArgumentParser) -> None:
         help='of the numbers inside the network (auto: bf16 on a GPU that has it, fp32 else)',
     )  # fmt: skip
     g.add_argument(
+        '--cache', type=Path, metavar='DIR',
+        help='where prepared scans are kept (default MODEL_DIR/cache); several trainings may share it',
+    )  # fmt: skip
+    g.add_argument(
         '--nprocs', '--n-cpus', '--n_cpus', type=int, default=1, metavar='N',
         help='processes that prepare scans (default 1)',
     )  # fmt: skip
@@ -249,7 +253,7 @@ def main(argv: list[str]) -> int:
     job = TrainingJob(
         args.data_dir, args.labels or args.data_dir / 'derivatives' / 'labels', args.model_dir, task,
         choose_devices(device, args.devices), args.nprocs, args.validation, args.folds,
-        0.1 if args.test is None and recipe.stride else args.test, args.training_size, args.trained_on,
+        0.1 if args.test is None and recipe.stride else args.test, args.training_size, args.trained_on, args.cache,
     )  # fmt: skip
     if run(job) is None:
         print(f'stopped as asked; go on with --resume (checkpoints in {args.model_dir})', file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,27 @@ import pandas as pd
 from .figures import pyplot
 
 
-def draw_sweep(table: pd.DataFrame, path: Path) -> Path:
+@dataclass(frozen=True)
+class Mark:
+    """A published value, drawn as a star in the colour of its size filter.
+
+    Attributes
+    ----------
+    score : str
+        ``dice`` or ``cluster_dice``.
+    threshold : float
+    size : float
+        Filter in mm3.
+    value : float
+    """
+
+    score: str
+    threshold: float
+    size: float
+    value: float
+
+
+def draw_sweep(table: pd.DataFrame, path: Path, marks: Sequence[Mark] = ()) -> Path:
     """Voxel and cluster Dice over thresholds, one line a size filter; bands span the scans' quartiles.
 
     Parameters
@@ -18,6 +40,8 @@ def draw_sweep(table: pd.DataFrame, path: Path) -> Path:
         ``scan threshold min_size_mm3 dice cluster_dice``.
     path : Path
         PNG file.
+    marks : sequence of Mark
+        Published values to draw beside.
     """
     plt = pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True, constrained_layout=True)
@@ -30,9 +54,12 @@ def draw_sweep(table: pd.DataFrame, path: Path) -> Path:
                 mean.index, by_threshold.quantile(0.25), by_threshold.quantile(0.75),
                 color=line.get_color(), alpha=0.12,
             )  # fmt: skip
+            for mark in marks:
+                if (mark.score, mark.size) == (score, size):
+                    ax.plot(mark.threshold, mark.value, '*', markersize=14, color=line.get_color())
         ax.set(title=f'{title} (n = {table["scan"].nunique()})', xlabel='threshold', ylim=(0, 1))
         ax.grid(alpha=0.3)
-    axes[0].legend(title='clusters from', frameon=False)
+    axes[0].legend(title='clusters from' + (' (stars: published)' if marks else ''), frameon=False)
     figure.savefig(path, dpi=90)
     plt.close(figure)
     return path

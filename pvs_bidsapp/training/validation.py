@@ -26,7 +26,7 @@ class Validator:
     volumes : sequence of Volume
     rule : TissueLevels
     device : torch.device
-    patch, stride : int or None
+    patch, stride, box : int or None, tuple of int
         As in a model card.
     """
 
@@ -38,21 +38,29 @@ class Validator:
         *,
         patch: int | None,
         stride: int | None,
+        box: tuple[int, int, int] = (1, 1, 1),
     ) -> None:
         self.volumes, self.rule, self.device = volumes, rule, device
-        self.patch, self.stride = patch, stride
+        self.patch, self.stride, self.box = patch, stride, box
 
     @classmethod
     def of(cls, recipe: Recipe, volumes: Sequence[Volume], device: str | torch.device) -> Validator:
         """A validator that shows a network scans as they are shown at work."""
         size = recipe.patch_size if recipe.stride else None
-        return cls(volumes, TissueLevels(), torch.device(device), patch=size, stride=recipe.stride)
+        return cls(
+            volumes, TissueLevels(), torch.device(device), patch=size, stride=recipe.stride, box=recipe.box
+        )
 
     def probability(self, network: nn.Module, volume: Volume) -> np.ndarray:
         """Probability map of a scan, 0 outside the brain."""
         image = np.where(volume.brain, volume.image.astype(np.float32), self.rule.outside)
         image = np.clip(image, self.rule.low, self.rule.high)
-        return infer(network, image, self.device, patch=self.patch, stride=self.stride) * volume.brain
+        missing = [max(0, n - m) for n, m in zip(self.box, volume.brain.shape, strict=True)]
+        around = [(n // 2, n - n // 2) for n in missing]
+        image = np.pad(image, [(0, 0), *around], constant_values=self.rule.outside)
+        inner = tuple(slice(a, a + n) for (a, _), n in zip(around, volume.brain.shape, strict=True))
+        found = infer(network, image, self.device, patch=self.patch, stride=self.stride)
+        return found[inner] * volume.brain
 
     def scores(self, network: nn.Module) -> np.ndarray:
         """Mean Dice at each of `THRESHOLDS`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Sequence
@@ -16,12 +18,17 @@ from typing import Any
 from ..bids.dataset import describe_derivative
 from ..bids.derivatives import status
 from ..bids.files import write_json, write_text
+from ..bids.locking import Lock
 from ..bids.naming import Naming
 from ..bids.query import Scan
 from ..settings import Settings
+from .stopping import ending_on_sigterm
 from .texts import CITATIONS, IGNORED, README, methods
 
 LOG = logging.getLogger(__name__)
+WORKFLOW = 'pvs'
+#: Seconds between two looks at a scan that another job is at work on.
+WAITING = 5.0
 
 
 @dataclass
@@ -62,8 +69,7 @@ def run(scans: Sequence[Scan], settings: Settings) -> Outcome:
         waiting.append(scan)
     started = time.time()
     try:
-        if waiting:
-            _run_workflow(waiting, settings)
+        _take_turns(waiting, settings)
     finally:
         for scan in waiting:
             if status(scan, settings) == 'done':
@@ -74,8 +80,40 @@ def run(scans: Sequence[Scan], settings: Settings) -> Outcome:
             write_pages(scans, settings, outcome.failed)
             _record(settings, outcome, time.time() - started)
         if settings.execution.clean_workdir and not outcome.failed:
-            shutil.rmtree(settings.execution.work_dir, ignore_errors=True)
+            _clean(waiting, settings)
     return outcome
+
+
+def _take_turns(scans: Sequence[Scan], settings: Settings) -> None:
+    """Run the scans; those that another job is at are waited for, and taken over if it did not finish."""
+    left, said = list(scans), False
+    while left:
+        locks = {scan: Lock(Naming.of(settings.out_dir, scan.t1w).lock) for scan in left}
+        mine = [scan for scan in left if locks[scan].take()]
+        try:
+            if todo := [scan for scan in mine if status(scan, settings) != 'done']:
+                _run_workflow(todo, settings)
+        finally:
+            for scan in mine:
+                locks[scan].give_back()
+        left = [scan for scan in left if scan not in mine]
+        if left and not mine:
+            if not said:
+                said = True
+                LOG.info('%s: another job is at work on it, waiting', left[0].t1w.name)
+            time.sleep(WAITING)
+
+
+def _clean(scans: Sequence[Scan], settings: Settings) -> None:
+    """Remove the work folders of these scans; what belongs to other jobs stays."""
+    from .scan import workflow_name
+
+    top = settings.execution.work_dir
+    for scan in scans:
+        shutil.rmtree(top / WORKFLOW / workflow_name(scan, settings), ignore_errors=True)
+    for folder in (top / WORKFLOW, top / 'tmp', top):
+        with contextlib.suppress(OSError):  # not there, or not empty
+            folder.rmdir()
 
 
 def describe_output(settings: Settings) -> None:
@@ -92,24 +130,53 @@ def describe_output(settings: Settings) -> None:
 
 def _run_workflow(scans: Sequence[Scan], settings: Settings) -> None:
     """Run the scans' workflows; failures are read from the outputs afterwards."""
-    _configure_nipype(settings)
-    from nipype.pipeline import engine as pe
+    with tempfile.TemporaryDirectory(prefix='run-', dir=_made(settings.execution.work_dir)) as folder:
+        _configure_nipype(settings, Path(folder))
+        from nipype.pipeline import engine as pe
 
-    from .scan import init_scan_wf
+        from .scan import init_scan_wf
 
-    top = pe.Workflow(name='pvs', base_dir=str(settings.execution.work_dir))
-    top.add_nodes([init_scan_wf(scan, settings) for scan in scans])
-    plugin, arguments = _plugin(settings, top)
+        top = pe.Workflow(name=WORKFLOW, base_dir=str(settings.execution.work_dir))
+        top.add_nodes([init_scan_wf(scan, settings) for scan in scans])
+        with ending_on_sigterm():
+            _execute(top, settings)
+
+
+def _execute(top: Any, settings: Settings) -> None:
+    """Run a workflow here, or by the plugin asked for."""
+    execution = settings.execution
     try:
-        top.run(plugin=plugin, plugin_args=arguments)
+        if execution.plugin:
+            import yaml
+
+            content = yaml.safe_load(Path(execution.plugin).read_text(encoding='utf-8'))
+            top.run(plugin=content['plugin'], plugin_args=content.get('plugin_args', {}))
+            return
+        from .progress import ProgressBar
+        from .workers import Workers
+
+        workers = Workers({
+            'n_procs': execution.nprocs, 'memory_gb': execution.memory_gb, 'raise_insufficient': False,
+            'status_callback': ProgressBar(top),
+        })  # fmt: skip
+        try:
+            top.run(plugin=workers)
+        finally:
+            workers.stop()
     except RuntimeError as error:  # nipype's summary of failed nodes
         LOG.debug('nipype: %s', error)
 
 
-def _configure_nipype(settings: Settings) -> None:
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _configure_nipype(settings: Settings, folder: Path) -> None:
     """Give nipype its settings as a file, before it is imported: its workers read it too.
 
-    Without one it would write to the user's home, which need not be there.
+    Without one it would write to the user's home, which need not be there. Temporary files go to
+    the work folder, too, where the user has room: a container's /tmp may be small.
     """
     level = 'INFO' if settings.execution.verbose > 1 else 'CRITICAL'  # details go to logs/
     content = f"""[logging]
@@ -125,31 +192,11 @@ hash_method = timestamp
 check_version = false
 remove_unnecessary_outputs = false
 """
-    folder = settings.execution.work_dir / 'nipype'
     write_text(folder / 'nipype.cfg', content)
+    os.environ['TMPDIR'] = tempfile.tempdir = str(_made(settings.execution.work_dir / 'tmp'))
     os.environ['NIPYPE_CONFIG_DIR'] = str(folder)
     os.environ['NIPYPE_NO_ET'] = os.environ['NO_ET'] = '1'  # no look for newer versions
     logging.getLogger('nipype').setLevel(level)
-
-
-def _plugin(settings: Settings, workflow: Any) -> tuple[Any, dict[str, Any]]:
-    execution = settings.execution
-    if execution.plugin:
-        import yaml
-
-        content = yaml.safe_load(Path(execution.plugin).read_text(encoding='utf-8'))
-        return content['plugin'], content.get('plugin_args', {})
-    from .progress import ProgressBar
-
-    progress = ProgressBar(workflow)
-    return 'MultiProc', {
-        'n_procs': execution.nprocs,
-        'memory_gb': execution.memory_gb,
-        'raise_insufficient': False,
-        'mp_context': 'forkserver',  # the default, fork, hangs once torch has run in the parent
-        'maxtasksperchild': 20,
-        'status_callback': progress,
-    }
 
 
 def _reason(scan: Scan, settings: Settings, since: float) -> str:
@@ -160,7 +207,7 @@ def _reason(scan: Scan, settings: Settings, since: float) -> str:
     files = sorted((settings.out_dir / 'logs').glob('crash-*.txt'), key=lambda p: p.stat().st_mtime)
     for path in reversed(files):
         text = path.read_text(encoding='utf-8', errors='replace')
-        if path.stat().st_mtime >= since - 1 and re.search(rf'^Node: pvs\.{name}\.', text, re.M):
+        if path.stat().st_mtime >= since - 1 and re.search(rf'^Node: {WORKFLOW}\.{name}\.', text, re.M):
             return error_line(text) + f' [{path.name}]'
     return 'stopped before it was finished (killed, or out of memory?); run again to go on'
 

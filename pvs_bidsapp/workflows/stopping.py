@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 
@@ -35,3 +37,24 @@ class Stop:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+class Terminated(SystemExit):
+    """SIGTERM came; the exit status is the one that shells give for it."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Unwind on SIGTERM as on Ctrl-C, so that workers are ended, locks given back and pages written."""
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

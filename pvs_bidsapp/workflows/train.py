@@ -59,6 +59,9 @@ class TrainingJob:
         So many traced persons are trained on; the tracings of the others are not looked at.
     trained_on : str
         Said in the model's card.
+    cache : Path or None
+        Where prepared scans are kept; in the model's folder by default. Several trainings may
+        share one.
     """
 
     data_dir: Path
@@ -72,6 +75,12 @@ class TrainingJob:
     test_share: float | None = None
     training_size: int | None = None
     trained_on: str = ''
+    cache: Path | None = None
+
+    @property
+    def prepared(self) -> Path:
+        """Where prepared scans are kept."""
+        return self.cache or self.model_dir / 'cache'
 
 
 def run(job: TrainingJob) -> Path | None:
@@ -121,7 +130,7 @@ def _single(job: TrainingJob, cases: list[Case], split: Split, folder: Path, sto
     )  # fmt: skip
     held = _volumes(job, share.validation)
     _prepare_all(job, share)
-    task = replace(job.task, folder=folder, cache=job.model_dir / 'cache')
+    task = replace(job.task, folder=folder, cache=job.prepared)
     if len(job.devices) == 1:
         train(task, share, job.devices[0], stop=stop)
     else:
@@ -133,7 +142,7 @@ def _single(job: TrainingJob, cases: list[Case], split: Split, folder: Path, sto
 def _volumes(job: TrainingJob, cases: Sequence[Case]) -> list[Volume]:
     recipe = job.task.recipe
     return load_volumes(
-        cases, job.model_dir / 'cache', TissueLevels(), spacing=recipe.spacing,
+        cases, job.prepared, TissueLevels(), spacing=recipe.spacing,
         channels=recipe.channels, nprocs=job.nprocs,
     )  # fmt: skip
 

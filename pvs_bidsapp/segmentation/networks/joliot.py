@@ -39,7 +39,8 @@ class JoliotUNet(nn.Module):
     filters : int
         Filters of the first block; doubled in each following one.
     dropout : float
-        Probability that a channel is dropped after each pooling and each decoding block.
+        Probability that a value is dropped after each pooling and each decoding block. (Whole
+        channels would be too much: where there are eight, one is missing most of the time.)
 
     Notes
     -----
@@ -61,7 +62,7 @@ class JoliotUNet(nn.Module):
         )
         self.pool = nn.MaxPool3d(2)
         self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
-        self.dropout = nn.Dropout3d(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.head = nn.Conv3d(filters, self.out_channels(in_channels), 1)
 
     @staticmethod

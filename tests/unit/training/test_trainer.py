@@ -57,7 +57,9 @@ def test_joliot_learns(tmp_path, volumes, loss):
 def test_each_system_of_table_1_learns(tmp_path, paired, name):
     recipe = RECIPES[name]
     architecture = recipe.architecture | {'filters': 4, 'side_filters': 4, 'levels': 2}
-    trainer = Trainer(plan(architecture=architecture, epochs=3, steps_per_epoch=40, learning_rate=5e-3), tmp_path, CPU)
+    trainer = Trainer(
+        plan(architecture=architecture, epochs=3, steps_per_epoch=40, learning_rate=5e-3), tmp_path, CPU
+    )
     labelled = batches(paired, 120, warmup_steps=24, positive_share=0.5, large_every=0)
     objective, data = supervised('focal'), labelled
     if recipe.semisupervised:

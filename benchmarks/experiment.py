@@ -1,0 +1,105 @@
+"""What the papers' experiments share: their scales, the simulated heads, and trainings that can be resumed."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pvs_bidsapp.cli.main import main as pvs
+from pvs_bidsapp.training.recipes import Recipe
+from pvs_bidsapp.workflows.train import TrainingJob, run
+from pvs_bidsapp.workflows.training_run import Task
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of an experiment is done.
+
+    Attributes
+    ----------
+    epochs, steps : int
+    folds : int
+    patch_size, batch_size, large_every : int or None
+        Of joliot2021; None for the paper's.
+    blocks : int
+        Of joliot2021.
+    """
+
+    epochs: int
+    steps: int
+    folds: int
+    patch_size: int | None
+    batch_size: int
+    large_every: int
+    blocks: int
+
+    def shrink(self, recipe: Recipe) -> Recipe:
+        """The recipe at this scale."""
+        if recipe.stride:  # m2ss and siblings: patches anyway
+            return recipe if self.patch_size is None else replace(recipe, batch_size=8, warmup_epochs=1)
+        architecture = recipe.architecture | {'blocks': self.blocks}
+        return replace(
+            recipe, architecture=architecture, patch_size=self.patch_size, batch_size=self.batch_size,
+            large_every=self.large_every,
+        )  # fmt: skip
+
+
+PAPER = Scale(epochs=200, steps=100, folds=5, patch_size=None, batch_size=4, large_every=0, blocks=7)
+
+
+def parse(description: str | None) -> argparse.Namespace:
+    """The arguments of an experiment."""
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument(
+        'out_dir', type=Path, metavar='OUT_DIR', help='heads, trainings, table; a rerun goes on there'
+    )
+    p.add_argument('--scale', choices=('small', 'paper'), default='small', help='default: small')
+    p.add_argument(
+        '--label-maps', type=Path, metavar='DIR', help='anatomies of the heads (default: the template)'
+    )
+    p.add_argument('--device', default='cpu', help='cpu or cuda (default cpu)')
+    p.add_argument('--nprocs', type=int, default=len(os.sched_getaffinity(0)), help='for the simulation')
+    p.add_argument('--seed', type=int, default=7)
+    args = p.parse_args()
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    return args
+
+
+def heads(args: argparse.Namespace, number: int) -> Path:
+    """A data set of simulated heads (suite easy, T1w + T2w), made where it is not there yet."""
+    folder = args.out_dir / 'heads'
+    if len(list(folder.glob('sub-*'))) < number:
+        maps = ['--label-maps', str(args.label_maps)] if args.label_maps else []
+        pvs([
+            'simulate', str(folder), '--n-subjects', str(number), '--suite', 'easy', '--spacing', '1',
+            '--seed', str(args.seed), '--nprocs', str(args.nprocs), *maps,
+        ])  # fmt: skip
+    return folder
+
+
+def train(
+    args: argparse.Namespace, name: str, recipe: Recipe, scale: Scale, data: Path, **options: Any
+) -> Path:
+    """A cross-validation in ``OUT_DIR/NAME``; what was done before is not done again."""
+    task = Task(
+        scale.shrink(recipe), epochs=scale.epochs, steps_per_epoch=scale.steps, seed=args.seed, resume=True
+    )
+    folder = args.out_dir / args.scale / name
+    job = TrainingJob(
+        data, data / 'derivatives' / 'labels', folder, task, (args.device,), args.nprocs,
+        folds=scale.folds, cache=args.out_dir / 'cache', **options,
+    )  # fmt: skip
+    if run(job) is None:
+        raise SystemExit('stopped as asked; the same command goes on')
+    return folder
+
+
+def interval(scores: Mapping[str, float], factor: str = '.2f') -> str:
+    """A mean with its 95 % interval."""
+    mean, low, high = (format(scores[k], factor) for k in ('mean', 'ci_low', 'ci_high'))
+    return f'{mean} [{low}, {high}]'

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Figure 1A of Joliot et al. 2021: Dice by prediction threshold and cluster-size filter, on simulated heads.
+
+    python benchmarks/figure_1a.py OUT_DIR [--scale small|paper] [--label-maps DIR]
+
+Cross-validates `joliot2021` (with pre-training) and prints voxel and cluster Dice of the heads that each fold has
+not seen, with 95 % bootstrap intervals; the paper's own figures (of traced scans of people) stand in a column of
+their own. Small: 24 heads, 2 folds, a shallower network, patches. Paper: 50 heads, 5 folds, whole volumes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import experiment
+import pandas as pd
+
+from pvs_bidsapp.evaluation.sweep import bootstrap
+from pvs_bidsapp.reports.sweep import Mark, draw_sweep
+from pvs_bidsapp.training.recipes import JOLIOT
+
+SCALES = {
+    'small': experiment.Scale(6, 50, 2, patch_size=32, batch_size=8, large_every=0, blocks=5),
+    'paper': experiment.PAPER,
+}
+N_HEADS = {'small': 24, 'paper': 50}
+#: Joliot et al. 2021 and its successor's own account of the same model: panel, threshold, filter, Dice.
+PUBLISHED = (
+    Mark('dice', 0.5, 0.0, 0.51), Mark('cluster_dice', 0.5, 0.0, 0.64),
+    Mark('cluster_dice', 0.5, 10.0, 0.90), Mark('cluster_dice', 0.5, 15.0, 0.95),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run, print the table, draw the figure."""
+    args = experiment.parse(__doc__)
+    data = experiment.heads(args, N_HEADS[args.scale])
+    recipe = replace(JOLIOT, learning_rate=5e-3 if args.scale == 'small' else JOLIOT.learning_rate)
+    folder = experiment.train(args, 'figure_1a', recipe, SCALES[args.scale], data)
+    table = pd.read_csv(folder / 'crossval_sweep.tsv', sep='\t')
+    print(f'scale {args.scale}, seed {args.seed}, {table["scan"].nunique()} heads not trained on\n')
+    print('| filter (mm3) | threshold | voxel Dice | cluster Dice | published voxel | published cluster |')
+    print('| --- | --- | --- | --- | --- | --- |')
+    published = {(m.score, m.threshold, m.size): m.value for m in PUBLISHED}
+    for (size, threshold), part in table.groupby(['min_size_mm3', 'threshold']):
+        cells = []
+        for score in ('dice', 'cluster_dice'):
+            mean, low, high = bootstrap(part[score].to_numpy())
+            cells.append(f'{mean:.2f} [{low:.2f}, {high:.2f}]')
+        theirs = [published.get((s, threshold, size), '') for s in ('dice', 'cluster_dice')]
+        print(f'| {size:g} | {threshold:g} | {" | ".join(map(str, (*cells, *theirs)))} |')
+    print('\nfigure:', draw_sweep(table, args.out_dir / args.scale / 'figure_1a.png', PUBLISHED))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,260 @@
+"""Training as its users start it, on tiny scans, killed and resumed, folded, by two processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from pvs_bidsapp.errors import ImageError, InputError
+from pvs_bidsapp.segmentation.bundle import find
+from pvs_bidsapp.segmentation.intensity import TissueLevels
+from pvs_bidsapp.training.crossval import folds
+from pvs_bidsapp.training.recipes import RECIPES
+from pvs_bidsapp.workflows.train import share_out
+from pvs_bidsapp.workflows.training_data import find_cases, load_volume
+
+SHAPE = (64, 64, 64)
+SCAN = np.diag([1.0, 1.0, 1.0, 1.0])
+
+
+def save(path: Path, data: np.ndarray, affine: np.ndarray = SCAN) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, affine), path)
+
+
+def make_person(root: Path, stem: str, seed: int, *, traced: bool = True) -> None:
+    """A ball of white matter in a shell of cortex and CSF, with dark tubes."""
+    rng = np.random.default_rng(seed)
+    radius = np.sqrt(((np.indices(SHAPE) - 31.5) ** 2).sum(0))
+    tissues = np.select([radius < 13, radius < 16, radius < 19], [3, 2, 1], 0).astype(np.uint8)
+    target = np.zeros(SHAPE, np.uint8)
+    for _ in range(8):
+        x, y = rng.integers(25, 39, 2)
+        target[x : x + 2, y : y + 2, 25:39] = 1
+    contrast = {'T1w': (5, 30, 70, 100), 'T2w': (10, 400, 150, 100)}
+    folder = root.joinpath(*[p for p in stem.split('_') if p[:3] in ('sub', 'ses')], 'anat')
+    for suffix, values in contrast.items():
+        image = np.array(values, np.float32)[tissues]
+        image[target > 0] = values[1]
+        image += rng.normal(0, 3, SHAPE)
+        save(root / folder.relative_to(root) / f'{stem}_{suffix}.nii.gz', np.maximum(image, 0))
+    labels = root / 'derivatives' / 'labels' / folder.relative_to(root)
+    save(labels / f'{stem}_desc-brain_mask.nii.gz', (tissues > 0).astype(np.uint8))
+    save(labels / f'{stem}_seg-tissue_dseg.nii.gz', tissues)
+    if traced:
+        save(labels / f'{stem}_label-PVS_mask.nii.gz', target)
+
+
+@pytest.fixture(scope='module')
+def bids(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('traced')
+    (root / 'dataset_description.json').write_text('{"Name": "traced", "BIDSVersion": "1.10.0"}')
+    for k in range(1, 4):
+        make_person(root, f'sub-{k:02}', k)
+    make_person(root, 'sub-05_ses-a', 5)
+    make_person(root, 'sub-05_ses-b', 6)
+    make_person(root, 'sub-06', 7, traced=False)
+    return root
+
+
+SMALL = ['--recipe', 'supervised-mono', '--batch-size', '2', '--epochs', '3', '--steps', '4', '--device', 'cpu',
+         '--validation', '0.2']  # fmt: skip
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, '-m', 'pvs_bidsapp.cli.main', 'train', *map(str, arguments)]
+
+
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory) -> list[object]:
+    return ['--cache', tmp_path_factory.mktemp('cache')]
+
+
+def pvs_train(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=600)
+
+
+def losses(model: Path) -> dict[int, float]:
+    with (model / 'checkpoints' / 'log.csv').open() as stream:
+        return {int(row['step']): float(row['loss']) for row in csv.DictReader(stream)}
+
+
+@pytest.fixture(scope='module')
+def unbroken(bids, cache, tmp_path_factory) -> Path:
+    model = tmp_path_factory.mktemp('models') / 'unbroken'
+    done = pvs_train(bids, model, *SMALL, *cache)
+    assert done.returncode == 0, done.stderr
+    return model
+
+
+def test_the_model_and_its_card(unbroken):
+    made = find(unbroken)
+    made.verify()
+    assert made.card.channels == ('T1w', 'T2w')
+    assert (made.card.spacing, made.card.patch_size, made.card.stride) == (0.8, 32, 16)
+    assert 'traced scans' in made.card.trained_on
+    assert made.card.training['steps'] > 0
+    assert (unbroken / 'learning_curves.png').stat().st_size > 1000
+    split = json.loads((unbroken / 'split.json').read_text())
+    assert not set(split['training']) & set(split['validation'])
+
+
+@pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL])
+def test_killed_and_resumed_it_ends_as_unbroken(bids, cache, unbroken, tmp_path, how):
+    process = subprocess.Popen(command(bids, tmp_path / 'm', *SMALL, *cache), stderr=subprocess.DEVNULL)
+    log = tmp_path / 'm' / 'checkpoints' / 'log.csv'
+    deadline = time.monotonic() + 300
+    while not (log.exists() and len(log.read_text().splitlines()) > 1) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, how)
+    status = process.wait(timeout=300)
+    assert status == (1 if how == signal.SIGTERM else -signal.SIGKILL)
+    assert not (tmp_path / 'm' / 'model.json').exists()
+    done = pvs_train(bids, tmp_path / 'm', *SMALL, *cache, '--resume')
+    assert done.returncode == 0, done.stderr
+    whole, resumed = losses(unbroken), losses(tmp_path / 'm')
+    assert list(resumed) == list(whole)
+    np.testing.assert_allclose(list(resumed.values()), list(whole.values()), rtol=1e-3)
+
+
+def test_a_second_training_does_not_overwrite_the_first(bids, cache, unbroken):
+    done = pvs_train(bids, unbroken, *SMALL, *cache)
+    assert done.returncode == 2
+    assert '--resume' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_two_processes_with_gloo(bids, cache, tmp_path):
+    done = pvs_train(bids, tmp_path / 'm', *SMALL, *cache, '--devices', '2', '--epochs', '2')
+    assert done.returncode == 0, done.stderr
+    assert len(losses(tmp_path / 'm')) == 2
+    assert not (tmp_path / 'm' / '.meeting').exists()
+    find(tmp_path / 'm').verify()
+
+
+def test_joliot_with_pretraining(bids, cache, tmp_path):
+    options = ['--batch-size', '2', '--epochs', '1', '--steps', '2', '--device', 'cpu', '--validation', '0.2']
+    done = pvs_train(bids, tmp_path / 'm', *options, *cache)
+    assert done.returncode == 0, done.stderr
+    assert 'pre-training as an autoencoder' in done.stderr
+    assert (tmp_path / 'm' / 'pretraining' / 'encoder.pt').exists()
+    assert find(tmp_path / 'm').card.training['pretrained']
+    tuned = pvs_train(bids, tmp_path / 'n', *options, *cache, '--init', tmp_path / 'm')
+    assert tuned.returncode == 0, tuned.stderr
+    assert not (tmp_path / 'n' / 'pretraining').exists()
+
+
+def test_folds_of_the_semi_supervised_recipe(bids, cache, tmp_path):
+    options = ['--recipe', 'm2ss', '--batch-size', '2', '--epochs', '2', '--steps', '2', '--device', 'cpu']
+    done = pvs_train(bids, tmp_path / 'm', *options, '--folds', '2', '--training-size', '2', *cache)
+    assert done.returncode == 0, done.stderr
+    table = np.genfromtxt(
+        tmp_path / 'm' / 'crossval.tsv', names=True, dtype=None, delimiter='\t', encoding='utf-8'
+    )
+    assert set(table['fold']) == {1, 2}
+    summary = json.loads((tmp_path / 'm' / 'crossval.json').read_text())
+    assert summary['dice']['ci_low'] <= summary['dice']['mean'] <= summary['dice']['ci_high']
+    assert (tmp_path / 'm' / 'crossval_sweep.png').exists()
+    assert find(tmp_path / 'm').card.architecture['members'] == 2
+    find(tmp_path / 'm').network()
+
+
+def test_two_sessions_of_a_person_stay_together(bids):
+    cases = find_cases(bids, bids / 'derivatives' / 'labels')
+    assert len(cases) == 6
+    for split in folds([c.person for c in cases if c.target], 3, seed=1):
+        share = share_out(cases, split, None)
+        inside = {c.person for c in (*share.labelled, *share.unlabelled)}
+        assert not inside & {*split.validation, *split.test}
+        assert 'sub-06' in {c.person for c in share.unlabelled}
+        both = [c.name for c in cases if c.person == 'sub-05']
+        places = [[c.name in {x.name for x in part} for c in cases if c.name in both] for part in
+                  (share.labelled, share.validation)]  # fmt: skip
+        assert all(len(set(p)) == 1 for p in places)
+
+
+def test_tracings_that_were_not_asked_for_count_as_untraced(bids):
+    cases = find_cases(bids, bids / 'derivatives' / 'labels')
+    split = folds([c.person for c in cases if c.target], 2, seed=1)[0]
+    share = share_out(cases, split, 1)
+    assert len({c.person for c in share.labelled}) == 1
+    assert all(c.target is None for c in share.unlabelled)
+    assert len(share.unlabelled) > 1
+
+
+def volume(bids: Path, tmp_path: Path, name: str = 'sub-01'):
+    case = next(c for c in find_cases(bids, bids / 'derivatives' / 'labels') if c.name == name)
+    return load_volume(case, tmp_path, TissueLevels(), 1.0, ('T1w',))
+
+
+def test_a_tracing_on_another_grid_is_resampled_aloud(tmp_path, caplog):
+    make_person(tmp_path / 'd', 'sub-01', 1)
+    tracing = tmp_path / 'd/derivatives/labels/sub-01/anat/sub-01_label-PVS_mask.nii.gz'
+    before = volume(tmp_path / 'd', tmp_path)
+    data = np.asarray(nib.load(tracing).dataobj)
+    shifted = SCAN.copy()
+    shifted[0, 3] = -10
+    save(tracing, np.pad(data, [(10, 0), (0, 0), (0, 0)]), shifted)
+    after = volume(tmp_path / 'd', tmp_path)
+    assert 'resampled' in caplog.text
+    np.testing.assert_array_equal(before.target, after.target)
+    shifted[0, 3] = 500
+    save(tracing, data, shifted)
+    with pytest.raises(ImageError, match='is it the tracing of this scan'):
+        volume(tmp_path / 'd', tmp_path)
+
+
+def test_an_empty_tracing_is_said_and_used(tmp_path, caplog):
+    for k in (1, 2, 3):
+        make_person(tmp_path / 'd', f'sub-0{k}', k)
+    save(
+        tmp_path / 'd/derivatives/labels/sub-02/anat/sub-02_label-PVS_mask.nii.gz', np.zeros(SHAPE, np.uint8)
+    )
+    done = pvs_train(tmp_path / 'd', tmp_path / 'm', *SMALL, '--epochs', '1')
+    assert done.returncode == 0, done.stderr
+    assert 'sub-02_label-PVS_mask.nii.gz: the tracing is empty' in done.stderr
+
+
+def test_other_entities_of_a_tracing_and_orphans(tmp_path):
+    make_person(tmp_path / 'd', 'sub-01_acq-fine_run-1', 1)
+    folder = tmp_path / 'd/derivatives/labels/sub-01/anat'
+    own = folder / 'sub-01_acq-fine_run-1_label-PVS_mask.nii.gz'
+    own.rename(folder / 'sub-01_acq-fine_run-1_space-T1w_label-PVS_desc-expert_mask.nii.gz')
+    with pytest.raises(InputError, match='no sub-'):
+        find_cases(tmp_path / 'd', tmp_path / 'd/derivatives/labels')
+    own = folder / 'sub-01_acq-fine_run-1_desc-expert_label-PVS_mask.nii.gz'
+    next(folder.glob('*desc-expert_mask*')).rename(own)
+    assert find_cases(tmp_path / 'd', tmp_path / 'd/derivatives/labels')[0].target == own
+    own.rename(folder / 'sub-01_acq-other_label-PVS_mask.nii.gz')
+    with pytest.raises(InputError, match='no T1w with the same entities'):
+        find_cases(tmp_path / 'd', tmp_path / 'd/derivatives/labels')
+
+
+def test_bad_options_are_told_in_one_line(bids, tmp_path):
+    for options, words in (
+        (['--patch-size', '32'], 'at least 64'),
+        (['--batch-size', '1'], 'two samples'),
+        (['--folds', '1'], '--folds'),
+        (['--labels', str(tmp_path / 'none')], '--labels'),
+        (['--recipe', 'm2ss', '--patch-size', '0'], 'patches'),
+    ):
+        done = pvs_train(bids, tmp_path / 'm', '--device', 'cpu', *options)
+        assert done.returncode == 2, options
+        assert words in done.stderr
+        assert 'Traceback' not in done.stderr
+
+
+def test_recipes_of_the_command_line_are_those_there_are():
+    from pvs_bidsapp.cli.train import RECIPES as NAMES
+
+    assert set(NAMES) == set(RECIPES)
