@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := .demo
 NPROCS ?= $(shell nproc)
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint image lock clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,18 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The container image, by Docker; its versions stand in requirements.lock.
+image:
+	docker build -t pvs .
+
+# Run it after a change of the dependencies in pyproject.toml. Of torch the version alone is kept: which build it
+# is (CPU, CUDA) is for pip to say where the image is built.
+lock:
+	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --prefer-binary torch==2.13.0 .
+	{ sed -n '/^#/p' requirements.lock; $(VENV)-lock/bin/pip freeze | grep -v '^pvs-bidsapp' | sed 's/+cpu//'; } > requirements.new
+	mv requirements.new requirements.lock && rm -rf $(VENV)-lock build
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info

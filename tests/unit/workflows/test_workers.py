@@ -1,0 +1,100 @@
+"""A killed worker ends neither the run nor its neighbours, and no process is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from nipype import Function
+from nipype.pipeline import engine as pe
+
+from pvs_bidsapp.bids.locking import Lock
+from pvs_bidsapp.workflows.workers import Workers
+
+
+def die(marker, always):
+    import os
+    import signal
+    from pathlib import Path
+
+    if always or not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 'lived'
+
+
+def live(seconds):
+    import time
+
+    time.sleep(seconds)
+    return 'lived'
+
+
+def node(name, function, **inputs):
+    made = pe.Node(Function(input_names=list(inputs), output_names=['out'], function=function), name=name)
+    for key, value in inputs.items():
+        setattr(made.inputs, key, value)
+    return made
+
+
+def run(folder, *nodes):
+    workflow = pe.Workflow(name='w', base_dir=str(folder))
+    workflow.add_nodes(list(nodes))
+    workflow.config['execution'] = {
+        'crashdump_dir': str(folder),
+        'crashfile_format': 'txt',
+        'poll_sleep_duration': 0.2,
+    }
+    workers = Workers({'n_procs': 2, 'memory_gb': 2})
+    try:
+        workflow.run(plugin=workers)
+    finally:
+        processes = list((workers.pool._processes or {}).values())
+        workers.stop()
+        assert not any(p.is_alive() for p in processes if p.join(5) is None)
+
+
+def test_a_step_killed_once_is_done_again(tmp_path):
+    run(
+        tmp_path,
+        node('die', die, marker=str(tmp_path / 'marker'), always=False),
+        node('live', live, seconds=1),
+    )
+    assert not list(tmp_path.glob('crash-*'))
+
+
+def test_a_step_killed_always_fails_with_its_reason(tmp_path):
+    with pytest.raises(RuntimeError):
+        run(tmp_path, node('die', die, marker=str(tmp_path / 'marker'), always=True))
+    (crash,) = tmp_path.glob('crash-*.txt')
+    assert 'want of memory' in crash.read_text()
+
+
+def test_a_lock_is_held_once_and_given_back(tmp_path):
+    one, two = Lock(tmp_path / 'lock'), Lock(tmp_path / 'lock')
+    assert one.take()
+    assert not two.take()
+    one.give_back()
+    assert two.take()
+    two.give_back()
+    assert not (tmp_path / 'lock').exists()
+
+
+def test_the_lock_of_a_killed_job_is_free(tmp_path):
+    ready, wait = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        Lock(tmp_path / 'lock').take()
+        os.write(ready[1], b'x')
+        os.read(wait[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    lock = Lock(tmp_path / 'lock')
+    assert not lock.take()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert lock.take()
+    assert Path(lock.path).exists()
+    lock.give_back()
