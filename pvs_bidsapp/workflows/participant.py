@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing.util
 import os
 import re
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,9 @@ def _clean(scans: Sequence[Scan], settings: Settings) -> None:
     top = settings.execution.work_dir
     for scan in scans:
         shutil.rmtree(top / WORKFLOW / workflow_name(scan, settings), ignore_errors=True)
-    for folder in (top / WORKFLOW, top / 'tmp', top):
+    for name in ('index.html', 'd3.js', 'graph.json', 'graph1.json'):  # nipype's own, of all scans
+        (top / WORKFLOW / name).unlink(missing_ok=True)
+    for folder in (top / WORKFLOW, top):
         with contextlib.suppress(OSError):  # not there, or not empty
             folder.rmdir()
 
@@ -138,8 +141,25 @@ def _run_workflow(scans: Sequence[Scan], settings: Settings) -> None:
 
         top = pe.Workflow(name=WORKFLOW, base_dir=str(settings.execution.work_dir))
         top.add_nodes([init_scan_wf(scan, settings) for scan in scans])
-        with ending_on_sigterm():
+        with _temporary_files_in(Path(folder)), ending_on_sigterm():
             _execute(top, settings)
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Ours and those of our workers: a container's /tmp may be small, the work folder has room."""
+    # multiprocessing puts its sockets where temporary files go when it is first asked, and the path of a
+    # socket may have 107 characters at most: they stay in /tmp
+    multiprocessing.util.get_temp_dir()
+    before = os.environ.get('TMPDIR')
+    os.environ['TMPDIR'] = tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+        del os.environ['TMPDIR']
+        if before is not None:
+            os.environ['TMPDIR'] = before
 
 
 def _execute(top: Any, settings: Settings) -> None:
@@ -175,8 +195,7 @@ def _made(folder: Path) -> Path:
 def _configure_nipype(settings: Settings, folder: Path) -> None:
     """Give nipype its settings as a file, before it is imported: its workers read it too.
 
-    Without one it would write to the user's home, which need not be there. Temporary files go to
-    the work folder, too, where the user has room: a container's /tmp may be small.
+    Without one it would write to the user's home, which need not be there.
     """
     level = 'INFO' if settings.execution.verbose > 1 else 'CRITICAL'  # details go to logs/
     content = f"""[logging]
@@ -193,7 +212,6 @@ check_version = false
 remove_unnecessary_outputs = false
 """
     write_text(folder / 'nipype.cfg', content)
-    os.environ['TMPDIR'] = tempfile.tempdir = str(_made(settings.execution.work_dir / 'tmp'))
     os.environ['NIPYPE_CONFIG_DIR'] = str(folder)
     os.environ['NIPYPE_NO_ET'] = os.environ['NO_ET'] = '1'  # no look for newer versions
     logging.getLogger('nipype').setLevel(level)
