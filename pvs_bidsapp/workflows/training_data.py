@@ -81,8 +81,6 @@ def find_cases(data_dir: Path, labels_dir: Path, channels: Sequence[str] = ('T1w
     InputError
         If there is no tracing, a tracing has no scan, or no traced scan has all channels.
     """
-    if not labels_dir.is_dir():
-        raise InputError(f'{labels_dir}: no such folder; give the tracings with --labels')
     tracings = _tracings(labels_dir)
     if not tracings:
         raise InputError(f'{labels_dir}: no sub-*_label-PVS_mask.nii.gz; give the tracings with --labels')
