@@ -1,6 +1,7 @@
 #!/bin/bash
-# One task a subject:   sbatch --array=1-$(ls -d $BIDS/sub-* | wc -l) --export=ALL,BIDS,OUT examples/slurm_array.sh
+# One task a subject:   sbatch --array=1-$(ls -d $BIDS/sub-* | wc -l) --export=ALL examples/slurm_array.sh [options of pvs]
 # BIDS, OUT: data set and results; SIF: the image (pvs on the PATH is used without); SCRATCH: a fast disk with room.
+# Options of sbatch (--mem, --partition) go before the script's name and win over those below.
 #SBATCH --job-name=pvs
 #SBATCH --cpus-per-task=2
 #SBATCH --mem=6G
@@ -12,7 +13,7 @@ set -euo pipefail
 : "${BIDS:?the BIDS data set}" "${OUT:?where results go}"
 subject=$(basename "$(ls -d "$BIDS"/sub-* | sed -n "${SLURM_ARRAY_TASK_ID}p")")
 # the same work folder after a requeue: finished steps are not done again
-work=${SCRATCH:-/tmp}/pvs-$USER-$SLURM_ARRAY_JOB_ID-$subject
+work=${SCRATCH:-/tmp}/pvs-$(id -un)-$SLURM_ARRAY_JOB_ID-$subject
 mkdir -p "$work" "$OUT"
 if [ -n "${SIF:-}" ]; then
     run=(apptainer run --containall -B "$BIDS:/bids:ro" -B "$OUT:/out" -B "$work:/work" "$SIF" /bids /out)
@@ -21,4 +22,4 @@ else
     run=(pvs "$BIDS" "$OUT")
     work_dir=$work
 fi
-exec "${run[@]}" participant --participant-label "$subject" -w "$work_dir" --clean-workdir
+exec "${run[@]}" participant --participant-label "$subject" -w "$work_dir" --clean-workdir "$@"

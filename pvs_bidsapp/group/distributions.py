@@ -93,10 +93,10 @@ def compare(
             rows.append([one, two, size, len(a), len(b), _median(a), _median(b), d, p])
     names = ['cohort_1', 'cohort_2', 'size_filter_mm3', 'n_1', 'n_2', 'median_1', 'median_2', 'd', 'p']
     table = pd.DataFrame(rows, columns=names)
-    table['p_holm'] = np.nan
+    table['p_holm'] = table['p']
     for _, part in table.groupby('size_filter_mm3'):
         known = part['p'].dropna()
-        if len(known):
+        if len(known) > 1:
             table.loc[known.index, 'p_holm'] = multipletests(known, method='holm')[1]
     return table
 

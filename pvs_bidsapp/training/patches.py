@@ -64,6 +64,9 @@ class Sampling:
         Each so many steps, a quarter of the patches of twice the edge: the deepest blocks see a
         single voxel of a small patch, and would meet the rest of their kernels' reach only at
         work, on whole volumes. 0 for never.
+    turns : bool
+        Vary patches by all 48 symmetries of a cube instead of the mid-sagittal flip alone, so that
+        a network cannot tell by heart where in which head it is.
     rank, world : int
         The share of each batch that is drawn: samples `rank`, `rank + world`, ...
     """
@@ -76,6 +79,7 @@ class Sampling:
     positive_share: float = 0.7
     warmup_steps: int = 0
     large_every: int = 4
+    turns: bool = False
     rank: int = 0
     world: int = 1
 
@@ -158,9 +162,8 @@ class PatchBatches(Dataset):
         if np.any(around):  # the box reaches beyond the scan
             image = np.pad(image, [(0, 0), *around], constant_values=self.rule.outside)
             target = np.pad(target, around)
-        if rng.random() < 0.5:  # mid-sagittal flip: axis 0 runs from left to right
-            image, target = image[:, ::-1], target[::-1]
-        return np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target[None], np.float32)
+        image, target = turn(image, target[None], rng, every=self.sampling.turns)
+        return np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target, np.float32)
 
     def _place(self, rng: np.random.Generator, step: int) -> tuple[int, np.ndarray]:
         """Number of the volume and centre of the sample in it."""
@@ -235,6 +238,25 @@ class WithUnlabelled(Dataset):
         if step >= self.first:
             batch.unlabelled = self.unlabelled[step].image
         return batch
+
+
+def turn(
+    image: np.ndarray, target: np.ndarray, rng: np.random.Generator, *, every: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Flip a sample at the mid-sagittal plane half the time, or lay a cube in one of its 48 ways.
+
+    Parameters
+    ----------
+    image, target : ndarray, shape (channels, x, y, z)
+        Axis x runs from left to right.
+    rng : numpy.random.Generator
+    every : bool
+        All symmetries of a cube; the three axes must be equally long.
+    """
+    axes = (0, *(1 + rng.permutation(3))) if every else (0, 1, 2, 3)
+    flips = tuple(k for k in ((1, 2, 3) if every else (1,)) if rng.random() < 0.5)
+    turned = [np.flip(array.transpose(axes), flips) for array in (image, target)]
+    return turned[0], turned[1]
 
 
 def vary_mask(brain: np.ndarray, rng: np.random.Generator) -> np.ndarray:

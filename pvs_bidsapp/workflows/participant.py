@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import logging
 import multiprocessing.util
 import os
@@ -164,15 +165,19 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
 
 def _execute(top: Any, settings: Settings) -> None:
     """Run a workflow here, or by the plugin asked for."""
+    from .progress import ProgressBar
+
     execution = settings.execution
     try:
         if execution.plugin:
             import yaml
 
+            # nipype's SLURM plugin names its jobs by it; batch jobs and containers may lack it
+            os.environ.setdefault('LOGNAME', getpass.getuser())
             content = yaml.safe_load(Path(execution.plugin).read_text(encoding='utf-8'))
-            top.run(plugin=content['plugin'], plugin_args=content.get('plugin_args', {}))
+            arguments = {'status_callback': ProgressBar(top)} | content.get('plugin_args', {})
+            top.run(plugin=content['plugin'], plugin_args=arguments)
             return
-        from .progress import ProgressBar
         from .workers import Workers
 
         workers = Workers({

@@ -17,7 +17,7 @@ class ProgressBar:
     """
 
     def __init__(self, workflow: Any) -> None:
-        self.total = len(workflow.list_node_names())
+        self.total = sum(not name.endswith('inputnode') for name in workflow.list_node_names())
         self.finished = 0
         self.bar = tqdm(total=self.total, unit='step') if sys.stderr.isatty() else None
 
@@ -25,7 +25,6 @@ class ProgressBar:
         """Take note of a node's state: ``start``, ``end`` or ``exception``."""
         name = node.fullname.removeprefix('pvs.scan_')
         if status == 'start' or name.endswith('.inputnode'):
-            self.finished += status == 'end'
             return
         self.finished += 1
         failed = ' FAILED' if status == 'exception' else ''

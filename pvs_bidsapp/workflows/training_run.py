@@ -123,7 +123,8 @@ class Task:
         size = recipe.box if recipe.patch_size is None else (recipe.patch_size,) * 3
         return Sampling(
             size, recipe.batch_size, self.epochs * self.steps_per_epoch, self.seed, whole,
-            recipe.positive_share, self.warmup_steps, recipe.large_every, team.rank, team.world,
+            recipe.positive_share, self.warmup_steps, recipe.large_every, rank=team.rank,
+            world=team.world, turns=self.paint is not None and not whole,
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pvs_bidsapp.segmentation.intensity import TissueLevels
-from pvs_bidsapp.training.patches import PatchBatches, Sampling, WithUnlabelled
+from pvs_bidsapp.training.patches import PatchBatches, Sampling, WithUnlabelled, turn
 
 SAMPLING = Sampling(size=(16, 16, 16), batch_size=4, steps=9, seed=1)
 
@@ -65,3 +65,21 @@ def test_values_stay_within_the_rule(volumes, paired, channels):
     image = make(volumes if channels == 1 else paired)[1].image
     assert image.shape[1] == channels
     assert rule.low <= image.min() <= image.max() <= rule.high
+
+
+def test_turns_are_the_symmetries_of_a_cube_and_move_the_target_along(rng):
+    image = rng.normal(size=(2, 3, 3, 3))
+    target = image[:1].copy()
+    seen = {}
+    for _ in range(1000):
+        turned, moved = turn(image, target, rng, every=True)
+        np.testing.assert_array_equal(turned[:1], moved)
+        seen[turned.tobytes()] = np.sort(turned[1], None)
+    assert len(seen) == 48
+    assert all((values == np.sort(image[1], None)).all() for values in seen.values())
+
+
+def test_without_turns_the_mid_sagittal_flip_alone(rng):
+    image = rng.normal(size=(1, 2, 3, 4))
+    seen = {turn(image, image, rng, every=False)[0].tobytes() for _ in range(50)}
+    assert seen == {image.tobytes(), np.ascontiguousarray(image[:, ::-1]).tobytes()}

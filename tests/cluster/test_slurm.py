@@ -1,0 +1,112 @@
+"""A real Slurm: participant by nipype's plugin and by the array script, killed, requeued, and twice at once.
+
+Needs a Slurm that takes jobs of this machine's user, and PVS_SLURM=1, so that nobody's queue is filled by accident;
+skipped aloud without. `.ci/run` starts one where it can.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    not (os.environ.get('PVS_SLURM') and shutil.which('sbatch')), reason='PVS_SLURM not set: Slurm not tested'
+)
+ROOT = Path(__file__).resolve().parents[2]
+RUN = [sys.executable, str(ROOT / 'run.py')]
+SUBJECTS = ('0001', '0002', '0003', '0004')
+ONE_CORE = ('--cpus-per-task=1', '--mem=4G')
+PATIENCE = 1200
+
+
+def command(*arguments: object, **options) -> str:
+    done = subprocess.run([*map(str, arguments)], capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope='module')
+def bids(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('cluster') / 'bids'
+    command(*RUN, 'simulate', root, '--suite', 'easy', '--n-subjects', len(SUBJECTS), '--seed', 3)
+    return root
+
+
+@pytest.fixture(scope='module')
+def options(bids) -> list[str]:
+    """Ready-made brain masks and tissues, to be quick."""
+    return ['--modality', 'T1w', '-d', f'labels={bids / "derivatives/labels"}', '--device', 'cpu']
+
+
+@pytest.fixture(scope='module')
+def by_plugin(bids, options) -> Path:
+    folder = bids.parent
+    plugin = folder / 'plugin.yml'
+    text = (ROOT / 'examples/slurm_plugin.yml').read_text(encoding='utf-8')
+    plugin.write_text(text.replace('--mem=6G --cpus-per-task=2', ' '.join(ONE_CORE)), encoding='utf-8')
+    out = folder / 'by_plugin'
+    said = command(*RUN, bids, out, 'participant', *options, '--plugin', plugin, '-w', folder / 'shared_work')
+    assert '4 done, 0 kept, 0 failed' in said
+    return out
+
+
+def submit(array: str, bids: Path, out: Path, options: list[str], **more: object) -> str:
+    """The number of an array job of the example's script."""
+    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    environment = os.environ | {'BIDS': str(bids), 'OUT': str(out), 'SCRATCH': str(out.parent), 'PATH': path}
+    environment['PYTHONPATH'] = str(ROOT)
+    log = out.parent / 'job-%A_%a.log'
+    return command(
+        'sbatch', '--parsable', f'--array={array}', '--export=ALL', f'--output={log}', '--open-mode=append',
+        *ONE_CORE, ROOT / 'examples/slurm_array.sh', *options, env=environment,
+    ).strip()  # fmt: skip
+
+
+def state(job: str) -> str:
+    """Of one task: PENDING, RUNNING, ...; the last word is kept for some minutes after its end."""
+    found = [w for w in command('scontrol', 'show', 'job', job).split() if w.startswith('JobState=')]
+    return found[0].removeprefix('JobState=')
+
+
+def wait(condition, what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f'{what}: not within {PATIENCE} s'
+        time.sleep(1)
+
+
+def logs(folder: Path) -> str:
+    return '\n'.join(f'== {p.name}\n{p.read_text()}' for p in sorted(folder.glob('job-*.log')))
+
+
+def masks(out: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in out.glob('sub-*/anat/*_label-PVS_mask.nii.gz')}
+
+
+def test_two_arrays_at_once_and_a_task_killed_and_requeued(bids, options, by_plugin):
+    out = bids.parent / 'by_array'
+    first = submit('1-4%1', bids, out, options)
+    second = submit('2-3%1', bids, out, options)
+    killed = f'{first}_1'
+    # half-way: its first step is done, its longest one under way
+    work = out.parent / f'pvs-{command("id", "-un").strip()}-{first}-sub-0001'
+    wait(lambda: list(work.rglob('extract_brain/_node.pklz')), 'the longest step begins')
+    command('scancel', killed)
+    wait(lambda: state(killed) == 'CANCELLED', 'the task ends')
+    assert not (out / 'sub-0001/anat/sub-0001_label-PVS_mask.nii.gz').exists()
+    command('scontrol', 'requeue', killed)
+    tasks = [f'{first}_{k}' for k in range(1, 5)] + [f'{second}_{k}' for k in (2, 3)]
+    wait(lambda: all(state(t) in ('COMPLETED', 'FAILED', 'CANCELLED') for t in tasks), 'all tasks end')
+    assert {t: state(t) for t in tasks} == dict.fromkeys(tasks, 'COMPLETED'), logs(out.parent)
+    assert not list(out.parent.glob('pvs-*/*'))  # work folders are empty or gone
+    assert {p.name for p in out.glob('sub-*.html')} == {f'sub-{s}.html' for s in SUBJECTS}
+    # the array's masks and those of the plugin are the same, bit for bit
+    assert masks(out) == masks(by_plugin)
+    assert len(masks(out)) == len(SUBJECTS)
+    command(*RUN, bids, out, 'group')
