@@ -63,6 +63,7 @@ def parse(description: str | None) -> argparse.Namespace:
         '--label-maps', type=Path, metavar='DIR', help='anatomies of the heads (default: the template)'
     )
     p.add_argument('--device', default='cpu', help='cpu or cuda (default cpu)')
+    p.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='default: fp32')
     p.add_argument('--nprocs', type=int, default=len(os.sched_getaffinity(0)), help='for the simulation')
     p.add_argument('--seed', type=int, default=7)
     args = p.parse_args()
@@ -87,8 +88,9 @@ def train(
 ) -> Path:
     """A cross-validation in ``OUT_DIR/NAME``; what was done before is not done again."""
     task = Task(
-        scale.shrink(recipe), epochs=scale.epochs, steps_per_epoch=scale.steps, seed=args.seed, resume=True
-    )
+        scale.shrink(recipe), epochs=scale.epochs, steps_per_epoch=scale.steps, seed=args.seed, resume=True,
+        precision=args.precision,
+    )  # fmt: skip
     folder = args.out_dir / args.scale / name
     job = TrainingJob(
         data, data / 'derivatives' / 'labels', folder, task, (args.device,), args.nprocs,

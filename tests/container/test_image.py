@@ -1,54 +1,87 @@
-"""The built image, run the hard way: no network, read-only root, no capabilities, an unknown uid, no HOME.
+"""The built images, run the hard way: no network, read-only root, no capabilities, an unknown uid, no HOME.
 
-Needs PVS_IMAGE, the tag of a built image, and PVS_IMAGE_TOOL, a command `TOOL run TAG [-v ...] -- ARGS`; skipped
-aloud without them. `.ci/run` gives both where it can.
+Docker: needs PVS_IMAGE, the tag of a built image, and PVS_IMAGE_TOOL, a command `TOOL run TAG [-v ...] -- ARGS`.
+Apptainer: PVS_SIF, the file, and PVS_SIF_TOOL, a command `TOOL run FILE.sif [-B ...] -- ARGS` that passes --containall.
+Skipped aloud without them. `.ci/run` gives all four where it can.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 TAG, TOOL = os.environ.get('PVS_IMAGE'), os.environ.get('PVS_IMAGE_TOOL')
-pytestmark = pytest.mark.skipif(
+SIF, SIF_TOOL = os.environ.get('PVS_SIF'), os.environ.get('PVS_SIF_TOOL')
+needs_image = pytest.mark.skipif(
     not (TAG and TOOL), reason='PVS_IMAGE, PVS_IMAGE_TOOL not set: image not tested'
 )
+needs_sif = pytest.mark.skipif(
+    not (SIF and SIF_TOOL and TAG), reason='PVS_SIF, PVS_SIF_TOOL, PVS_IMAGE not set: SIF not tested'
+)
 UID = 4242
+RUN = [sys.executable, str(Path(__file__).resolve().parents[2] / 'run.py')]
+
+
+def call(*command: object) -> subprocess.CompletedProcess:
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=1500)
 
 
 def run(*arguments: object, binds: tuple[str, ...] = (), memory: str = '6g') -> subprocess.CompletedProcess:
     volumes = [part for bind in binds for part in ('-v', bind)]
-    command = [TOOL, 'run', TAG, *volumes, '-e', 'HOME=', '--user', f'{UID}:{UID}', '--memory', memory, '--']
-    return subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=1500
-    )
+    hard = ('-e', 'HOME=', '--user', f'{UID}:{UID}', '--memory', memory)
+    return call(TOOL, 'run', TAG, *volumes, *hard, '--', *arguments)
 
 
+def masks(out: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in out.glob('sub-*/anat/*label-PVS*.nii.gz')}
+
+
+@pytest.fixture(scope='module')
+def bids(shared_data, tmp_path_factory) -> Path:
+    """A simulated head beside a real one."""
+    root = tmp_path_factory.mktemp('image') / 'bids'
+    done = call(*RUN, 'simulate', root, '--suite', 'easy', '--n-subjects', 1)
+    assert done.returncode == 0, done.stderr
+    shutil.copytree(shared_data / 'bids-real/sub-adi', root / 'sub-adi')
+    return root
+
+
+@pytest.fixture(scope='module')
+def out(bids) -> Path:
+    """What the image made of them."""
+    folder = bids.parent / 'out'
+    folder.mkdir()
+    folder.chmod(0o777)
+    binds = (f'{bids}:/bids:ro', f'{folder}:/out')
+    done = run('/bids', '/out', 'participant', '--nprocs', '2', binds=binds)
+    assert done.returncode == 0, done.stdout + done.stderr
+    grouped = run('/bids', '/out', 'group', binds=binds)
+    assert grouped.returncode == 0, grouped.stdout + grouped.stderr
+    return folder
+
+
+@needs_image
 def test_help_version_and_models():
     assert 'participant' in run('--help').stdout
     done = run('models', 'verify')
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_real_scan_and_the_group(shared_data, tmp_path):
-    out = tmp_path / 'out'
-    out.mkdir()
-    out.chmod(0o777)
-    binds = (f'{shared_data / "bids-real"}:/bids:ro', f'{out}:/out')
-    done = run('/bids', '/out', 'participant', '--participant-label', 'adi', '--nprocs', '2', binds=binds)
-    assert done.returncode == 0, done.stdout + done.stderr
-    mask = out / 'sub-adi/anat/sub-adi_label-PVS_mask.nii.gz'
-    assert mask.exists()
+@needs_image
+def test_two_heads_and_the_group(out):
+    assert {p.name for p in out.glob('sub-*.html')} == {'sub-0001.html', 'sub-adi.html'}
+    assert (out / 'sub-adi/anat/sub-adi_label-PVS_mask.nii.gz').exists()
+    assert (out / 'group.html').exists()
     assert {p.stat().st_uid for p in out.rglob('*')} == {UID}
     assert not (out / 'work').exists()
-    grouped = run('/bids', '/out', 'group', binds=binds)
-    assert grouped.returncode == 0, grouped.stderr
-    assert (out / 'group.html').exists()
 
 
+@needs_image
 def test_too_little_memory_is_said_at_once(shared_data, tmp_path):
     tmp_path.chmod(0o777)
     binds = (f'{shared_data / "bids-real"}:/bids:ro', f'{tmp_path}:/out')
@@ -56,3 +89,13 @@ def test_too_little_memory_is_said_at_once(shared_data, tmp_path):
     assert done.returncode == 2
     assert 'GB of memory' in done.stderr
     assert not Path(tmp_path / 'sub-adi').exists()
+
+
+@needs_sif
+def test_the_sif_makes_the_same_masks_bit_for_bit(bids, out, tmp_path):
+    assert call(SIF_TOOL, 'test', SIF).returncode == 0
+    binds = ('-B', f'{bids}:/bids', '-B', f'{tmp_path}:/out')
+    done = call(SIF_TOOL, 'run', SIF, *binds, '--', '/bids', '/out', 'participant', '--nprocs', 2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(masks(tmp_path)) == 4
+    assert masks(tmp_path) == masks(out)
