@@ -24,8 +24,9 @@ demo: $(VENV)/.installed
 	$(BIN)/pvs evaluate $(DEMO)/out $(DEMO)/bids/derivatives/labels $(DEMO)/evaluation
 	@echo; echo "Reports:"; ls -1 $(CURDIR)/$(DEMO)/out/*.html
 
+# A file a process, so that what a file's tests share is made once.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NPROCS) --dist loadfile
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
