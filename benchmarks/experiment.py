@@ -71,13 +71,17 @@ def parse(description: str | None) -> argparse.Namespace:
     return args
 
 
-def heads(args: argparse.Namespace, number: int) -> Path:
+#: All experiments share these heads.
+N_HEADS = 50
+
+
+def heads(args: argparse.Namespace) -> Path:
     """A data set of simulated heads (suite easy, T1w + T2w), made where it is not there yet."""
     folder = args.out_dir / 'heads'
-    if len(list(folder.glob('sub-*'))) < number:
+    if len(list(folder.glob('sub-*'))) < N_HEADS:
         maps = ['--label-maps', str(args.label_maps)] if args.label_maps else []
         pvs([
-            'simulate', str(folder), '--n-subjects', str(number), '--suite', 'easy', '--spacing', '1',
+            'simulate', str(folder), '--n-subjects', str(N_HEADS), '--suite', 'easy', '--spacing', '1',
             '--seed', str(args.seed), '--nprocs', str(args.nprocs), *maps,
         ])  # fmt: skip
     return folder

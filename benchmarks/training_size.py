@@ -27,7 +27,6 @@ SCALES = {
     'paper': experiment.PAPER,
 }
 SIZES = (10, 20, 30, 40)
-N_HEADS = 50
 #: Voxel Dice of the paper with pre-training; 10 hardly converged without.
 PUBLISHED = {20: 0.48, 30: 0.50, 40: 0.51}
 
@@ -41,7 +40,7 @@ def early(folder: Path) -> float:
 def main() -> None:
     """Run, print the table, draw the figure."""
     args = experiment.parse(__doc__)
-    data = experiment.heads(args, N_HEADS)
+    data = experiment.heads(args)
     scale = SCALES[args.scale]
     rows = []
     for size in SIZES:
@@ -55,7 +54,7 @@ def main() -> None:
             )
             scores = json.loads((folder / 'crossval.json').read_text())
             rows.append((size, pretraining, scores, early(folder)))
-    print(f'scale {args.scale}, seed {args.seed}, {scale.folds} folds of {N_HEADS} heads\n')
+    print(f'scale {args.scale}, seed {args.seed}, {scale.folds} folds of {experiment.N_HEADS} heads\n')
     print(
         '| traced scans | pre-training | voxel Dice | cluster Dice | validation Dice after a third | published |'
     )

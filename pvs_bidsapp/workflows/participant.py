@@ -31,6 +31,8 @@ LOG = logging.getLogger(__name__)
 WORKFLOW = 'pvs'
 #: Seconds between two looks at a scan that another job is at work on.
 WAITING = 5.0
+#: Seconds between two questions to a batch system about each job: its scheduler has others to serve.
+QUEUE_POLL = 5
 
 
 @dataclass
@@ -211,7 +213,7 @@ utils_level = {level}
 crashdump_dir = {settings.out_dir / 'logs'}
 crashfile_format = txt
 stop_on_first_crash = {str(settings.execution.stop_on_first_crash).lower()}
-poll_sleep_duration = 1
+poll_sleep_duration = {QUEUE_POLL if settings.execution.plugin else 1}
 hash_method = timestamp
 check_version = false
 remove_unnecessary_outputs = false
