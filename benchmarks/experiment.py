@@ -41,7 +41,9 @@ class Scale:
     def shrink(self, recipe: Recipe) -> Recipe:
         """The recipe at this scale."""
         if recipe.stride:  # m2ss and siblings: patches anyway
-            return recipe if self.patch_size is None else replace(recipe, batch_size=8, warmup_epochs=1)
+            if self.patch_size is None:
+                return recipe
+            return replace(recipe, batch_size=self.batch_size, warmup_epochs=1, stride=recipe.patch_size)
         architecture = recipe.architecture | {'blocks': self.blocks}
         return replace(
             recipe, architecture=architecture, patch_size=self.patch_size, batch_size=self.batch_size,

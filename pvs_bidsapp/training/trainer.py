@@ -35,6 +35,8 @@ LOG = logging.getLogger(__name__)
 OUTPUT_BIAS = -4.0
 #: Largest decay of the weights' running average, which is what is validated and bundled.
 AVERAGING = 0.995
+#: So many steps in a row without a finite gradient, and a training has diverged.
+DIVERGED = 10
 #: Entries of a plan that may change between a checkpoint and its resumption.
 FREE = ('epochs', 'time_limit', 'patience', 'micro_batch', 'checkpoint_minutes', 'precision')
 
@@ -132,6 +134,7 @@ class Trainer:
         self.average = AveragedModel(self.network, avg_fn=_running_average, use_buffers=True)
         self.step, self.best, self.best_step = 0, -np.inf, 0
         self.losses: list[float] = []  # of the epoch that is under way
+        self.lost = 0  # steps in a row that had no finite gradient
         self.minutes = 0.0  # spent in training, earlier parts included
         self.stopped = False
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -250,7 +253,7 @@ class Trainer:
     def _close_epoch(self, validate: Validation | None, journal: Journal | None) -> None:
         score = validate(self.average.module.eval()) if validate and self.team.first else float('nan')
         score = self.team.from_first(score)
-        loss = self.team.mean(float(np.mean(self.losses)))
+        loss = self.team.mean(float(np.nanmean(self.losses)))
         self.losses = []
         if validate is None or score >= self.best:
             self.best, self.best_step = score if validate else self.best, self.step
@@ -283,6 +286,7 @@ class Trainer:
         parts = batch.split(self.plan.micro_batch)
         kind = {'bf16': torch.bfloat16, 'fp16': torch.float16}.get(self.plan.precision)
         self.optimizer.zero_grad(set_to_none=True)
+        statistics = [buffer.clone() for buffer in self.network.buffers()]
         total = 0.0
         for k, part in enumerate(parts):
             shared = k == len(parts) - 1 or not isinstance(network, DistributedDataParallel)
@@ -292,12 +296,29 @@ class Trainer:
                 self.scaler.scale(loss).backward()
             total += float(loss.detach())
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.scaler.step(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        if torch.isfinite(norm):  # the same in all processes: gradients are shared
+            self.lost = 0
+            self.scaler.step(self.optimizer)
+        else:
+            self._lose(statistics)
         self.scaler.update()
         self.schedule.step()
         self.average.update_parameters(self.network)
         return total
+
+    @torch.no_grad()
+    def _lose(self, statistics: list[torch.Tensor]) -> None:
+        """Undo a step without a finite gradient: one that got through would spoil every weight for good."""
+        self.lost += 1
+        if self.lost >= DIVERGED:
+            raise InputError(
+                f'training diverged: no finite gradient in {DIVERGED} steps up to step {self.step}; lower '
+                '--learning-rate, or train with --precision fp32'
+            )
+        LOG.warning('step %d: no finite gradient, left out', self.step)
+        for buffer, before in zip(self.network.buffers(), statistics, strict=True):
+            buffer.copy_(before)
 
     @torch.no_grad()
     def undo_positive_weight(self) -> None:

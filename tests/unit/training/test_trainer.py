@@ -174,3 +174,28 @@ def test_positive_weight_is_taken_out_of_the_output(tmp_path):
     trainer.undo_positive_weight()
     trainer.start_from_bundle(trainer.average.module, 'dice-ce')
     torch.testing.assert_close(trainer.average.module.head.bias, before)
+
+
+class Sometimes:
+    """An objective whose forward pass breaks down at some steps, as half precision may."""
+
+    def __init__(self, broken: range) -> None:
+        self.broken = broken
+
+    def __call__(self, network, batch, step):
+        image = batch.image * float('nan') if step in self.broken else batch.image
+        return network(image).square().mean()
+
+
+def test_a_step_without_a_finite_gradient_is_left_out(tmp_path, volumes, caplog):
+    trainer = Trainer(plan(epochs=1), tmp_path, CPU)
+    trainer.fit(batches(volumes, 12), Sometimes(range(3, 5)))
+    assert caplog.text.count('no finite gradient, left out') == 2
+    assert all(torch.isfinite(value).all() for value in trainer.network.state_dict().values())
+    assert all(torch.isfinite(value).all() for value in trainer.average.module.state_dict().values())
+    assert 'nan' not in (tmp_path / 'log.csv').read_text().splitlines()[1].split(',')[1]
+
+
+def test_a_training_that_diverges_is_ended_with_advice(tmp_path, volumes):
+    with pytest.raises(InputError, match=r'diverged.*--learning-rate'):
+        Trainer(plan(epochs=1), tmp_path, CPU).fit(batches(volumes, 12), Sometimes(range(1, 12)))
