@@ -34,7 +34,7 @@ def main() -> None:
     args = experiment.parse(__doc__)
     data = experiment.heads(args)
     scale = SCALES[args.scale]
-        found = {}
+    found = {}
     for name in PUBLISHED:
         folder = experiment.train(
             args, name, RECIPES[name], scale, data, training_size=N_TRACED, test_share=0.1,
