@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from .convolution import Conv3
+
 
 class ConvBlock(nn.Sequential):
     """Two times: 3x3x3 convolution, batch normalisation, swish."""
@@ -20,7 +22,7 @@ class ConvBlock(nn.Sequential):
         layers: list[nn.Module] = []
         for channels in (in_channels, out_channels):
             layers += [
-                nn.Conv3d(channels, out_channels, 3, padding=1, bias=False),
+                Conv3(channels, out_channels),
                 nn.BatchNorm3d(out_channels),
                 nn.SiLU(inplace=True),
             ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .convolution import Conv3
 from .joliot import fit
 
 
@@ -19,7 +20,7 @@ class ConvUnit(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
-            nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=False),
+            Conv3(in_channels, out_channels),
             nn.BatchNorm3d(out_channels),
             nn.ReLU(inplace=True),
         )

@@ -8,6 +8,7 @@ from torch import nn
 
 from pvs_bidsapp.segmentation.inference import infer
 from pvs_bidsapp.segmentation.networks import build
+from pvs_bidsapp.segmentation.networks.convolution import Conv3
 from pvs_bidsapp.training.recipes import RECIPES
 
 M2SS = RECIPES['m2ss'].architecture
@@ -130,3 +131,21 @@ def test_patches_outside_the_brain_are_not_looked_at(rng):
 
     probability = infer(Refuse(), np_image(rng), 'cpu', patch=16, stride=16)
     assert (probability[:, :, :16] == 0).all()
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 1), (2, 2, 2), (2, 5, 4), (4, 4, 2), (3, 3, 3), (8, 8, 8)])
+def test_half_precision_gradients_are_right_in_small_volumes(shape):
+    torch.manual_seed(0)
+    layer = Conv3(16, 16).to(memory_format=torch.channels_last_3d)
+    features, upstream = torch.randn(4, 16, *shape), torch.randn(4, 16, *shape)
+    gradients = []
+    for half in (False, True):
+        layer.weight.grad = None
+        junk = [torch.full((n,), 1e6, dtype=torch.bfloat16) for n in (10**4, 10**5, 10**6)]
+        del junk  # so that memory which is read before it is written holds this
+        with torch.autocast('cpu', torch.bfloat16, enabled=half):
+            out = layer(features.contiguous(memory_format=torch.channels_last_3d))
+        out.backward(upstream.to(out.dtype))
+        gradients.append(layer.weight.grad)
+    single, halved = gradients
+    assert float((single - halved).abs().max()) < 0.02 * float(single.abs().max())
