@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import signal
 from collections.abc import Iterator
 from types import FrameType, TracebackType
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Stopped(Exception):
+    """Work was given up since the program was asked to stop."""
+
+
+def end_with_parent() -> None:
+    """First thing that a worker does: it is to end when its parent ends, however that happens."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (AttributeError, OSError):  # not Linux
+        pass
 
 
 class Stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from ..training.crossval import Split, folds, hold_out
 from ..training.patches import Volume
 from ..training.trainer import Trainer
 from ..training.validation import Validator
-from .stopping import Stop
+from .stopping import Stop, Stopped
 from .training_data import Case, find_cases, load_volumes
 from .training_run import Share, Task, train
 
@@ -93,12 +94,13 @@ def run(job: TrainingJob) -> Path | None:
     """
     cases = find_cases(job.data_dir, job.labels_dir, job.task.recipe.channels)
     traced = [case.person for case in cases if case.target]
-    with Stop() as stop:
+    with Stop() as stop, contextlib.suppress(Stopped):
         if not job.folds:
             split = hold_out(traced, job.validation_share, job.task.seed)
             return _single(job, cases, split, job.model_dir, stop)
         splits = folds(traced, job.folds, job.task.seed, test=job.test_share, validation=job.validation_share)
         return _cross_validation(job, cases, splits, stop)
+    return None
 
 
 def share_out(cases: Sequence[Case], split: Split, training_size: int | None) -> Share[Case]:
@@ -128,8 +130,8 @@ def _single(job: TrainingJob, cases: list[Case], split: Split, folder: Path, sto
         '%d traced scans to train on, %d without tracing, %d to validate on',
         len(share.labelled), len(share.unlabelled), len(share.validation),
     )  # fmt: skip
-    held = _volumes(job, share.validation)
-    _prepare_all(job, share)
+    held = _volumes(job, share.validation, stop)
+    _prepare_all(job, share, stop)
     task = replace(job.task, folder=folder, cache=job.prepared)
     if len(job.devices) == 1:
         train(task, share, job.devices[0], stop=stop)
@@ -139,20 +141,20 @@ def _single(job: TrainingJob, cases: list[Case], split: Split, folder: Path, sto
     return None if stop() else bundle(job, task, share, held)
 
 
-def _volumes(job: TrainingJob, cases: Sequence[Case]) -> list[Volume]:
+def _volumes(job: TrainingJob, cases: Sequence[Case], stop: Stop) -> list[Volume]:
     recipe = job.task.recipe
     return load_volumes(
         cases, job.prepared, TissueLevels(), spacing=recipe.spacing,
-        channels=recipe.channels, nprocs=job.nprocs,
+        channels=recipe.channels, nprocs=job.nprocs, stop=stop,
     )  # fmt: skip
 
 
-def _prepare_all(job: TrainingJob, share: Share[Case]) -> None:
+def _prepare_all(job: TrainingJob, share: Share[Case], stop: Stop) -> None:
     """Fill the cache with what training will read, by as many processes as there may be."""
     if job.task.paint is None:
-        _volumes(job, share.labelled)
+        _volumes(job, share.labelled, stop)
     if job.task.wants_unlabelled:
-        _volumes(job, share.unlabelled)
+        _volumes(job, share.unlabelled, stop)
 
 
 def _in_parallel(task: Task, share: Share[Case], devices: Sequence[str], stop: Stop) -> None:
@@ -251,7 +253,7 @@ def _cross_validation(job: TrainingJob, cases: list[Case], splits: list[Split], 
         if not (folder / 'test.tsv').exists():
             if _single(job, cases, split, folder, stop) is None:
                 return None
-            _test(job, folder, [c for c in cases if c.person in split.test and c.target])
+            _test(job, folder, [c for c in cases if c.person in split.test and c.target], stop)
         scores.append(pd.read_csv(folder / 'test.tsv', sep='\t').assign(fold=number))
         sweeps.append(pd.read_csv(folder / 'test_sweep.tsv', sep='\t').assign(fold=number))
     table = pd.concat(scores, ignore_index=True)
@@ -263,10 +265,10 @@ def _cross_validation(job: TrainingJob, cases: list[Case], splits: list[Split], 
     return join_folds(job.model_dir, len(splits), summarise(table))
 
 
-def _test(job: TrainingJob, folder: Path, cases: list[Case]) -> None:
+def _test(job: TrainingJob, folder: Path, cases: list[Case], stop: Stop) -> None:
     """Scores of a fold's model on the persons that it has never seen."""
     made = find(folder)
-    volumes = _volumes(job, cases)
+    volumes = _volumes(job, cases, stop)
     validator = Validator.of(job.task.recipe, volumes, job.devices[0])
     network = made.network().to(job.devices[0])
     rows, sweeps = [], []

@@ -6,8 +6,9 @@ import hashlib
 import logging
 import multiprocessing
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from ..segmentation.intensity import TissueLevels
 from ..simulation.stream import Scene, make_scene
 from ..training.data import match_target, prepare
 from ..training.patches import Volume
+from .stopping import Stopped, end_with_parent
 
 LOG = logging.getLogger(__name__)
 PATTERN = 'sub-*_label-PVS_mask.nii*'
@@ -120,17 +122,38 @@ def load_volumes(
     spacing: float,
     channels: Sequence[str],
     nprocs: int,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[Volume]:
-    """Prepared volumes of the cases, in their order; what was prepared before comes from the cache."""
+    """Prepared volumes of the cases, in their order; what was prepared before comes from the cache.
+
+    Raises
+    ------
+    Stopped
+        If `stop`, asked every second, says so; what has been prepared by then is kept.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context('forkserver')
-    with ProcessPoolExecutor(max(1, nprocs), mp_context=context) as pool:
+    with ProcessPoolExecutor(max(1, nprocs), mp_context=context, initializer=end_with_parent) as pool:
         futures = [pool.submit(load_volume, c, cache, rule, spacing, tuple(channels)) for c in cases]
-        volumes = [f.result() for f in tqdm(futures, desc='scans', disable=None)]
+        bar = tqdm(futures, desc='scans', disable=None)
+        try:
+            volumes = [_result(future, stop) for future in bar]
+        except (Stopped, BrokenProcessPool):  # a batch system may signal the workers, too
+            pool.shutdown(cancel_futures=True)
+            if stop():
+                raise Stopped from None
+            raise
     for volume, case in zip(volumes, cases, strict=True):
         if case.target is not None and not volume.target.any():
             LOG.warning('%s: the tracing is empty; the scan counts as one without spaces', case.target.name)
     return volumes
+
+
+def _result(future: Future[Volume], stop: Callable[[], bool]) -> Volume:
+    while not wait([future], timeout=1).done:
+        if stop():
+            raise Stopped
+    return future.result()
 
 
 def load_volume(

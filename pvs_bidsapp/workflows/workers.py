@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
-import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
+
+from .stopping import end_with_parent
 
 #: A step whose worker was killed is tried so many times: a neighbour may have taken the memory.
 TRIES = 2
@@ -18,17 +18,12 @@ KILLED = (
     'MemoryError: a worker process was killed, most likely for want of memory; give more of it '
     '(docker -m, sbatch --mem), or fewer --nprocs'
 )
-_PR_SET_PDEATHSIG = 1
 
 
 def prepare_worker(folder: str) -> None:
-    """First thing that a worker does: it is to end when its parent ends, however that happens."""
+    """First thing that a worker does."""
     process_initializer(folder)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    except (AttributeError, OSError):  # not Linux
-        pass
+    end_with_parent()
 
 
 class Workers(MultiProcPlugin):

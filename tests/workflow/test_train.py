@@ -20,8 +20,9 @@ from pvs_bidsapp.segmentation.bundle import find
 from pvs_bidsapp.segmentation.intensity import TissueLevels
 from pvs_bidsapp.training.crossval import folds, hold_out
 from pvs_bidsapp.training.recipes import RECIPES
+from pvs_bidsapp.workflows.stopping import Stop, Stopped
 from pvs_bidsapp.workflows.train import share_out
-from pvs_bidsapp.workflows.training_data import find_cases, load_volume
+from pvs_bidsapp.workflows.training_data import find_cases, load_volume, load_volumes
 
 SHAPE = (64, 64, 64)
 SCAN = np.diag([1.0, 1.0, 1.0, 1.0])
@@ -125,6 +126,17 @@ def test_killed_and_resumed_it_ends_as_unbroken(bids, cache, unbroken, tmp_path,
     whole, resumed = losses(unbroken), losses(tmp_path / 'm')
     assert list(resumed) == list(whole)
     np.testing.assert_allclose(list(resumed.values()), list(whole.values()), rtol=1e-3)
+
+
+def test_asked_to_stop_while_scans_are_prepared_it_does(bids, tmp_path):
+    asked = Stop()
+    asked.asked = True
+    cases = find_cases(bids, bids / 'derivatives/labels', ('T1w', 'T2w'))
+    options = {'spacing': 0.8, 'channels': ('T1w', 'T2w'), 'nprocs': 1}
+    with pytest.raises(Stopped):
+        load_volumes(cases, tmp_path, TissueLevels(), **options, stop=asked)
+    assert len(list(tmp_path.glob('*.npz'))) < len(cases)
+    assert len(load_volumes(cases, tmp_path, TissueLevels(), **options)) == len(cases)
 
 
 def test_a_second_training_does_not_overwrite_the_first(bids, cache, unbroken):
