@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pvs_bidsapp.cli.main import main as pvs
-from pvs_bidsapp.training.recipes import Recipe
+from pvs_bidsapp.limits import cores
+from pvs_bidsapp.training.recipes import JOLIOT, Recipe
 from pvs_bidsapp.workflows.train import TrainingJob, run
 from pvs_bidsapp.workflows.training_run import Task
 
@@ -27,6 +26,7 @@ class Scale:
     patch_size, batch_size, large_every : int or None
         Of joliot2021; None for the paper's.
     blocks : int
+    learning_rate : float
         Of joliot2021.
     """
 
@@ -37,6 +37,7 @@ class Scale:
     batch_size: int
     large_every: int
     blocks: int
+    learning_rate: float
 
     def shrink(self, recipe: Recipe) -> Recipe:
         """The recipe at this scale."""
@@ -47,11 +48,21 @@ class Scale:
         architecture = recipe.architecture | {'blocks': self.blocks}
         return replace(
             recipe, architecture=architecture, patch_size=self.patch_size, batch_size=self.batch_size,
-            large_every=self.large_every,
+            large_every=self.large_every, learning_rate=self.learning_rate,
         )  # fmt: skip
 
 
-PAPER = Scale(epochs=200, steps=100, folds=5, patch_size=None, batch_size=4, large_every=0, blocks=7)
+PAPER = Scale(
+    epochs=200, steps=100, folds=5, patch_size=None, batch_size=4, large_every=0, blocks=7,
+    learning_rate=JOLIOT.learning_rate,
+)  # fmt: skip
+
+
+def small(epochs: int, steps: int) -> Scale:
+    """What runs here in under an hour."""
+    return Scale(
+        epochs, steps, folds=2, patch_size=32, batch_size=8, large_every=0, blocks=5, learning_rate=5e-3
+    )
 
 
 def parse(description: str | None) -> argparse.Namespace:
@@ -66,7 +77,7 @@ def parse(description: str | None) -> argparse.Namespace:
     )
     p.add_argument('--device', default='cpu', help='cpu or cuda (default cpu)')
     p.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='default: fp32')
-    p.add_argument('--nprocs', type=int, default=len(os.sched_getaffinity(0)), help='for the simulation')
+    p.add_argument('--nprocs', type=int, default=cores(), help='for the simulation')
     p.add_argument('--seed', type=int, default=7)
     args = p.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
@@ -107,7 +118,11 @@ def train(
     return folder
 
 
-def interval(scores: Mapping[str, float], factor: str = '.2f') -> str:
+def interval(mean: float, low: float, high: float) -> str:
     """A mean with its 95 % interval."""
-    mean, low, high = (format(scores[k], factor) for k in ('mean', 'ci_low', 'ci_high'))
-    return f'{mean} [{low}, {high}]'
+    return f'{mean:.2f} [{low:.2f}, {high:.2f}]'
+
+
+def summary(scores: dict[str, float]) -> str:
+    """The same, of one score of ``crossval.json``."""
+    return interval(scores['mean'], scores['ci_low'], scores['ci_high'])

@@ -10,8 +10,6 @@ their own. 50 heads. Small: 2 folds, a shallower network, patches, 300 steps. Pa
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import experiment
 import pandas as pd
 
@@ -20,7 +18,7 @@ from pvs_bidsapp.reports.sweep import Mark, draw_sweep
 from pvs_bidsapp.training.recipes import JOLIOT
 
 SCALES = {
-    'small': experiment.Scale(6, 50, 2, patch_size=32, batch_size=8, large_every=0, blocks=5),
+    'small': experiment.small(6, 50),
     'paper': experiment.PAPER,
 }
 #: Joliot et al. 2021 and its successor's own account of the same model: panel, threshold, filter, Dice.
@@ -34,18 +32,14 @@ def main() -> None:
     """Run, print the table, draw the figure."""
     args = experiment.parse(__doc__)
     data = experiment.heads(args)
-    recipe = replace(JOLIOT, learning_rate=5e-3 if args.scale == 'small' else JOLIOT.learning_rate)
-    folder = experiment.train(args, 'figure_1a', recipe, SCALES[args.scale], data)
+    folder = experiment.train(args, 'figure_1a', JOLIOT, SCALES[args.scale], data)
     table = pd.read_csv(folder / 'crossval_sweep.tsv', sep='\t')
     print(f'scale {args.scale}, seed {args.seed}, {table["scan"].nunique()} heads not trained on\n')
     print('| filter (mm3) | threshold | voxel Dice | cluster Dice | published voxel | published cluster |')
     print('| --- | --- | --- | --- | --- | --- |')
     published = {(m.score, m.threshold, m.size): m.value for m in PUBLISHED}
     for (size, threshold), part in table.groupby(['min_size_mm3', 'threshold']):
-        cells = []
-        for score in ('dice', 'cluster_dice'):
-            mean, low, high = bootstrap(part[score].to_numpy())
-            cells.append(f'{mean:.2f} [{low:.2f}, {high:.2f}]')
+        cells = [experiment.interval(*bootstrap(part[s].to_numpy())) for s in ('dice', 'cluster_dice')]
         theirs = [published.get((s, threshold, size), '') for s in ('dice', 'cluster_dice')]
         print(f'| {size:g} | {threshold:g} | {" | ".join(map(str, (*cells, *theirs)))} |')
     print('\nfigure:', draw_sweep(table, args.out_dir / args.scale / 'figure_1a.png', PUBLISHED))

@@ -18,7 +18,7 @@ import experiment
 from pvs_bidsapp.training.recipes import RECIPES
 
 SCALES = {
-    'small': experiment.Scale(4, 30, 2, patch_size=32, batch_size=8, large_every=0, blocks=5),
+    'small': experiment.small(4, 30),
     'paper': experiment.PAPER,
 }
 N_TRACED = 12
@@ -48,7 +48,7 @@ def main() -> None:
     print('| --- | --- | --- | --- | --- | --- |')
     for name, scores in found.items():
         cells = [f'{scores[k]["mean"]:.2f} +- {scores[k]["sd"]:.2f}' for k in ('dice', 'avd', 'recall')]
-        print(f'| {name} | {" | ".join(cells)} | {experiment.interval(scores["dice"])} | {PUBLISHED[name]} |')
+        print(f'| {name} | {" | ".join(cells)} | {experiment.summary(scores["dice"])} | {PUBLISHED[name]} |')
 
 
 if __name__ == '__main__':

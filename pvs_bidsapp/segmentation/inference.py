@@ -43,7 +43,7 @@ def infer(
     mixed = where.type == 'cuda'  # on a CPU half precision is slower or not repeatable
     with torch.inference_mode(), torch.autocast('cuda', torch.float16, enabled=mixed):
         if patch is None:
-            probability = torch.sigmoid(network(batch).float())
+            probability = torch.sigmoid(network(batch))
         else:
             overlap = 1 - (stride or patch // 2) / patch
             made = sliding_window_inference(
@@ -67,5 +67,5 @@ class _Skipping:
         if held.any():
             layout = torch.channels_last_3d
             logits = self.network(patches[held].contiguous(memory_format=layout))
-            out[held] = torch.sigmoid(logits.float()).to(out.dtype)
+            out[held] = torch.sigmoid(logits).to(out.dtype)
         return out

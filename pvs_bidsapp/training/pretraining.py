@@ -13,4 +13,4 @@ class Reconstruction:
 
     def __call__(self, network: nn.Module, batch: Batch, step: int) -> torch.Tensor:
         """Loss of one batch; tracings are not looked at."""
-        return nn.functional.mse_loss(network(batch.image).float(), batch.image)
+        return nn.functional.mse_loss(network(batch.image), batch.image)

@@ -31,11 +31,11 @@ class SemiSupervised:
     def __call__(self, network: nn.Module, batch: Batch, step: int) -> torch.Tensor:
         """Loss of one batch."""
         if step < self.warmup_steps or batch.unlabelled is None:
-            return self.loss(network(batch.image).float(), batch.target)
+            return self.loss(network(batch.image), batch.target)
         # one pass for traced and noisy patches, so that every gradient comes from a single graph
         noisy = batch.unlabelled + self.noise * torch.randn_like(batch.unlabelled)
         with torch.no_grad():
-            clean = torch.sigmoid(network(batch.unlabelled).float())
-        logits = network(torch.cat([batch.image, noisy])).float()
+            clean = torch.sigmoid(network(batch.unlabelled))
+        logits = network(torch.cat([batch.image, noisy]))
         traced, untraced = logits[: len(batch.image)], logits[len(batch.image) :]
         return self.loss(traced, batch.target) + self.weight * consistency(untraced, clean, self.confidence)

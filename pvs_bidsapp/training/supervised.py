@@ -22,4 +22,4 @@ class Supervised:
 
     def __call__(self, network: nn.Module, batch: Batch, step: int) -> torch.Tensor:
         """Loss of one batch."""
-        return self.loss(network(batch.image).float(), batch.target)
+        return self.loss(network(batch.image), batch.target)

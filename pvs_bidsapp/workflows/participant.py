@@ -169,7 +169,7 @@ def _execute(top: Any, settings: Settings) -> None:
     """Run a workflow here, or by the plugin asked for."""
     from .progress import ProgressBar
 
-    execution = settings.execution
+    execution, progress = settings.execution, ProgressBar(top)
     try:
         if execution.plugin:
             import yaml
@@ -177,14 +177,14 @@ def _execute(top: Any, settings: Settings) -> None:
             # nipype's SLURM plugin names its jobs by it; batch jobs and containers may lack it
             os.environ.setdefault('LOGNAME', getpass.getuser())
             content = yaml.safe_load(Path(execution.plugin).read_text(encoding='utf-8'))
-            arguments = {'status_callback': ProgressBar(top)} | content.get('plugin_args', {})
+            arguments = {'status_callback': progress} | content.get('plugin_args', {})
             top.run(plugin=content['plugin'], plugin_args=arguments)
             return
         from .workers import Workers
 
         workers = Workers({
             'n_procs': execution.nprocs, 'memory_gb': execution.memory_gb, 'raise_insufficient': False,
-            'status_callback': ProgressBar(top),
+            'status_callback': progress,
         })  # fmt: skip
         try:
             top.run(plugin=workers)

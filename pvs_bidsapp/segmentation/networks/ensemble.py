@@ -32,5 +32,5 @@ class Ensemble(nn.Module):
         """Logits of the mean probability."""
         total = torch.zeros(())
         for member in self.members:
-            total = total.to(volume.device) + torch.sigmoid(member(volume).float())
+            total = total.to(volume.device) + torch.sigmoid(member(volume))
         return torch.logit(total / len(self.members), eps=1e-6)

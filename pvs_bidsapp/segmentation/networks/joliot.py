@@ -73,7 +73,7 @@ class JoliotUNet(nn.Module):
         return 1
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        """Logits of the probability that a voxel belongs to a perivascular space."""
+        """Logits of the probability that a voxel belongs to a perivascular space, in single precision."""
         features = self.encoder[0](volume)
         skips = []
         for block in self.encoder[1:]:
@@ -84,7 +84,7 @@ class JoliotUNet(nn.Module):
             features = fit(self.upsample(features), skip.shape[2:])
             features = torch.cat([features, skip], 1) if self.skips else features
             features = self.dropout(block(features))
-        return self.head(features)
+        return self.head(features).float()
 
 
 class JoliotAutoencoder(JoliotUNet):

@@ -90,7 +90,7 @@ class M2SSNet(nn.Module):
         self.head = nn.Conv3d(filters, 1, 1)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        """Logits of the probability that a voxel belongs to a perivascular space."""
+        """Logits of the probability that a voxel belongs to a perivascular space, in single precision."""
         features = self.encoder[0](volume)
         skips = []
         for level, block in enumerate(self.encoder[1:]):
@@ -103,7 +103,7 @@ class M2SSNet(nn.Module):
         for block in self.decoder:
             skip = skips.pop()
             features = block(torch.cat([fit(self.upsample(features), skip.shape[2:]), skip], 1))
-        return self.head(features)
+        return self.head(features).float()
 
 
 def _double(in_channels: int, out_channels: int) -> nn.Sequential:
