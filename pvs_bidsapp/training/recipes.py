@@ -39,8 +39,10 @@ class Recipe:
         Epochs at the start on patches that hold perivascular spaces alone, without consistency.
     positive_share : float
         Share of patches centred on a perivascular space (after the warm-up).
-    large_every : int
-        See `pvs_bidsapp.training.patches.PatchBatches`.
+    large_every, turns : int, bool
+        See `pvs_bidsapp.training.patches.Sampling`.
+    outer_blocks : int or None
+        Blocks of joliot2021 that are trained, see `JoliotUNet.use_outer`; None for all.
     confidence : float
         Voxels count in the consistency loss where the clean image's probability is above this
         (pseudo label 1) or below one minus this (pseudo label 0).
@@ -67,10 +69,18 @@ class Recipe:
     warmup_epochs: int = 0
     positive_share: float = 0.7
     large_every: int = 4
+    turns: bool = False
+    outer_blocks: int | None = None
     confidence: float = 0.8
     noise: float = 0.15
     consistency_weight: float = 0.1
     box: tuple[int, int, int] = field(default=BOX)
+
+    @property
+    def least_patch(self) -> int:
+        """Edge in voxels of the smallest patch that all blocks together can take."""
+        depth = self.architecture.get('blocks', self.architecture.get('levels', 0) + 1)
+        return int(2 ** (depth - 1))
 
 
 JOLIOT = Recipe(

@@ -203,6 +203,11 @@ class Trainer:
             weights['head.bias'] = weights['head.bias'] + float(np.log(POSITIVE_WEIGHT))
         self.start_from(weights)
 
+    def use_outer(self, blocks: int) -> None:
+        """Train the outer blocks alone, see `JoliotUNet.use_outer`."""
+        for network in (self.network, self.average.module):
+            network.use_outer(blocks, detach=self.step == 0)  # type: ignore[operator]
+
     def save(self, path: Path) -> None:
         """Write a checkpoint whole or not at all; only the first process of a team does."""
         if not self.team.first:

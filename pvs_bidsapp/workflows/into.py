@@ -28,7 +28,8 @@ from ..simulation import into, vessels
 from ..simulation.anatomy import Anatomy
 from ..simulation.scanner import SUITES
 from ..simulation.tables import vessel_table
-from .simulate import in_parallel, labels_dir
+from .parallel import in_parallel
+from .simulate import labels_dir
 from .truth import Truth, is_complete, write_truth
 
 LOG = logging.getLogger(__name__)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from ..bids.dataset import describe_derivative, describe_raw
 from ..bids.files import save_image, write_json, write_text
@@ -21,6 +17,7 @@ from ..bids.naming import Naming
 from ..simulation import anatomy, head, scanner
 from ..simulation.dataset import Subject, rate
 from ..simulation.tables import vessel_table
+from .parallel import in_parallel
 from .truth import Truth, is_complete, last_file, write_truth
 
 LOG = logging.getLogger(__name__)
@@ -82,18 +79,6 @@ def run(job: SimulationJob) -> None:
 def labels_dir(out_dir: Path) -> Path:
     """Where the truth goes."""
     return out_dir / 'derivatives' / 'labels'
-
-
-def in_parallel(
-    work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], nprocs: int, what: str
-) -> list[Any]:
-    """Call `work` once for each tuple of arguments, `nprocs` at a time, with a progress bar."""
-    context = multiprocessing.get_context('forkserver')
-    with ProcessPoolExecutor(max(1, nprocs), mp_context=context) as pool:
-        futures = [pool.submit(work, *a) for a in arguments]
-        for future in tqdm(as_completed(futures), total=len(futures), desc=what, disable=None):
-            future.result()
-    return [f.result() for f in futures]
 
 
 def _visits(job: SimulationJob, subject: Subject) -> list[tuple[Naming, Naming, int]]:

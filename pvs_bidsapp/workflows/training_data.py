@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from tqdm.auto import tqdm
 
 from ..anatomy import bias
 from ..anatomy.brain import extract
@@ -29,7 +25,7 @@ from ..segmentation.intensity import TissueLevels
 from ..simulation.stream import Scene, make_scene
 from ..training.data import match_target, prepare
 from ..training.patches import Volume
-from .stopping import Stopped, end_with_parent
+from .parallel import in_parallel
 
 LOG = logging.getLogger(__name__)
 PATTERN = 'sub-*_label-PVS_mask.nii*'
@@ -132,28 +128,12 @@ def load_volumes(
         If `stop`, asked every second, says so; what has been prepared by then is kept.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context('forkserver')
-    with ProcessPoolExecutor(max(1, nprocs), mp_context=context, initializer=end_with_parent) as pool:
-        futures = [pool.submit(load_volume, c, cache, rule, spacing, tuple(channels)) for c in cases]
-        bar = tqdm(futures, desc='scans', disable=None)
-        try:
-            volumes = [_result(future, stop) for future in bar]
-        except (Stopped, BrokenProcessPool):  # a batch system may signal the workers, too
-            pool.shutdown(cancel_futures=True)
-            if stop():
-                raise Stopped from None
-            raise
+    arguments = [(case, cache, rule, spacing, tuple(channels)) for case in cases]
+    volumes = in_parallel(load_volume, arguments, nprocs, 'scans', stop=stop)
     for volume, case in zip(volumes, cases, strict=True):
         if case.target is not None and not volume.target.any():
             LOG.warning('%s: the tracing is empty; the scan counts as one without spaces', case.target.name)
     return volumes
-
-
-def _result(future: Future[Volume], stop: Callable[[], bool]) -> Volume:
-    while not wait([future], timeout=1).done:
-        if stop():
-            raise Stopped
-    return future.result()
 
 
 def load_volume(

@@ -109,7 +109,10 @@ class Task:
         recipe = self.recipe
         whole = recipe.patch_size is None
         micro = self.micro_batch or (1 if whole else 1_000_000)
-        same = {k: getattr(recipe, k) for k in ('loss', 'patch_size', 'batch_size', 'semisupervised')}
+        same = {
+            k: getattr(recipe, k)
+            for k in ('loss', 'patch_size', 'batch_size', 'semisupervised', 'turns', 'outer_blocks')
+        }
         return Plan(
             architecture=recipe.architecture, epochs=self.epochs, steps_per_epoch=self.steps_per_epoch,
             micro_batch=micro, learning_rate=recipe.learning_rate, seed=self.seed, time_limit=self.time_limit,
@@ -124,7 +127,7 @@ class Task:
         return Sampling(
             size, recipe.batch_size, self.epochs * self.steps_per_epoch, self.seed, whole,
             recipe.positive_share, self.warmup_steps, recipe.large_every, rank=team.rank,
-            world=team.world, turns=self.paint is not None and not whole,
+            world=team.world, turns=recipe.turns and not whole,
         )  # fmt: skip
 
 
@@ -157,6 +160,8 @@ def train(
         labelled = _labelled(task, share, team)
         trainer = Trainer(task.plan(), task.folder / 'checkpoints', where, team=team, stop=stop)
         if _start(trainer, task, share, labelled, stop):
+            if task.recipe.outer_blocks:
+                trainer.use_outer(task.recipe.outer_blocks)
             objective, batches = _objective(task, share, labelled)
             validator = Validator.of(task.recipe, _load(task, share.validation), where)
             trainer.fit(batches, objective, validator if validator.volumes else None)
@@ -217,8 +222,12 @@ def _pretrain(
 
 
 def _all_scans(task: Task, share: Share[Case], labelled: PatchBatches, plan: Plan) -> PatchBatches:
-    """Traced and untraced scans alike, drawn without a look at the tracings."""
+    """Traced and untraced scans alike, drawn without a look at the tracings, in patches for all blocks."""
     sampling = replace(labelled.sampling, steps=plan.steps, positive_share=0.0, warmup_steps=0)
+    edge = task.recipe.patch_size
+    if edge and edge < (least := task.recipe.least_patch):
+        number = max(2, sampling.batch_size * edge**3 // least**3)
+        sampling = replace(sampling, size=(least,) * 3, batch_size=number)
     if isinstance(labelled, PaintedBatches):
         return _again(labelled, sampling)
     volumes = [*labelled.volumes, *_load(task, share.unlabelled)]

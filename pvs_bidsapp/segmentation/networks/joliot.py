@@ -62,6 +62,7 @@ class JoliotUNet(nn.Module):
             ConvBlock(widths[k + 1] + (widths[k] if self.skips else 0), widths[k])
             for k in reversed(range(blocks - 1))
         )
+        self.in_use = blocks
         self.pool = nn.MaxPool3d(2)
         self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
         self.dropout = nn.Dropout(dropout)
@@ -72,14 +73,42 @@ class JoliotUNet(nn.Module):
         """Channels of the output: one map."""
         return 1
 
+    @torch.no_grad()
+    def use_outer(self, blocks: int, *, detach: bool = True) -> None:
+        """Leave the inner blocks out, as long as small patches are learnt from.
+
+        A patch of 32 voxels is a single voxel by the sixth block, which batch normalisation cannot
+        learn from. What the inner blocks will say to the outer ones is weighted with 0, so that
+        they can be taken in later without a jump.
+
+        Parameters
+        ----------
+        blocks : int
+            How many encoding blocks, from the first on, stay in use.
+        detach : bool
+            Set those weights to 0; not where a training goes on that did so at its start.
+        """
+        self.in_use = blocks
+        count = len(self.encoder) - blocks
+        if count < 1:
+            return
+        if detach:
+            junction: nn.Conv3d = self.decoder[count - 1][0]  # type: ignore[index, assignment]
+            junction.weight[:, : self.encoder[blocks][0].out_channels] = 0  # type: ignore[index]
+        for block in (*self.encoder[blocks:], *self.decoder[: count - 1]):
+            block.requires_grad_(False)
+
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Logits of the probability that a voxel belongs to a perivascular space, in single precision."""
         features = self.encoder[0](volume)
         skips = []
-        for block in self.encoder[1:]:
+        for block in self.encoder[1 : self.in_use]:
             skips.append(features)
             features = block(self.dropout(self.pool(features)))
-        for block in self.decoder:
+        if self.in_use < len(self.encoder):  # the blocks left out say nothing
+            skips.append(features)
+            features = features.new_zeros(len(features), 2 * features.shape[1], 1, 1, 1)
+        for block in self.decoder[-len(skips) :]:
             skip = skips.pop()
             features = fit(self.upsample(features), skip.shape[2:])
             features = torch.cat([features, skip], 1) if self.skips else features

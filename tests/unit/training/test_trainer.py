@@ -199,3 +199,39 @@ def test_a_step_without_a_finite_gradient_is_left_out(tmp_path, volumes, caplog)
 def test_a_training_that_diverges_is_ended_with_advice(tmp_path, volumes):
     with pytest.raises(InputError, match=r'diverged.*--learning-rate'):
         Trainer(plan(epochs=1), tmp_path, CPU).fit(batches(volumes, 12), Sometimes(range(1, 12)))
+
+
+def test_outer_blocks_learn_alone_and_inner_ones_join_without_a_jump(tmp_path, volumes):
+    trainer = Trainer(plan(epochs=2, steps_per_epoch=24), tmp_path / 'outer', CPU)
+    trainer.use_outer(2)
+    inner = [p.clone() for p in trainer.network.encoder[2].parameters()]
+    trainer.fit(batches(volumes, 48, size=(8, 8, 8), batch_size=8, large_every=0), supervised())
+    assert all(torch.equal(a, b) for a, b in zip(inner, trainer.network.encoder[2].parameters(), strict=True))
+
+    image = torch.randn(1, 1, 16, 16, 16)
+    alone = trainer.average.module.eval()(image)
+    whole = Trainer(plan(), tmp_path / 'whole', CPU)
+    whole.load(tmp_path / 'outer' / 'last.pt', weights_only=True)
+    together = whole.average.module.eval()(image)
+    torch.testing.assert_close(together, alone)
+    whole.network(torch.randn(2, 1, 16, 16, 16)).pow(2).mean().backward()
+    junction = whole.network.decoder[0][0].weight
+    assert junction.grad[:, :16].abs().sum() > 0  # what the inner blocks say begins to count
+
+
+def test_outer_blocks_resumed_keep_what_they_have_learnt(tmp_path, volumes):
+    data = batches(volumes, 24, size=(8, 8, 8), large_every=0)
+    runs = []
+    for name, stop_at in (('unbroken', 99), ('broken', 7)):
+        trainer = Trainer(plan(epochs=2), tmp_path / name, CPU, stop=lambda: False)
+        trainer.use_outer(2)
+        trainer.stop = lambda trainer=trainer, stop_at=stop_at: trainer.step == stop_at
+        trainer.fit(data, supervised())
+        if trainer.stopped:
+            trainer = Trainer(plan(epochs=2), tmp_path / name, CPU)
+            trainer.load(trainer.last)
+            trainer.use_outer(2)
+            trainer.fit(data, supervised())
+        runs.append(trainer.network.state_dict())
+    for name, value in runs[0].items():
+        torch.testing.assert_close(value, runs[1][name], msg=name)
