@@ -54,6 +54,10 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
         '--labels', type=Path, metavar='DIR', help='tracings (default DATA_DIR/derivatives/labels)'
     )
     g.add_argument(
+        '--also', type=Path, action='append', default=[], metavar='DIR',
+        help='a further data set, with its tracings in DIR/derivatives/labels (may be repeated)',
+    )  # fmt: skip
+    g.add_argument(
         '--init', metavar='MODEL', help='start from a bundled model, a model folder or a checkpoint (.pt)'
     )
     g.add_argument(
@@ -170,8 +174,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if not args.data_dir.is_dir():
-        raise InputError(f'{args.data_dir}: no such folder')
+    for folder in (args.data_dir, *args.also):
+        if not folder.is_dir():
+            raise InputError(f'{folder}: no such folder')
     at_least_one = ('epochs', 'steps', 'batch_size', 'micro_batch', 'devices', 'training_size', 'nprocs')
     for name in at_least_one:
         value = getattr(args, name)
@@ -269,6 +274,7 @@ def main(argv: list[str]) -> int:
         args.data_dir, args.labels or args.data_dir / 'derivatives' / 'labels', args.model_dir, task,
         choose_devices(device, args.devices), args.nprocs, args.validation, args.folds,
         0.1 if args.test is None and recipe.stride else args.test, args.training_size, args.trained_on, args.cache,
+        tuple(args.also),
     )  # fmt: skip
     if run(job) is None:
         print(f'stopped as asked; go on with --resume (checkpoints in {args.model_dir})', file=sys.stderr)

@@ -29,7 +29,7 @@ from ..training.patches import Volume
 from ..training.trainer import Trainer
 from ..training.validation import Validator
 from .stopping import Stop, Stopped
-from .training_data import Case, find_cases, load_volumes
+from .training_data import Case, find_all_cases, load_volumes
 from .training_run import Share, Task, train
 
 LOG = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ class TrainingJob:
     cache : Path or None
         Where prepared scans are kept; in the model's folder by default. Several trainings may
         share one.
+    also : tuple of Path
+        Further data sets, with their tracings in ``derivatives/labels``.
     """
 
     data_dir: Path
@@ -77,6 +79,12 @@ class TrainingJob:
     training_size: int | None = None
     trained_on: str = ''
     cache: Path | None = None
+    also: tuple[Path, ...] = ()
+
+    @property
+    def data_dirs(self) -> list[tuple[Path, Path]]:
+        """All data sets, each with the folder of its tracings."""
+        return [(self.data_dir, self.labels_dir), *((d, d / 'derivatives' / 'labels') for d in self.also)]
 
     @property
     def prepared(self) -> Path:
@@ -92,7 +100,7 @@ def run(job: TrainingJob) -> Path | None:
     folder : Path or None
         The model's folder; None where training was told to stop and can be resumed.
     """
-    cases = find_cases(job.data_dir, job.labels_dir, job.task.recipe.channels)
+    cases = find_all_cases(job.data_dirs, job.task.recipe.channels)
     traced = [case.person for case in cases if case.target]
     with Stop() as stop, contextlib.suppress(Stopped):
         if not job.folds:
@@ -230,7 +238,8 @@ def bundle(job: TrainingJob, task: Task, share: Share[Case], validation: Sequenc
 
 
 def _trained_on(job: TrainingJob, task: Task, share: Share[Case]) -> str:
-    text = f'{len(share.labelled)} traced scans of {job.data_dir.resolve().name}'
+    names = ' and '.join(data_dir.resolve().name for data_dir, _ in job.data_dirs)
+    text = f'{len(share.labelled)} traced scans of {names}'
     if task.wants_unlabelled and share.unlabelled:
         text += f', {len(share.unlabelled)} scans without tracing'
     if task.paint:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -45,6 +45,8 @@ class Case:
     t1w : Path
     t2w, target, brain, tissues : Path or None
         The T2w of its session, its tracing, and ready-made brain mask and tissue classes.
+    data_set : str
+        Name of the data set where there are several: each counts its persons for itself.
     """
 
     name: str
@@ -53,17 +55,39 @@ class Case:
     target: Path | None
     brain: Path | None
     tissues: Path | None
+    data_set: str = ''
 
     @property
     def person(self) -> str:
-        """``sub-LABEL``."""
-        return self.name.split('_')[0]
+        """``sub-LABEL``, or ``NAME/sub-LABEL`` where there are several data sets."""
+        label = self.name.split('_')[0]
+        return f'{self.data_set}/{label}' if self.data_set else label
 
     @property
     def files(self) -> list[Path]:
         """All that are there."""
         found = (self.t1w, self.t2w, self.target, self.brain, self.tissues)
         return [p for p in found if p is not None]
+
+
+def find_all_cases(data_dirs: Sequence[tuple[Path, Path]], channels: Sequence[str]) -> list[Case]:
+    """The scans of several data sets, each with the folder of its tracings, see `find_cases`.
+
+    Raises
+    ------
+    InputError
+        As `find_cases`, or if two data sets have the same name.
+    """
+    if len(data_dirs) == 1:
+        return find_cases(*data_dirs[0], channels)
+    names = [data_dir.resolve().name for data_dir, _ in data_dirs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(f'two data sets are named {min(twice)}; rename the folder of one')
+    return [
+        replace(case, data_set=name)
+        for name, (data_dir, labels_dir) in zip(names, data_dirs, strict=True)
+        for case in find_cases(data_dir, labels_dir, channels)
+    ]
 
 
 def find_cases(data_dir: Path, labels_dir: Path, channels: Sequence[str] = ('T1w',)) -> list[Case]:
@@ -90,8 +114,8 @@ def find_cases(data_dir: Path, labels_dir: Path, channels: Sequence[str] = ('T1w
             continue
         names = Naming.of(labels_dir, scan.t1w)
         ready = (names.anat('mask', desc='brain'), names.anat('dseg', seg='tissue'))
-        found = [p if p.exists() else None for p in ready]
-        cases.append(Case(names.stem, scan.t1w, scan.t2w, target, *found))
+        brain, tissues = (p if p.exists() else None for p in ready)
+        cases.append(Case(names.stem, scan.t1w, scan.t2w, target, brain, tissues))
     if tracings:
         orphan = next(iter(tracings.values()))
         raise InputError(f'{orphan}: no T1w with the same entities in {data_dir}')

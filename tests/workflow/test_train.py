@@ -22,7 +22,7 @@ from pvs_bidsapp.training.crossval import folds, hold_out
 from pvs_bidsapp.training.recipes import RECIPES
 from pvs_bidsapp.workflows.stopping import Stop, Stopped
 from pvs_bidsapp.workflows.train import share_out
-from pvs_bidsapp.workflows.training_data import find_cases, load_volume, load_volumes
+from pvs_bidsapp.workflows.training_data import find_all_cases, find_cases, load_volume, load_volumes
 
 SHAPE = (64, 64, 64)
 SCAN = np.diag([1.0, 1.0, 1.0, 1.0])
@@ -205,6 +205,23 @@ def test_two_sessions_of_a_person_stay_together(bids):
         places = [[c.name in {x.name for x in part} for c in cases if c.name in both] for part in
                   (share.labelled, share.validation)]  # fmt: skip
         assert all(len(set(p)) == 1 for p in places)
+
+
+def test_persons_of_two_data_sets_are_not_mixed_up(tmp_path):
+    sets = []
+    for name in ('here', 'there'):
+        make_person(tmp_path / name, 'sub-01', 1)
+        sets.append((tmp_path / name, tmp_path / name / 'derivatives' / 'labels'))
+    cases = find_all_cases(sets, ('T1w',))
+    assert [c.person for c in cases] == ['here/sub-01', 'there/sub-01']
+    split = hold_out([c.person for c in cases], 0.5, seed=1)
+    share = share_out(cases, split, None)
+    assert [c.t1w.parts[-4] for c in share.labelled] == [split.training[0].split('/')[0]]
+    (tmp_path / 'cache').mkdir()
+    assert len({load_volume(c, tmp_path / 'cache', TissueLevels(), 1.0, ('T1w',)).name for c in cases}) == 1
+    assert len(list((tmp_path / 'cache').iterdir())) == 2
+    with pytest.raises(InputError, match='rename the folder'):
+        find_all_cases([sets[0], sets[0]], ('T1w',))
 
 
 def test_tracings_that_were_not_asked_for_count_as_untraced(bids):
