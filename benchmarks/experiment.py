@@ -23,7 +23,7 @@ class Scale:
     ----------
     epochs, steps : int
     folds : int
-    patch_size, batch_size, large_every : int or None
+    patch_size, batch_size : int or None
         Of joliot2021; None for the paper's.
     blocks : int
     learning_rate : float
@@ -35,7 +35,6 @@ class Scale:
     folds: int
     patch_size: int | None
     batch_size: int
-    large_every: int
     blocks: int
     learning_rate: float
 
@@ -47,22 +46,20 @@ class Scale:
             return replace(recipe, batch_size=self.batch_size, warmup_epochs=1, stride=recipe.patch_size)
         architecture = recipe.architecture | {'blocks': self.blocks}
         return replace(
-            recipe, architecture=architecture, patch_size=self.patch_size, batch_size=self.batch_size,
-            large_every=self.large_every, learning_rate=self.learning_rate,
+            recipe, architecture=architecture, patch_size=self.patch_size, stride=self.patch_size,
+            batch_size=self.batch_size, learning_rate=self.learning_rate,
         )  # fmt: skip
 
 
 PAPER = Scale(
-    epochs=200, steps=100, folds=5, patch_size=None, batch_size=4, large_every=0, blocks=7,
+    epochs=200, steps=100, folds=5, patch_size=None, batch_size=4, blocks=7,
     learning_rate=JOLIOT.learning_rate,
 )  # fmt: skip
 
 
 def small(epochs: int, steps: int) -> Scale:
     """What runs here in under an hour."""
-    return Scale(
-        epochs, steps, folds=2, patch_size=32, batch_size=8, large_every=0, blocks=5, learning_rate=5e-3
-    )
+    return Scale(epochs, steps, folds=2, patch_size=32, batch_size=8, blocks=5, learning_rate=5e-3)
 
 
 def parse(description: str | None) -> argparse.Namespace:

@@ -14,7 +14,7 @@ import numpy as np
 
 from pvs_bidsapp.segmentation.intensity import TissueLevels
 from pvs_bidsapp.simulation import anatomy, head, scanner, stream
-from pvs_bidsapp.training.patches import PaintedBatches
+from pvs_bidsapp.training.patches import PaintedBatches, Sampling
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         anatomy.brain_mask(made.anatomy), 1.0,
     )  # fmt: skip
     batches = PaintedBatches(
-        [scene], TissueLevels(), mixed, patch_size=(64,) * 3, batch_size=4, steps=40, seed=1, large_every=0
+        [scene], TissueLevels(), Sampling((64,) * 3, batch_size=4, steps=20, seed=1), mixed
     )
     started = time.perf_counter()
     for step in range(20):

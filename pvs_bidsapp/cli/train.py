@@ -213,7 +213,7 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
         changes['patch_size'] = size or None
     if size == 0 and recipe.stride:
         raise InputError(f'--patch-size 0: {recipe.name} is trained on patches')
-    if size and recipe.stride:
+    if size:
         changes['stride'] = size // 2
     recipe = replace(recipe, **changes)
     own = -(-recipe.batch_size // args.devices)
@@ -273,7 +273,7 @@ def main(argv: list[str]) -> int:
     job = TrainingJob(
         args.data_dir, args.labels or args.data_dir / 'derivatives' / 'labels', args.model_dir, task,
         choose_devices(device, args.devices), args.nprocs, args.validation, args.folds,
-        0.1 if args.test is None and recipe.stride else args.test, args.training_size, args.trained_on, args.cache,
+        0.1 if args.test is None and recipe.name != 'joliot2021' else args.test, args.training_size, args.trained_on, args.cache,
         tuple(args.also),
     )  # fmt: skip
     if run(job) is None:

@@ -60,10 +60,6 @@ class Sampling:
         Share of patches centred on a voxel of a perivascular space.
     warmup_steps : int
         Steps at the start in which all patches are.
-    large_every : int
-        Each so many steps, a quarter of the patches of twice the edge: the deepest blocks see a
-        single voxel of a small patch, and would meet the rest of their kernels' reach only at
-        work, on whole volumes. 0 for never.
     turns : bool
         Vary patches by all 48 symmetries of a cube instead of the mid-sagittal flip alone, so that
         a network cannot tell by heart where in which head it is.
@@ -76,9 +72,8 @@ class Sampling:
     steps: int
     seed: int
     whole: bool = False
-    positive_share: float = 0.7
+    positive_share: float = 0.5
     warmup_steps: int = 0
-    large_every: int = 4
     turns: bool = False
     rank: int = 0
     world: int = 1
@@ -137,10 +132,8 @@ class PatchBatches(Dataset):
 
     def __getitem__(self, step: int) -> Batch:
         s = self.sampling
-        size, number = np.array(s.size), s.batch_size
-        if not s.whole and s.large_every and step % s.large_every == s.large_every - 1:
-            size, number = 2 * size, max(1, number // 4)
-        own = range(s.rank, max(number, s.rank + 1), s.world)
+        size = np.array(s.size)
+        own = range(s.rank, max(s.batch_size, s.rank + 1), s.world)
         samples = [self._sample(np.random.default_rng([s.seed, step, k]), size, step) for k in own]
         images, targets = zip(*samples, strict=True)
         return Batch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets)))

@@ -25,7 +25,9 @@ class Recipe:
     patch_size : int or None
         Edge of the cubic patches in voxels; None stands for whole volumes.
     stride : int or None
-        Step between patches at work; None where the network sees whole volumes.
+        Step between patches at work; None where the network sees whole volumes. A network that
+        has learnt from patches wants patches: on whole volumes, where its deep blocks meet
+        features in place of padding, it misses most of what it finds on patches.
     batch_size : int
     learning_rate : float
         At the start; Adam.
@@ -39,7 +41,7 @@ class Recipe:
         Epochs at the start on patches that hold perivascular spaces alone, without consistency.
     positive_share : float
         Share of patches centred on a perivascular space (after the warm-up).
-    large_every, turns : int, bool
+    turns : bool
         See `pvs_bidsapp.training.patches.Sampling`.
     outer_blocks : int or None
         Blocks of joliot2021 that are trained, see `JoliotUNet.use_outer`; None for all.
@@ -67,8 +69,7 @@ class Recipe:
     pretraining: bool = False
     semisupervised: bool = False
     warmup_epochs: int = 0
-    positive_share: float = 0.7
-    large_every: int = 4
+    positive_share: float = 0.5
     turns: bool = False
     outer_blocks: int | None = None
     confidence: float = 0.8
@@ -93,7 +94,7 @@ M2SS = Recipe(
     'm2ss',
     {'name': 'm2ss', 'in_channels': 2, 'filters': 16, 'side_filters': 8, 'levels': 4, 'multi_scale': True},
     channels=('T1w', 'T2w'), spacing=0.8, patch_size=32, stride=16, batch_size=16, learning_rate=2e-3,
-    loss='focal', semisupervised=True, warmup_epochs=20, positive_share=0.5, large_every=0,
+    loss='focal', semisupervised=True, warmup_epochs=20,
     box=(1, 1, 1),
 )  # fmt: skip
 

@@ -126,7 +126,7 @@ class Task:
         size = recipe.box if recipe.patch_size is None else (recipe.patch_size,) * 3
         return Sampling(
             size, recipe.batch_size, self.epochs * self.steps_per_epoch, self.seed, whole,
-            recipe.positive_share, self.warmup_steps, recipe.large_every, rank=team.rank,
+            recipe.positive_share, self.warmup_steps, rank=team.rank,
             world=team.world, turns=recipe.turns and not whole,
         )  # fmt: skip
 

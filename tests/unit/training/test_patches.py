@@ -19,7 +19,6 @@ def make(volumes, **changes) -> PatchBatches:
 def test_a_batch_depends_on_the_seed_and_the_step_alone(volumes):
     torch.testing.assert_close(make(volumes)[5].image, make(volumes)[5].image)
     assert not torch.equal(make(volumes)[5].image, make(volumes, seed=2)[5].image)
-    assert make(volumes)[3].image.shape == (1, 1, 32, 32, 32)  # each fourth step: larger patches
     assert make(volumes)[4].image.shape == (4, 1, 16, 16, 16)
 
 
@@ -28,12 +27,12 @@ def test_processes_share_a_batch_out(volumes):
     parts = [make(volumes, rank=k, world=2)[4].image for k in (0, 1)]
     torch.testing.assert_close(whole[0::2], parts[0])
     torch.testing.assert_close(whole[1::2], parts[1])
-    assert len(make(volumes, rank=1, world=2)[3].image) == 1  # nobody stands idle
+    assert len(make(volumes, batch_size=1, rank=1, world=2)[3].image) == 1  # nobody stands idle
 
 
 def test_warm_up_shows_spaces_alone(volumes):
     empty = replace(volumes[0], name='sub-3', target=np.zeros_like(volumes[0].target))
-    data = make([*volumes, empty], warmup_steps=5, positive_share=0.0, large_every=0, steps=200)
+    data = make([*volumes, empty], warmup_steps=5, positive_share=0.0, steps=200)
     early = [data[k].target.flatten(1).any(1).float().mean() for k in range(5)]
     late = [data[k].target.flatten(1).any(1).float().mean() for k in range(5, 60)]
     assert np.mean(early) == 1.0
@@ -42,7 +41,7 @@ def test_warm_up_shows_spaces_alone(volumes):
 
 def test_whole_volumes_are_centred_moved_and_padded(volumes):
     data = make(volumes, whole=True, size=(40, 48, 40))
-    batch = data[3]  # no larger ones among them
+    batch = data[3]
     assert batch.image.shape == (4, 1, 40, 48, 40)
     assert int(batch.target[0].sum()) in {int(v.target.sum()) for v in volumes}
     assert (batch.image[:, :, :, 0] == TissueLevels().outside).all()

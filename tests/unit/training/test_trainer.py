@@ -60,10 +60,10 @@ def test_each_system_of_table_1_learns(tmp_path, paired, name):
     trainer = Trainer(
         plan(architecture=architecture, epochs=3, steps_per_epoch=40, learning_rate=5e-3), tmp_path, CPU
     )
-    labelled = batches(paired, 120, warmup_steps=24, positive_share=0.5, large_every=0)
+    labelled = batches(paired, 120, warmup_steps=24, positive_share=0.5)
     objective, data = supervised('focal'), labelled
     if recipe.semisupervised:
-        untraced = batches(paired, 120, seed=2, positive_share=0.0, large_every=0)
+        untraced = batches(paired, 120, seed=2, positive_share=0.0)
         data = WithUnlabelled(labelled, untraced, 24)
         objective = SemiSupervised(
             make_loss('focal'), warmup_steps=24, confidence=0.8, noise=0.15, weight=M2SS.consistency_weight
@@ -205,7 +205,7 @@ def test_outer_blocks_learn_alone_and_inner_ones_join_without_a_jump(tmp_path, v
     trainer = Trainer(plan(epochs=2, steps_per_epoch=24), tmp_path / 'outer', CPU)
     trainer.use_outer(2)
     inner = [p.clone() for p in trainer.network.encoder[2].parameters()]
-    trainer.fit(batches(volumes, 48, size=(8, 8, 8), batch_size=8, large_every=0), supervised())
+    trainer.fit(batches(volumes, 48, size=(8, 8, 8), batch_size=8), supervised())
     assert all(torch.equal(a, b) for a, b in zip(inner, trainer.network.encoder[2].parameters(), strict=True))
 
     image = torch.randn(1, 1, 16, 16, 16)
@@ -220,7 +220,7 @@ def test_outer_blocks_learn_alone_and_inner_ones_join_without_a_jump(tmp_path, v
 
 
 def test_outer_blocks_resumed_keep_what_they_have_learnt(tmp_path, volumes):
-    data = batches(volumes, 24, size=(8, 8, 8), large_every=0)
+    data = batches(volumes, 24, size=(8, 8, 8))
     runs = []
     for name, stop_at in (('unbroken', 99), ('broken', 7)):
         trainer = Trainer(plan(epochs=2), tmp_path / name, CPU, stop=lambda: False)
