@@ -205,7 +205,9 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
         raise InputError(
             f'--outer-blocks {outer}: for joliot2021 alone, at least 2 and fewer than its blocks'
         )
-    changes |= {'outer_blocks': outer, 'turns': args.turns or args.paint is not None}
+    changes['turns'] = args.turns or args.paint is not None
+    if outer:
+        changes['architecture'] = recipe.architecture | {'outer': outer}
     least = 2**outer if outer else recipe.least_patch
     if size and size < least:
         raise InputError(f'--patch-size {size}: this network needs at least {least}')

@@ -43,8 +43,6 @@ class Recipe:
         Share of patches centred on a perivascular space (after the warm-up).
     turns : bool
         See `pvs_bidsapp.training.patches.Sampling`.
-    outer_blocks : int or None
-        Blocks of joliot2021 that are trained, see `JoliotUNet.use_outer`; None for all.
     confidence : float
         Voxels count in the consistency loss where the clean image's probability is above this
         (pseudo label 1) or below one minus this (pseudo label 0).
@@ -71,7 +69,6 @@ class Recipe:
     warmup_epochs: int = 0
     positive_share: float = 0.5
     turns: bool = False
-    outer_blocks: int | None = None
     confidence: float = 0.8
     noise: float = 0.15
     consistency_weight: float = 0.1

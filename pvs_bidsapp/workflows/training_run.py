@@ -110,8 +110,7 @@ class Task:
         whole = recipe.patch_size is None
         micro = self.micro_batch or (1 if whole else 1_000_000)
         same = {
-            k: getattr(recipe, k)
-            for k in ('loss', 'patch_size', 'batch_size', 'semisupervised', 'turns', 'outer_blocks')
+            k: getattr(recipe, k) for k in ('loss', 'patch_size', 'batch_size', 'semisupervised', 'turns')
         }
         return Plan(
             architecture=recipe.architecture, epochs=self.epochs, steps_per_epoch=self.steps_per_epoch,
@@ -160,8 +159,6 @@ def train(
         labelled = _labelled(task, share, team)
         trainer = Trainer(task.plan(), task.folder / 'checkpoints', where, team=team, stop=stop)
         if _start(trainer, task, share, labelled, stop):
-            if task.recipe.outer_blocks:
-                trainer.use_outer(task.recipe.outer_blocks)
             objective, batches = _objective(task, share, labelled)
             validator = Validator.of(task.recipe, _load(task, share.validation), where)
             trainer.fit(batches, objective, validator if validator.volumes else None)
@@ -182,7 +179,8 @@ def _start(
     elif task.init and task.init.endswith('.pt'):
         trainer.load(Path(task.init), weights_only=True)
     elif task.init:
-        trainer.start_from_bundle(find(task.init).network(), task.recipe.loss)
+        made = find(task.init)
+        trainer.start_from_bundle(made.network(), made.card.architecture, task.recipe.loss)
     elif task.pretrains:
         return _pretrain(trainer, task, share, labelled, stop)
     return True
@@ -195,7 +193,7 @@ def _pretrain(
     plan = trainer.plan
     own = replace(
         plan,
-        architecture=plan.architecture | {'name': 'joliot2021-autoencoder'},
+        architecture=plan.architecture | {'name': 'joliot2021-autoencoder', 'outer': None},
         epochs=max(1, round(PRETRAINING_SHARE * plan.epochs)),
         time_limit=None if plan.time_limit is None else PRETRAINING_SHARE * plan.time_limit,
         patience=0,
@@ -217,7 +215,7 @@ def _pretrain(
     assert isinstance(autoencoder, JoliotAutoencoder)
     assert isinstance(network, JoliotUNet)
     transfer(autoencoder, network)
-    trainer.start_from(network.state_dict())
+    trainer.start_from(network.state_dict(), plan.architecture)
     return True
 
 

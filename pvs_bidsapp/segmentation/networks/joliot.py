@@ -43,6 +43,10 @@ class JoliotUNet(nn.Module):
     dropout : float
         Probability that a value is dropped after each pooling and each decoding block. (Whole
         channels would be too much: where there are eight, one is missing most of the time.)
+    outer : int, optional
+        So many encoding blocks, from the first on, are in use; the inner ones are there, but left
+        out. For small patches: one of 32 voxels is a single voxel by the sixth block, which batch
+        normalisation cannot learn from. See `take_in`.
 
     Notes
     -----
@@ -52,7 +56,14 @@ class JoliotUNet(nn.Module):
 
     skips = True
 
-    def __init__(self, in_channels: int = 1, blocks: int = 7, filters: int = 8, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        in_channels: int = 1,
+        blocks: int = 7,
+        filters: int = 8,
+        dropout: float = 0.1,
+        outer: int | None = None,
+    ) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(blocks)]
         self.encoder = nn.ModuleList(
@@ -62,11 +73,13 @@ class JoliotUNet(nn.Module):
             ConvBlock(widths[k + 1] + (widths[k] if self.skips else 0), widths[k])
             for k in reversed(range(blocks - 1))
         )
-        self.in_use = blocks
+        self.in_use = outer or blocks
         self.pool = nn.MaxPool3d(2)
         self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Conv3d(filters, self.out_channels(in_channels), 1)
+        for block in (*self.encoder[self.in_use :], *self.decoder[: max(0, blocks - self.in_use - 1)]):
+            block.requires_grad_(False)
 
     @staticmethod
     def out_channels(in_channels: int) -> int:
@@ -74,29 +87,13 @@ class JoliotUNet(nn.Module):
         return 1
 
     @torch.no_grad()
-    def use_outer(self, blocks: int, *, detach: bool = True) -> None:
-        """Leave the inner blocks out, as long as small patches are learnt from.
+    def take_in(self, outer: int) -> None:
+        """Add the inner blocks to weights that were learnt by the `outer` ones alone, without a jump.
 
-        A patch of 32 voxels is a single voxel by the sixth block, which batch normalisation cannot
-        learn from. What the inner blocks will say to the outer ones is weighted with 0, so that
-        they can be taken in later without a jump.
-
-        Parameters
-        ----------
-        blocks : int
-            How many encoding blocks, from the first on, stay in use.
-        detach : bool
-            Set those weights to 0; not where a training goes on that did so at its start.
+        What the inner blocks say to the others is weighted with 0 at first.
         """
-        self.in_use = blocks
-        count = len(self.encoder) - blocks
-        if count < 1:
-            return
-        if detach:
-            junction: nn.Conv3d = self.decoder[count - 1][0]  # type: ignore[index, assignment]
-            junction.weight[:, : self.encoder[blocks][0].out_channels] = 0  # type: ignore[index]
-        for block in (*self.encoder[blocks:], *self.decoder[: count - 1]):
-            block.requires_grad_(False)
+        junction: nn.Conv3d = self.decoder[len(self.encoder) - outer - 1][0]  # type: ignore[index, assignment]
+        junction.weight[:, : self.encoder[outer][0].out_channels] = 0  # type: ignore[index]
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Logits of the probability that a voxel belongs to a perivascular space, in single precision."""

@@ -202,8 +202,8 @@ def test_a_training_that_diverges_is_ended_with_advice(tmp_path, volumes):
 
 
 def test_outer_blocks_learn_alone_and_inner_ones_join_without_a_jump(tmp_path, volumes):
-    trainer = Trainer(plan(epochs=2, steps_per_epoch=24), tmp_path / 'outer', CPU)
-    trainer.use_outer(2)
+    outer = JOLIOT | {'outer': 2}
+    trainer = Trainer(plan(architecture=outer, epochs=2, steps_per_epoch=24), tmp_path / 'outer', CPU)
     inner = [p.clone() for p in trainer.network.encoder[2].parameters()]
     trainer.fit(batches(volumes, 48, size=(8, 8, 8), batch_size=8), supervised())
     assert all(torch.equal(a, b) for a, b in zip(inner, trainer.network.encoder[2].parameters(), strict=True))
@@ -217,21 +217,3 @@ def test_outer_blocks_learn_alone_and_inner_ones_join_without_a_jump(tmp_path, v
     whole.network(torch.randn(2, 1, 16, 16, 16)).pow(2).mean().backward()
     junction = whole.network.decoder[0][0].weight
     assert junction.grad[:, :16].abs().sum() > 0  # what the inner blocks say begins to count
-
-
-def test_outer_blocks_resumed_keep_what_they_have_learnt(tmp_path, volumes):
-    data = batches(volumes, 24, size=(8, 8, 8))
-    runs = []
-    for name, stop_at in (('unbroken', 99), ('broken', 7)):
-        trainer = Trainer(plan(epochs=2), tmp_path / name, CPU, stop=lambda: False)
-        trainer.use_outer(2)
-        trainer.stop = lambda trainer=trainer, stop_at=stop_at: trainer.step == stop_at
-        trainer.fit(data, supervised())
-        if trainer.stopped:
-            trainer = Trainer(plan(epochs=2), tmp_path / name, CPU)
-            trainer.load(trainer.last)
-            trainer.use_outer(2)
-            trainer.fit(data, supervised())
-        runs.append(trainer.network.state_dict())
-    for name, value in runs[0].items():
-        torch.testing.assert_close(value, runs[1][name], msg=name)
