@@ -1,9 +1,10 @@
-"""From a traced scan to a training volume: the same path as a scan takes at work."""
+"""From a scan and its tracing to what a network learns from: the same path as a scan takes at work."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,35 +12,45 @@ from ..anatomy.resampling import Grid, resample
 from ..errors import ImageError
 from ..segmentation.grid import network_grid
 from ..segmentation.intensity import TissueLevels, measure_levels
-from .patches import Volume
 
 LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A scan on the network's grid.
+
+    Attributes
+    ----------
+    image : ndarray of float16, shape (channels, x, y, z)
+    brain : ndarray of bool, shape (x, y, z)
+    grid : Grid
+    """
+
+    image: np.ndarray
+    brain: np.ndarray
+    grid: Grid
+
+
 def prepare(
-    name: str,
     images: Sequence[np.ndarray],
     affine: np.ndarray,
     brain: np.ndarray,
     tissues: np.ndarray,
-    target: np.ndarray,
     rule: TissueLevels,
     *,
     spacing: float = 1.0,
-) -> Volume:
-    """Scale and resample a scan with its tracing, cropped to the brain.
+) -> Prepared:
+    """Scale and resample a scan, cropped to the brain.
 
     Parameters
     ----------
-    name : str
     images : sequence of ndarray, shape (x, y, z)
         One a channel, bias corrected, all on the T1w's grid.
     affine : ndarray, shape (4, 4)
     brain : ndarray of bool
     tissues : ndarray of int
         Classes of `pvs_bidsapp.anatomy.tissues`.
-    target : ndarray
-        Tracing, above 0.5 in perivascular spaces.
     rule : TissueLevels
     spacing : float
         Voxel size of the network's grid in mm.
@@ -50,12 +61,8 @@ def prepare(
         moved = resample(image, affine, grid, order=3)
         inside = np.rint(resample(tissues, affine, grid, order=0))
         channels.append(rule.apply(moved, measure_levels(moved, inside)))
-    return Volume(
-        name=name,
-        image=np.stack(channels).astype(np.float16),
-        brain=resample(brain, affine, grid, order=0) > 0.5,
-        target=(resample(target, affine, grid, order=1) > 0.5).astype(np.uint8),
-    )
+    inside = resample(brain, affine, grid, order=0) > 0.5
+    return Prepared(np.stack(channels).astype(np.float16), inside, grid)
 
 
 def match_target(

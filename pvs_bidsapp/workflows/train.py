@@ -28,8 +28,9 @@ from ..training.crossval import Split, folds, hold_out
 from ..training.patches import Volume
 from ..training.trainer import Trainer
 from ..training.validation import Validator
+from .prepared import load_volumes
 from .stopping import Stop, Stopped
-from .training_data import Case, find_all_cases, load_volumes
+from .training_data import Case, find_all_cases
 from .training_run import Share, Task, train
 
 LOG = logging.getLogger(__name__)

@@ -27,7 +27,8 @@ from ..training.semisupervised import SemiSupervised
 from ..training.supervised import Supervised
 from ..training.trainer import Objective, Plan, Trainer
 from ..training.validation import Validator
-from .training_data import Case, load_scene, load_volumes
+from .prepared import load_volumes
+from .training_data import Case, load_scene
 
 LOG = logging.getLogger(__name__)
 T = TypeVar('T')

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -20,9 +21,10 @@ from pvs_bidsapp.segmentation.bundle import find
 from pvs_bidsapp.segmentation.intensity import TissueLevels
 from pvs_bidsapp.training.crossval import folds, hold_out
 from pvs_bidsapp.training.recipes import RECIPES
+from pvs_bidsapp.workflows.prepared import load_volume, load_volumes
 from pvs_bidsapp.workflows.stopping import Stop, Stopped
 from pvs_bidsapp.workflows.train import share_out
-from pvs_bidsapp.workflows.training_data import find_all_cases, find_cases, load_volume, load_volumes
+from pvs_bidsapp.workflows.training_data import find_all_cases, find_cases
 
 SHAPE = (64, 64, 64)
 SCAN = np.diag([1.0, 1.0, 1.0, 1.0])
@@ -219,7 +221,7 @@ def test_persons_of_two_data_sets_are_not_mixed_up(tmp_path):
     assert [c.t1w.parts[-4] for c in share.labelled] == [split.training[0].split('/')[0]]
     (tmp_path / 'cache').mkdir()
     assert len({load_volume(c, tmp_path / 'cache', TissueLevels(), 1.0, ('T1w',)).name for c in cases}) == 1
-    assert len(list((tmp_path / 'cache').iterdir())) == 2
+    assert len(list((tmp_path / 'cache').glob('sub-01_tracing_*'))) == 2
     with pytest.raises(InputError, match='rename the folder'):
         find_all_cases([sets[0], sets[0]], ('T1w',))
 
@@ -253,6 +255,18 @@ def test_a_tracing_on_another_grid_is_resampled_aloud(tmp_path, caplog):
     save(tracing, data, shifted)
     with pytest.raises(ImageError, match='is it the tracing of this scan'):
         volume(tmp_path / 'd', tmp_path)
+
+
+def test_a_scan_is_prepared_once_with_and_without_its_tracing(bids, tmp_path):
+    case = next(c for c in find_cases(bids, bids / 'derivatives' / 'labels') if c.name == 'sub-01')
+    untraced = load_volume(replace(case, target=None), tmp_path, TissueLevels(), 1.0, ('T1w',))
+    stored = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    assert len(stored) == 1
+    traced = load_volume(case, tmp_path, TissueLevels(), 1.0, ('T1w',))
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in stored} == stored
+    np.testing.assert_array_equal(traced.image, untraced.image)
+    assert traced.target.any()
+    assert not untraced.target.any()
 
 
 def test_an_empty_tracing_is_said_and_used(tmp_path, caplog):
