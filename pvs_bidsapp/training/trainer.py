@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -95,6 +96,11 @@ def _running_average(
     """Exponential average over the last few hundred steps (Polyak & Juditsky 1992), fewer at the start."""
     decay = min(float((1 + number) / (10 + number)), AVERAGING)
     return average + (1 - decay) * (current - average)
+
+
+def _ignore_sigterm(worker: int) -> None:
+    """A batch system asks all processes of a job to stop; the one that trains does so in good order."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class Trainer:
@@ -276,7 +282,9 @@ class Trainer:
         self.network.train()
         network = self.team.wrap(self.network, self.device)
         # one worker prepares samples beside the training; it shares the volumes by fork
-        loader = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=3)
+        loader = DataLoader(
+            batches, batch_size=None, num_workers=1, prefetch_factor=3, worker_init_fn=_ignore_sigterm
+        )
         saved = time.monotonic()
         quiet = None if self.team.first else True
         for batch in tqdm(loader, desc=f'from step {self.step}', leave=False, disable=quiet):

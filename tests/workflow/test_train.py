@@ -114,12 +114,14 @@ def test_the_model_and_its_card(unbroken):
 
 @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL])
 def test_killed_and_resumed_it_ends_as_unbroken(bids, cache, unbroken, tmp_path, how):
-    process = subprocess.Popen(command(bids, tmp_path / 'm', *SMALL, *cache), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(bids, tmp_path / 'm', *SMALL, *cache), stderr=subprocess.DEVNULL, start_new_session=True
+    )
     log = tmp_path / 'm' / 'checkpoints' / 'log.csv'
     deadline = time.monotonic() + 300
     while not (log.exists() and len(log.read_text().splitlines()) > 1) and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.kill(process.pid, how)
+    os.killpg(process.pid, how)  # as a batch system does
     status = process.wait(timeout=300)
     assert status == (1 if how == signal.SIGTERM else -signal.SIGKILL)
     assert not (tmp_path / 'm' / 'model.json').exists()
