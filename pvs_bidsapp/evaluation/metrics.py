@@ -47,11 +47,15 @@ def share(part: float, whole: float) -> float:
     return part / whole if whole else 1.0
 
 
-def _hit_share(mask: np.ndarray, other: np.ndarray) -> float:
-    """Share of the clusters of `mask` that touch `other`."""
-    labels, number = cc3d.connected_components(mask, connectivity=26, return_N=True)
-    hit = np.unique(labels[other & mask])
-    return share(int((hit > 0).sum()), number)
+def harmonic_mean(recall: float, precision: float) -> float:
+    """Of recall and precision, 0 where both are."""
+    return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
+
+
+def hit_share(labels: np.ndarray, other: np.ndarray) -> float:
+    """Share of the clusters numbered in `labels` (0 outside) that touch where `other` is not 0."""
+    inside = labels > 0
+    return share(len(np.unique(labels[inside & (other > 0)])), len(np.unique(labels[inside])))
 
 
 def keep_large(labels: np.ndarray, minimum: float, voxel_volume: float) -> np.ndarray:
@@ -77,9 +81,7 @@ def score_labels(found: np.ndarray, truth: np.ndarray) -> Scores:
     """All scores from the numbered clusters of both masks (integers, of one shape, 0 outside)."""
     both = (found > 0) & (truth > 0)
     n_found, n_truth, n_both = (int((m > 0).sum()) for m in (found, truth, both))
-    recall, precision = (
-        share(len(np.unique(labels[both])), len(np.unique(labels[labels > 0]))) for labels in (truth, found)
-    )
+    recall, precision = hit_share(truth, found), hit_share(found, truth)
     if n_truth:
         avd = 100 * abs(n_found - n_truth) / n_truth
     else:
@@ -89,7 +91,7 @@ def score_labels(found: np.ndarray, truth: np.ndarray) -> Scores:
         recall=share(n_both, n_truth),
         precision=share(n_both, n_found),
         avd=avd,
-        cluster_dice=2 * recall * precision / (recall + precision) if recall + precision else 0.0,
+        cluster_dice=harmonic_mean(recall, precision),
         cluster_recall=recall,
         cluster_precision=precision,
     )
@@ -102,6 +104,14 @@ def cluster_scores(
 
     Recall is of the large true clusters (found at any size), precision of the large found ones.
     """
-    recall = _hit_share(remove_small(truth, minimum, voxel_volume), found)
-    precision = _hit_share(remove_small(found, minimum, voxel_volume), truth)
+    numbered, true = (cc3d.connected_components(mask, connectivity=26) for mask in (found, truth))
+    return large_scores(numbered, true, minimum, voxel_volume)
+
+
+def large_scores(
+    found: np.ndarray, truth: np.ndarray, minimum: float, voxel_volume: float
+) -> tuple[float, float]:
+    """`cluster_scores` from the numbered clusters of both masks (integers, of one shape, 0 outside)."""
+    recall = hit_share(keep_large(truth, minimum, voxel_volume), found)
+    precision = hit_share(keep_large(found, minimum, voxel_volume), truth)
     return recall, precision

@@ -9,7 +9,7 @@ import cc3d
 import numpy as np
 import pandas as pd
 
-from .metrics import keep_large, score_labels
+from .metrics import harmonic_mean, keep_large, large_scores, score_labels
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SIZES = (0.0, 5.0, 10.0, 15.0)
@@ -42,7 +42,8 @@ def sweep(
     -------
     table : DataFrame
         ``threshold min_size_mm3 dice recall precision avd cluster_dice cluster_recall
-        cluster_precision``.
+        cluster_precision large_dice``. In the last, clusters of that size or more are hit by
+        clusters of any size; in the others, smaller clusters are left out of both masks.
     """
     where = np.flatnonzero((probability >= min(thresholds)) | truth)
     true_labels = cc3d.connected_components(truth, connectivity=26).ravel()[where]
@@ -51,7 +52,9 @@ def sweep(
         labels = cc3d.connected_components(probability >= threshold, connectivity=26).ravel()[where]
         for size in sizes:
             kept = (keep_large(part, size, voxel_volume) for part in (labels, true_labels))
-            rows.append({'threshold': threshold, 'min_size_mm3': size} | asdict(score_labels(*kept)))
+            large = harmonic_mean(*large_scores(labels, true_labels, size, voxel_volume))
+            setting = {'threshold': threshold, 'min_size_mm3': size}
+            rows.append(setting | asdict(score_labels(*kept)) | {'large_dice': large})
     return pd.DataFrame(rows)
 
 

@@ -32,6 +32,17 @@ def test_the_sweep_agrees_with_the_plain_scores(maps):
             'cluster_precision',
         ):
             assert getattr(row, name) == pytest.approx(getattr(expected, name), abs=1e-12), (row, name)
+        recall, precision = metrics.cluster_scores(found, truth, row.min_size_mm3, voxel)
+        assert row.large_dice == pytest.approx(2 * recall * precision / (recall + precision))
+
+
+def test_a_large_space_found_in_small_pieces_is_found():
+    truth = np.zeros((20, 5, 5), bool)
+    truth[2:18, 2, 2] = True
+    probability = truth.astype(float)
+    probability[[5, 9, 13]] = 0
+    row = sweep(probability, truth, 1.0, thresholds=(0.5,), sizes=(4,)).iloc[0]
+    assert row.large_dice == 1.0
 
 
 def test_voxel_dice_agrees_with_monai(maps):
