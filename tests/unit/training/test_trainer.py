@@ -172,7 +172,7 @@ def test_positive_weight_is_taken_out_of_the_output(tmp_path):
     trainer = Trainer(plan(), tmp_path, CPU)
     before = trainer.average.module.head.bias.clone()
     trainer.undo_positive_weight()
-    trainer.start_from_bundle(trainer.average.module, 'dice-ce')
+    trainer.start_from_bundle(trainer.average.module, JOLIOT, 'dice-ce')
     torch.testing.assert_close(trainer.average.module.head.bias, before)
 
 
