@@ -109,11 +109,6 @@ def _add_course_options(p: argparse.ArgumentParser) -> None:
         'joliot2021: whole volumes on a GPU, 64 on the CPU)',
     )  # fmt: skip
     g.add_argument(
-        '--outer-blocks', '--outer_blocks', type=int, metavar='N',
-        help='joliot2021: train the N outer blocks alone, on small patches (32 voxels for 5 blocks); '
-        'train all of them on large patches afterwards, with --init MODEL_DIR/checkpoints/best.pt',
-    )  # fmt: skip
-    g.add_argument(
         '--turns', action='store_true',
         help='lay patches in all 48 ways of a cube, not only as the mirror image (always with --paint)',
     )  # fmt: skip
@@ -200,15 +195,8 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     if size is None and recipe.patch_size is None and device == 'cpu':
         LOG.info('no GPU: training on patches of 64 voxels (--patch-size 0 for whole volumes)')
         size = 64
-    outer = args.outer_blocks
-    if outer and not 1 < outer < recipe.architecture.get('blocks', 0):
-        raise InputError(
-            f'--outer-blocks {outer}: for joliot2021 alone, at least 2 and fewer than its blocks'
-        )
     changes['turns'] = args.turns or args.paint is not None
-    if outer:
-        changes['architecture'] = recipe.architecture | {'outer': outer}
-    least = 2**outer if outer else recipe.least_patch
+    least = 2 ** (recipe.architecture.get('blocks', recipe.architecture.get('levels', 0) + 1) - 1)
     if size and size < least:
         raise InputError(f'--patch-size {size}: this network needs at least {least}')
     if size is not None:

@@ -74,12 +74,6 @@ class Recipe:
     consistency_weight: float = 0.1
     box: tuple[int, int, int] = field(default=BOX)
 
-    @property
-    def least_patch(self) -> int:
-        """Edge in voxels of the smallest patch that all blocks together can take."""
-        depth = self.architecture.get('blocks', self.architecture.get('levels', 0) + 1)
-        return int(2 ** (depth - 1))
-
 
 JOLIOT = Recipe(
     'joliot2021',

@@ -26,7 +26,6 @@ from tqdm.auto import tqdm
 
 from ..errors import InputError
 from ..segmentation.networks import build
-from ..segmentation.networks.joliot import JoliotUNet
 from .distributed import Team
 from .journal import Journal
 from .losses import POSITIVE_WEIGHT
@@ -171,7 +170,7 @@ class Trainer:
         except Exception as error:  # torch raises many kinds on a damaged file
             raise InputError(f'{path}: cannot be read as a checkpoint ({str(error)[:120]})') from error
         if weights_only:
-            self.start_from(state['average'], state['plan']['architecture'])
+            self.start_from(state['average'])
             return int(state['step'])
         now, then = asdict(self.plan), state['plan']
         if other := [k for k in now if k not in FREE and now[k] != then.get(k)]:
@@ -189,14 +188,8 @@ class Trainer:
         self.losses, self.minutes = list(state['losses']), state['minutes']
         return self.step
 
-    def start_from(self, weights: Mapping[str, torch.Tensor], architecture: dict[str, Any]) -> None:
+    def start_from(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Take over ready-made weights, also as the running average.
-
-        Parameters
-        ----------
-        weights : mapping of str to Tensor
-        architecture : dict
-            That they were learnt in; of joliot2021 perhaps the outer blocks alone.
 
         Raises
         ------
@@ -205,18 +198,16 @@ class Trainer:
         """
         try:
             self.network.load_state_dict(weights)
+            self.average.module.load_state_dict(weights)
         except RuntimeError as error:
             raise InputError(f'these weights do not fit the recipe ({str(error)[:200]})') from error
-        if (outer := architecture.get('outer')) and isinstance(self.network, JoliotUNet):
-            self.network.take_in(outer)
-        self.average.module.load_state_dict(self.network.state_dict())
 
-    def start_from_bundle(self, network: nn.Module, architecture: dict[str, Any], loss: str) -> None:
+    def start_from_bundle(self, network: nn.Module, loss: str) -> None:
         """Take over a finished model, whose output has lost the loss's weighting of positive voxels."""
         weights = dict(network.state_dict())
         if loss == 'dice-ce' and 'head.bias' in weights:
             weights['head.bias'] = weights['head.bias'] + float(np.log(POSITIVE_WEIGHT))
-        self.start_from(weights, architecture)
+        self.start_from(weights)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint whole or not at all; only the first process of a team does."""

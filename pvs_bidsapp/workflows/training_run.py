@@ -180,8 +180,7 @@ def _start(
     elif task.init and task.init.endswith('.pt'):
         trainer.load(Path(task.init), weights_only=True)
     elif task.init:
-        made = find(task.init)
-        trainer.start_from_bundle(made.network(), made.card.architecture, task.recipe.loss)
+        trainer.start_from_bundle(find(task.init).network(), task.recipe.loss)
     elif task.pretrains:
         return _pretrain(trainer, task, share, labelled, stop)
     return True
@@ -194,7 +193,7 @@ def _pretrain(
     plan = trainer.plan
     own = replace(
         plan,
-        architecture=plan.architecture | {'name': 'joliot2021-autoencoder', 'outer': None},
+        architecture=plan.architecture | {'name': 'joliot2021-autoencoder'},
         epochs=max(1, round(PRETRAINING_SHARE * plan.epochs)),
         time_limit=None if plan.time_limit is None else PRETRAINING_SHARE * plan.time_limit,
         patience=0,
@@ -216,17 +215,13 @@ def _pretrain(
     assert isinstance(autoencoder, JoliotAutoencoder)
     assert isinstance(network, JoliotUNet)
     transfer(autoencoder, network)
-    trainer.start_from(network.state_dict(), plan.architecture)
+    trainer.start_from(network.state_dict())
     return True
 
 
 def _all_scans(task: Task, share: Share[Case], labelled: PatchBatches, plan: Plan) -> PatchBatches:
-    """Traced and untraced scans alike, drawn without a look at the tracings, in patches for all blocks."""
+    """Traced and untraced scans alike, drawn without a look at the tracings."""
     sampling = replace(labelled.sampling, steps=plan.steps, positive_share=0.0, warmup_steps=0)
-    edge = task.recipe.patch_size
-    if edge and edge < (least := task.recipe.least_patch):
-        number = max(2, sampling.batch_size * edge**3 // least**3)
-        sampling = replace(sampling, size=(least,) * 3, batch_size=number)
     if isinstance(labelled, PaintedBatches):
         return _again(labelled, sampling)
     volumes = [*labelled.volumes, *_load(task, share.unlabelled)]

@@ -170,18 +170,6 @@ def test_joliot_with_pretraining(bids, cache, tmp_path):
     assert not (tmp_path / 'n' / 'pretraining').exists()
 
 
-def test_outer_blocks_on_small_patches_then_all(bids, cache, tmp_path):
-    options = ['--epochs', '1', '--steps', '2', '--device', 'cpu', '--validation', '0.2', *cache]
-    outer = ['--outer-blocks', '5', '--patch-size', '32', '--batch-size', '4', '--turns']
-    done = pvs_train(bids, tmp_path / 'outer', *outer, *options)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / 'outer' / 'pretraining' / 'encoder.pt').exists()
-    best = tmp_path / 'outer' / 'checkpoints' / 'best.pt'
-    whole = pvs_train(bids, tmp_path / 'whole', '--init', best, '--batch-size', '2', *options)
-    assert whole.returncode == 0, whole.stderr
-    assert find(tmp_path / 'whole').card.architecture['blocks'] == 7
-
-
 def test_folds_of_the_semi_supervised_recipe(bids, cache, tmp_path):
     options = ['--recipe', 'm2ss', '--batch-size', '2', '--epochs', '2', '--steps', '2', '--device', 'cpu']
     done = pvs_train(bids, tmp_path / 'm', *options, '--folds', '2', '--training-size', '2', *cache)
@@ -304,8 +292,6 @@ def test_bad_options_are_told_in_one_line(bids, tmp_path):
         (['--folds', '1'], '--folds'),
         (['--labels', str(tmp_path / 'none')], '--labels'),
         (['--recipe', 'm2ss', '--patch-size', '0'], 'patches'),
-        (['--outer-blocks', '7'], 'fewer than its blocks'),
-        (['--outer-blocks', '5', '--patch-size', '16'], 'at least 32'),
     ):
         done = pvs_train(bids, tmp_path / 'm', '--device', 'cpu', *options)
         assert done.returncode == 2, options

@@ -43,10 +43,6 @@ class JoliotUNet(nn.Module):
     dropout : float
         Probability that a value is dropped after each pooling and each decoding block. (Whole
         channels would be too much: where there are eight, one is missing most of the time.)
-    outer : int, optional
-        So many encoding blocks, from the first on, are in use; the inner ones are there, but left
-        out. For small patches: one of 32 voxels is a single voxel by the sixth block, which batch
-        normalisation cannot learn from. See `take_in`.
 
     Notes
     -----
@@ -56,14 +52,7 @@ class JoliotUNet(nn.Module):
 
     skips = True
 
-    def __init__(
-        self,
-        in_channels: int = 1,
-        blocks: int = 7,
-        filters: int = 8,
-        dropout: float = 0.1,
-        outer: int | None = None,
-    ) -> None:
+    def __init__(self, in_channels: int = 1, blocks: int = 7, filters: int = 8, dropout: float = 0.1) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(blocks)]
         self.encoder = nn.ModuleList(
@@ -73,39 +62,24 @@ class JoliotUNet(nn.Module):
             ConvBlock(widths[k + 1] + (widths[k] if self.skips else 0), widths[k])
             for k in reversed(range(blocks - 1))
         )
-        self.in_use = outer or blocks
         self.pool = nn.MaxPool3d(2)
         self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Conv3d(filters, self.out_channels(in_channels), 1)
-        for block in (*self.encoder[self.in_use :], *self.decoder[: max(0, blocks - self.in_use - 1)]):
-            block.requires_grad_(False)
 
     @staticmethod
     def out_channels(in_channels: int) -> int:
         """Channels of the output: one map."""
         return 1
 
-    @torch.no_grad()
-    def take_in(self, outer: int) -> None:
-        """Add the inner blocks to weights that were learnt by the `outer` ones alone, without a jump.
-
-        What the inner blocks say to the others is weighted with 0 at first.
-        """
-        junction: nn.Conv3d = self.decoder[len(self.encoder) - outer - 1][0]  # type: ignore[index, assignment]
-        junction.weight[:, : self.encoder[outer][0].out_channels] = 0  # type: ignore[index]
-
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Logits of the probability that a voxel belongs to a perivascular space, in single precision."""
         features = self.encoder[0](volume)
         skips = []
-        for block in self.encoder[1 : self.in_use]:
+        for block in self.encoder[1:]:
             skips.append(features)
             features = block(self.dropout(self.pool(features)))
-        if self.in_use < len(self.encoder):  # the blocks left out say nothing
-            skips.append(features)
-            features = features.new_zeros(len(features), 2 * features.shape[1], 1, 1, 1)
-        for block in self.decoder[-len(skips) :]:
+        for block in self.decoder:
             skip = skips.pop()
             features = fit(self.upsample(features), skip.shape[2:])
             features = torch.cat([features, skip], 1) if self.skips else features

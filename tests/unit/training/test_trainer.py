@@ -172,7 +172,7 @@ def test_positive_weight_is_taken_out_of_the_output(tmp_path):
     trainer = Trainer(plan(), tmp_path, CPU)
     before = trainer.average.module.head.bias.clone()
     trainer.undo_positive_weight()
-    trainer.start_from_bundle(trainer.average.module, JOLIOT, 'dice-ce')
+    trainer.start_from_bundle(trainer.average.module, 'dice-ce')
     torch.testing.assert_close(trainer.average.module.head.bias, before)
 
 
@@ -199,21 +199,3 @@ def test_a_step_without_a_finite_gradient_is_left_out(tmp_path, volumes, caplog)
 def test_a_training_that_diverges_is_ended_with_advice(tmp_path, volumes):
     with pytest.raises(InputError, match=r'diverged.*--learning-rate'):
         Trainer(plan(epochs=1), tmp_path, CPU).fit(batches(volumes, 12), Sometimes(range(1, 12)))
-
-
-def test_outer_blocks_learn_alone_and_inner_ones_join_without_a_jump(tmp_path, volumes):
-    outer = JOLIOT | {'outer': 2}
-    trainer = Trainer(plan(architecture=outer, epochs=2, steps_per_epoch=24), tmp_path / 'outer', CPU)
-    inner = [p.clone() for p in trainer.network.encoder[2].parameters()]
-    trainer.fit(batches(volumes, 48, size=(8, 8, 8), batch_size=8), supervised())
-    assert all(torch.equal(a, b) for a, b in zip(inner, trainer.network.encoder[2].parameters(), strict=True))
-
-    image = torch.randn(1, 1, 16, 16, 16)
-    alone = trainer.average.module.eval()(image)
-    whole = Trainer(plan(), tmp_path / 'whole', CPU)
-    whole.load(tmp_path / 'outer' / 'last.pt', weights_only=True)
-    together = whole.average.module.eval()(image)
-    torch.testing.assert_close(together, alone)
-    whole.network(torch.randn(2, 1, 16, 16, 16)).pow(2).mean().backward()
-    junction = whole.network.decoder[0][0].weight
-    assert junction.grad[:, :16].abs().sum() > 0  # what the inner blocks say begins to count
