@@ -105,13 +105,6 @@ def cluster_scores(
     Recall is of the large true clusters (found at any size), precision of the large found ones.
     """
     numbered, true = (cc3d.connected_components(mask, connectivity=26) for mask in (found, truth))
-    return large_scores(numbered, true, minimum, voxel_volume)
-
-
-def large_scores(
-    found: np.ndarray, truth: np.ndarray, minimum: float, voxel_volume: float
-) -> tuple[float, float]:
-    """`cluster_scores` from the numbered clusters of both masks (integers, of one shape, 0 outside)."""
-    recall = hit_share(keep_large(truth, minimum, voxel_volume), found)
-    precision = hit_share(keep_large(found, minimum, voxel_volume), truth)
+    recall = hit_share(keep_large(true, minimum, voxel_volume), numbered)
+    precision = hit_share(keep_large(numbered, minimum, voxel_volume), true)
     return recall, precision

@@ -9,7 +9,7 @@ import cc3d
 import numpy as np
 import pandas as pd
 
-from .metrics import harmonic_mean, keep_large, large_scores, score_labels
+from .metrics import harmonic_mean, hit_share, keep_large, score_labels
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SIZES = (0.0, 5.0, 10.0, 15.0)
@@ -51,10 +51,10 @@ def sweep(
     for threshold in thresholds:
         labels = cc3d.connected_components(probability >= threshold, connectivity=26).ravel()[where]
         for size in sizes:
-            kept = (keep_large(part, size, voxel_volume) for part in (labels, true_labels))
-            large = harmonic_mean(*large_scores(labels, true_labels, size, voxel_volume))
+            found, true = (keep_large(part, size, voxel_volume) for part in (labels, true_labels))
+            large = harmonic_mean(hit_share(true, labels), hit_share(found, true_labels))
             setting = {'threshold': threshold, 'min_size_mm3': size}
-            rows.append(setting | asdict(score_labels(*kept)) | {'large_dice': large})
+            rows.append(setting | asdict(score_labels(found, true)) | {'large_dice': large})
     return pd.DataFrame(rows)
 
 

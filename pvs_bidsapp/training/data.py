@@ -56,11 +56,11 @@ def prepare(
         Voxel size of the network's grid in mm.
     """
     grid = network_grid(brain, affine, spacing=spacing, box=(1, 1, 1))
+    classes = np.rint(resample(tissues, affine, grid, order=0))
     channels = []
     for image in images:
         moved = resample(image, affine, grid, order=3)
-        inside = np.rint(resample(tissues, affine, grid, order=0))
-        channels.append(rule.apply(moved, measure_levels(moved, inside)))
+        channels.append(rule.apply(moved, measure_levels(moved, classes)))
     inside = resample(brain, affine, grid, order=0) > 0.5
     return Prepared(np.stack(channels).astype(np.float16), inside, grid)
 
