@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.cli.main import main as pvs
 from pvs_bidsapp.limits import cores
 from pvs_bidsapp.training.recipes import JOLIOT, Recipe
@@ -107,7 +108,7 @@ def train(
     )  # fmt: skip
     folder = args.out_dir / args.scale / name
     job = TrainingJob(
-        data, data / 'derivatives' / 'labels', folder, task, (args.device,), args.nprocs,
+        data, labels_dir(data), folder, task, (args.device,), args.nprocs,
         folds=scale.folds, cache=args.out_dir / 'cache', **options,
     )  # fmt: skip
     if run(job) is None:

@@ -16,6 +16,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.clusters.ratings import estimate_grades
 from pvs_bidsapp.simulation import anatomy
 
@@ -26,7 +27,7 @@ def read(heads: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All drawn spaces (one row each) and all heads (one row each, with estimated Potter grades)."""
     people = pd.read_csv(heads / 'participants.tsv', sep='\t').set_index('participant_id')
     spaces, rows = [], []
-    for table in sorted((heads / 'derivatives' / 'labels').rglob('*_desc-pvs_dseg.tsv')):
+    for table in sorted(labels_dir(heads).rglob('*_desc-pvs_dseg.tsv')):
         name = table.name.split('_')[0]
         frame = pd.read_csv(table, sep='\t').assign(head=name, age=people.loc[name, 'age'])
         spaces.append(frame)

@@ -22,6 +22,7 @@ from skimage.feature import hessian_matrix, hessian_matrix_eigvals
 from skimage.filters import frangi
 from sklearn.metrics import average_precision_score
 
+from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.simulation import anatomy
 
 MARGIN_MM = 2.0
@@ -79,7 +80,7 @@ def main(folders: list[Path]) -> None:
     print('| heads | n | Frangi AUPRC | Jerman AUPRC |\n| --- | --- | --- | --- |')
     for folder in folders:
         scans = sorted(folder.glob('sub-*/**/*_T1w.nii.gz'))
-        labels = folder / 'derivatives' / 'labels'
+        labels = labels_dir(folder)
         found = [score(p, labels / p.parent.relative_to(folder)) for p in scans]
         means = [np.mean([f[name] for f in found]) for name in ('Frangi', 'Jerman')]
         print(f'| {folder.name} | {len(scans)} | {means[0]:.3f} | {means[1]:.3f} |')

@@ -21,6 +21,11 @@ ENTITY_ORDER = (
 _ENTITY = re.compile(r'([a-zA-Z]+)-([a-zA-Z0-9+]+)')
 
 
+def labels_dir(data_dir: Path) -> Path:
+    """Derivative data set with the tracings, or the truth, of a data set."""
+    return data_dir / 'derivatives' / 'labels'
+
+
 def parse_entities(name: str) -> tuple[tuple[str, str], ...]:
     """Entities of a BIDS file name, in the file's order.
 

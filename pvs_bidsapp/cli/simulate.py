@@ -109,8 +109,9 @@ def main(argv: list[str]) -> int:
 
 
 def _heads(args: argparse.Namespace) -> int:
+    from ..bids.naming import labels_dir
     from ..simulation.dataset import plan
-    from ..workflows.simulate import SimulationJob, labels_dir, run
+    from ..workflows.simulate import SimulationJob, run
 
     maps = label_maps(args.label_maps) if args.label_maps else []
     subjects = plan(args.n_subjects, maps, args.seed, args.first, args.sites)

@@ -106,7 +106,7 @@ def _add_course_options(p: argparse.ArgumentParser) -> None:
     g.add_argument(
         '--patch-size', '--patch_size', type=int, metavar='VOXELS',
         help='edge of the training patches; 0 for whole volumes (default: as the recipe has it; '
-        'joliot2021: whole volumes on a GPU, 64 on the CPU)',
+        'joliot2021: that of the model named by --init, else whole volumes on a GPU, 64 on the CPU)',
     )  # fmt: skip
     g.add_argument(
         '--turns', action='store_true',
@@ -192,6 +192,8 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     if args.no_pretraining:
         changes['pretraining'] = False
     size = args.patch_size
+    if size is None and recipe.patch_size is None:
+        size = patch_of_model(args.init)
     if size is None and recipe.patch_size is None and device == 'cpu':
         LOG.info('no GPU: training on patches of 64 voxels (--patch-size 0 for whole volumes)')
         size = 64
@@ -214,6 +216,15 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
             '--patch-size, or at least two samples a device by --batch-size and --micro-batch'
         )
     return recipe
+
+
+def patch_of_model(init: str | None) -> int | None:
+    """Edge of the patches that a finished model works on: what it was trained on suits its further training."""
+    if init is None or init.endswith('.pt'):
+        return None
+    from ..segmentation.bundle import find
+
+    return find(init).card.patch_size
 
 
 def choose_precision(asked: str, device: str) -> str:
@@ -248,6 +259,7 @@ def main(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     args = parser().parse_args(argv)
     _check(args)
+    from ..bids.naming import labels_dir
     from ..segmentation.device import choose_device
     from ..workflows.train import TrainingJob, run
     from ..workflows.training_run import Task
@@ -261,7 +273,7 @@ def main(argv: list[str]) -> int:
         micro_batch=args.micro_batch, resume=args.resume, init=args.init, paint=args.paint,
     )  # fmt: skip
     job = TrainingJob(
-        args.data_dir, args.labels or args.data_dir / 'derivatives' / 'labels', args.model_dir, task,
+        args.data_dir, args.labels or labels_dir(args.data_dir), args.model_dir, task,
         choose_devices(device, args.devices), args.nprocs, args.validation, args.folds,
         0.1 if args.test is None and recipe.name != 'joliot2021' else args.test, args.training_size, args.trained_on, args.cache,
         tuple(args.also),

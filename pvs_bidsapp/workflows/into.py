@@ -20,7 +20,7 @@ from ..anatomy.registration import apply, apply_points, deterministic
 from ..anatomy.resampling import Grid, resample
 from ..bids.dataset import describe_derivative, describe_raw
 from ..bids.files import save_image, write_json, write_text
-from ..bids.naming import Naming
+from ..bids.naming import Naming, labels_dir
 from ..bids.query import Query, find_scans
 from ..errors import ImageError
 from ..segmentation.intensity import measure_levels
@@ -29,7 +29,6 @@ from ..simulation.anatomy import Anatomy
 from ..simulation.scanner import SUITES
 from ..simulation.tables import vessel_table
 from .parallel import in_parallel
-from .simulate import labels_dir
 from .truth import Truth, is_complete, write_truth
 
 LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..bids.dataset import describe_derivative, describe_raw
 from ..bids.files import save_image, write_json, write_text
-from ..bids.naming import Naming
+from ..bids.naming import Naming, labels_dir
 from ..simulation import anatomy, head, scanner
 from ..simulation.dataset import Subject, rate
 from ..simulation.tables import vessel_table
@@ -74,11 +74,6 @@ def run(job: SimulationJob) -> None:
     from ..reports.gallery import draw_gallery
 
     draw_gallery(job.out_dir, labels_dir(job.out_dir), job.out_dir / 'gallery.png')
-
-
-def labels_dir(out_dir: Path) -> Path:
-    """Where the truth goes."""
-    return out_dir / 'derivatives' / 'labels'
 
 
 def _visits(job: SimulationJob, subject: Subject) -> list[tuple[Naming, Naming, int]]:

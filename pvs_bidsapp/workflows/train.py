@@ -16,6 +16,7 @@ from torch import multiprocessing
 
 from .. import __version__
 from ..bids.files import write_json, write_text
+from ..bids.naming import labels_dir
 from ..clusters.tables import to_tsv
 from ..evaluation.metrics import score
 from ..evaluation.sweep import SIZES, bootstrap, sweep
@@ -85,7 +86,7 @@ class TrainingJob:
     @property
     def data_dirs(self) -> list[tuple[Path, Path]]:
         """All data sets, each with the folder of its tracings."""
-        return [(self.data_dir, self.labels_dir), *((d, d / 'derivatives' / 'labels') for d in self.also)]
+        return [(self.data_dir, self.labels_dir), *((d, labels_dir(d)) for d in self.also)]
 
     @property
     def prepared(self) -> Path:

@@ -303,3 +303,12 @@ def test_recipes_of_the_command_line_are_those_there_are():
     from pvs_bidsapp.cli.train import RECIPES as NAMES
 
     assert set(NAMES) == set(RECIPES)
+
+
+def test_a_model_is_trained_further_on_patches_as_before():
+    from pvs_bidsapp.cli.train import choose_recipe, parser
+
+    fresh, further = ['data', 'model'], ['data', 'model', '--init', 'joliot2021-t1']
+    sizes = [choose_recipe(parser().parse_args(a), 'cuda:0').patch_size for a in (fresh, further)]
+    assert sizes == [None, find('joliot2021-t1').card.patch_size]
+    assert sizes[1]
