@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType, TracebackType
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Stopped(Exception):
@@ -16,12 +16,19 @@ class Stopped(Exception):
 
 
 def end_with_parent() -> None:
-    """First thing that a worker does: it is to end when its parent ends, however that happens."""
+    """First thing that a worker does: it is to end when the program that asked for it ends, however that happens.
+
+    A worker of a fork server is no child of that program, and keeps the pipes open through which it would learn of its
+    end: it has to watch.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    except (AttributeError, OSError):  # not Linux
-        pass
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 class Stop:
