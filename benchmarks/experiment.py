@@ -63,8 +63,8 @@ def small(epochs: int, steps: int) -> Scale:
     return Scale(epochs, steps, folds=2, patch_size=32, batch_size=8, blocks=5, learning_rate=5e-3)
 
 
-def parse(description: str | None) -> argparse.Namespace:
-    """The arguments of an experiment."""
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments that all experiments have."""
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
         'out_dir', type=Path, metavar='OUT_DIR', help='heads, trainings, table; a rerun goes on there'
@@ -77,6 +77,11 @@ def parse(description: str | None) -> argparse.Namespace:
     p.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='default: fp32')
     p.add_argument('--nprocs', type=int, default=cores(), help='for the simulation')
     p.add_argument('--seed', type=int, default=7)
+    return p
+
+
+def parse(p: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments as they were given; progress is told from here on."""
     args = p.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     return args

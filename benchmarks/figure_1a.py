@@ -35,7 +35,7 @@ SCORES = ('dice', 'cluster_dice', 'large_dice')
 
 def main() -> None:
     """Run, print the table, draw the figure."""
-    args = experiment.parse(__doc__)
+    args = experiment.parse(experiment.parser(__doc__))
     data = experiment.heads(args)
     folder = experiment.train(args, 'figure_1a', JOLIOT, SCALES[args.scale], data)
     table = pd.read_csv(folder / 'crossval_sweep.tsv', sep='\t')

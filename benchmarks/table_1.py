@@ -31,7 +31,7 @@ PUBLISHED = {
 
 def main() -> None:
     """Run the four systems and print the table."""
-    args = experiment.parse(__doc__)
+    args = experiment.parse(experiment.parser(__doc__))
     data = experiment.heads(args)
     scale = SCALES[args.scale]
     found = {}

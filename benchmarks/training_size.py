@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training-set size of Joliot et al. 2021: 10, 20, 30, 40 traced scans, with and without pre-training.
 
-    python benchmarks/training_size.py OUT_DIR [--scale small|paper] [--label-maps DIR]
+    python benchmarks/training_size.py OUT_DIR [--scale small|paper] [--label-maps DIR] [--loss dice]
 
 Each size is cross-validated on the same folds of 50 simulated heads; the scans whose tracings are left out serve the
 autoencoder. Prints the voxel Dice of heads that were not trained on (95 % bootstrap intervals), and the Dice on the
@@ -41,21 +41,27 @@ def early(folder: Path) -> float:
 
 def main() -> None:
     """Run, print the table, draw the figure."""
-    args = experiment.parse(__doc__)
+    p = experiment.parser(__doc__)
+    p.add_argument('--sizes', type=int, nargs='+', choices=SIZES, default=SIZES, help='default: all four')
+    p.add_argument('--loss', choices=('dice-ce', 'dice'), default='dice-ce', help="dice: the paper's alone")
+    args = experiment.parse(p)
     data = experiment.heads(args)
     scale = SCALES[args.scale]
     rows = []
-    for size in SIZES:
+    suffix = '' if args.loss == 'dice-ce' else f'-{args.loss}'
+    for size in args.sizes:
         for pretraining in (True, False):
-            recipe = replace(JOLIOT, pretraining=pretraining)
-            name = f'size-{size}-{"with" if pretraining else "without"}'
+            recipe = replace(JOLIOT, pretraining=pretraining, loss=args.loss)
+            name = f'size-{size}-{"with" if pretraining else "without"}{suffix}'
             # eight heads to test on, two to validate on: forty are left to train on
             folder = experiment.train(
                 args, name, recipe, scale, data, training_size=size, validation_share=0.04, test_share=0.16
             )
             scores = json.loads((folder / 'crossval.json').read_text())
             rows.append((size, pretraining, scores, early(folder)))
-    print(f'scale {args.scale}, seed {args.seed}, {scale.folds} folds of {experiment.N_HEADS} heads\n')
+    print(
+        f'scale {args.scale}, loss {args.loss}, seed {args.seed}, {scale.folds} folds of {experiment.N_HEADS} heads\n'
+    )
     print(
         '| traced scans | pre-training | voxel Dice | cluster Dice | validation Dice after a third | published |'
     )
@@ -64,7 +70,7 @@ def main() -> None:
         theirs = SAID.get((size, pretraining), '')
         cells = [experiment.summary(scores[k]) for k in ('dice', 'cluster_dice')]
         print(f'| {size} | {"yes" if pretraining else "no"} | {" | ".join(cells)} | {third:.2f} | {theirs} |')
-    print('\nfigure:', draw(rows, args.out_dir / args.scale / 'training_size.png'))
+    print('\nfigure:', draw(rows, args.out_dir / args.scale / f'training_size{suffix}.png'))
 
 
 def draw(rows: list, path: Path) -> Path:
