@@ -39,10 +39,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         '--suite',
-        choices=('easy', 'hard', 'shift', 'mixed'),
+        choices=('easy', 'hard', 'shift', 'mixed', 'training'),
         default='mixed',
         help='how hard the scans are to read: easy; hard (noise, faint and small spaces, many mimics); '
-        'shift (scanners that the others never hold); mixed, for training (default)',
+        'shift (scanners that the others never hold); mixed, from easy to hard (default); training, for networks '
+        '(more wide and visible spaces than people have)',
     )
     p.add_argument(
         '--into',

@@ -70,9 +70,9 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
         'sooner), focal (default of the others)',
     )  # fmt: skip
     g.add_argument(
-        '--paint', choices=('easy', 'hard', 'shift', 'mixed'), metavar='SUITE',
+        '--paint', choices=('easy', 'hard', 'shift', 'mixed', 'training'), metavar='SUITE',
         help='DATA_DIR holds simulated heads: paint each patch anew, as on a scanner of this suite '
-        '(easy, hard, shift, mixed)',
+        '(easy, hard, shift, mixed, training)',
     )  # fmt: skip
     g.add_argument(
         '--trained-on', '--trained_on', default='', metavar='TEXT', help="said in the model's card"

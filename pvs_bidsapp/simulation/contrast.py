@@ -36,7 +36,7 @@ class TissueRanges:
 
 T1W = TissueRanges((0.52, 0.82), (0.08, 0.38))
 T2W = TissueRanges((1.12, 1.60), (2.2, 4.0))
-#: Protocols that the suites `easy`, `hard` and `mixed` never hold.
+#: Protocols of the suite `shift`, which no other suite holds.
 T1W_SHIFTED = (TissueRanges((0.40, 0.51), (0.02, 0.07)), TissueRanges((0.83, 0.89), (0.40, 0.50)))
 T2W_SHIFTED = (TissueRanges((1.61, 1.85), (4.1, 5.5)), TissueRanges((1.05, 1.11), (1.7, 2.1)))
 

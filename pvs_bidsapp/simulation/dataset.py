@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 #: Seed of each named suite, so that a suite is the same heads everywhere.
-SUITE_SEEDS = {'easy': 2021, 'hard': 2022, 'shift': 2023, 'mixed': 1}
+SUITE_SEEDS = {'easy': 2021, 'hard': 2022, 'shift': 2023, 'mixed': 1, 'training': 301}
 #: Natural logarithm of one plus the number of white matter spaces: mean and standard deviation
 #: over simulated adults, about which the rater's four grades are cut.
 LOG_COUNT = (4.1, 0.95)

@@ -82,9 +82,14 @@ SUITES = {
         worst_axis=1.6, bias=(0.05, 0.3), spacing=(0.6, 0.75, 0.9, 1.1), gibbs=(0.0, 1.0), motion=0.2,
         tilt=20.0, cut=0.3, t1w=contrast.T1W_SHIFTED, t2w=contrast.T2W_SHIFTED,
     ),
-    # The widest spaces of `easy` belong here, too: networks that never met any took them for lacunes.
-    # So do few mimics and strong contrast; most spaces that no eye would see are left out.
     'mixed': Difficulty(
+        snr=(12, 90), pvs_contrast=(0.35, 1.0), mimics=(0.0, 1.0), size=(0.8, 1.15), fwhm=(0.3, 1.1),
+        worst_axis=1.8, bias=(0.03, 0.22), spacing=(0.7, 0.8, 1.0, 1.0, 1.0, 1.2), gibbs=(0.0, 1.0),
+        motion=0.15, tilt=10.0, cut=0.2,
+    ),
+    # More wide spaces and fewer mimics than people have: networks that hardly ever met a wide space took it for a
+    # lacune, and spaces that no eye would see taught them little.
+    'training': Difficulty(
         snr=(15, 90), pvs_contrast=(0.45, 1.0), mimics=(0.0, 0.7), size=(0.85, 1.5), fwhm=(0.3, 1.1),
         worst_axis=1.8, bias=(0.03, 0.22), spacing=(0.7, 0.8, 1.0, 1.0, 1.0, 1.2), gibbs=(0.0, 1.0),
         motion=0.15, tilt=10.0, cut=0.2,
