@@ -36,8 +36,10 @@ BRAINSTEM = (16,)
 VENTRAL_DC = (28, 60)
 CEREBELLUM_WM = (7, 46)
 CEREBELLUM_GM = (8, 47)
-#: Further CSF and vessel spaces of the SynthSeg training maps (choroid plexus, vessels, recesses).
-VESSEL_SPACES = (30, 62, 31, 63, 136, 137, 163, 164)
+#: FreeSurfer's "vessel": perivascular spaces that the person has, most of them low in the putamen.
+OWN_SPACES = (30, 62)
+#: Further CSF and vessel spaces of the SynthSeg training maps (choroid plexus, recesses).
+VESSEL_SPACES = (31, 63, 136, 137, 163, 164)
 #: Codes from here on lie outside the brain: skull, skin, eyes, air.
 FIRST_HEAD_CODE = 500
 #: FreeSurfer's parcellated cortex (aparc+aseg) is read as plain cortex.
@@ -48,7 +50,7 @@ MARGIN = 26.0
 
 _SWAP_PAIRS = (
     (2, 41), (3, 42), (4, 43), (5, 44), (7, 46), (8, 47), (10, 49), (11, 50), (12, 51), (13, 52),
-    (17, 53), (18, 54), (25, 57), (26, 58), (28, 60), (30, 62), (31, 63), (136, 137), (163, 164),
+    (17, 53), (18, 54), (25, 57), (26, 58), (28, 60), (31, 63), (136, 137), (163, 164),
 )  # fmt: skip
 
 
@@ -99,10 +101,29 @@ def load_label_map(path: Path) -> Anatomy:
     labels[(labels >= APARC_RIGHT[0]) & (labels < APARC_RIGHT[1])] = CORTEX[1]
     if not (np.any(labels == 2) and np.any(labels == 41)):
         raise ImageError(f'{path}: no white matter (codes 2 and 41); is this a FreeSurfer label map?')
+    labels = without_own_spaces(labels, voxel_sizes(image.affine))
     affine = np.diag([*voxel_sizes(image.affine), 1.0])
     affine[:3, 3] = image.affine[:3, 3]
     anatomy = Anatomy(labels, affine, Path(path).name.split('.')[0])
     return anatomy if labels.max() >= FIRST_HEAD_CODE else with_head(anatomy)
+
+
+def without_own_spaces(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Fill the perivascular spaces that a person has with the nearest tissue.
+
+    The truth knows of those alone that are drawn: a space that were left would count as none.
+    """
+    own = np.isin(labels, OWN_SPACES)
+    if not own.any():
+        return labels
+    found = np.argwhere(own)
+    box = tuple(slice(max(0, a - 5), b + 6) for a, b in zip(found.min(0), found.max(0), strict=True))
+    nearest = ndimage.distance_transform_edt(
+        own[box], sampling=spacing, return_distances=False, return_indices=True
+    )
+    filled = labels.copy()
+    filled[box] = labels[box][tuple(nearest)]
+    return filled
 
 
 def distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:

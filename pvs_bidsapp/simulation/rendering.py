@@ -11,7 +11,8 @@ from scipy.spatial.distance import cdist
 
 from .vessels import Vessel
 
-SUBSAMPLES = 6  # per axis; a straight tube's volume is right within 2 % (see the tests)
+#: Per axis. A straight tube's volume is right within 2 %, within 5 % below four fifths of a voxel (see the tests).
+SUBSAMPLES = 6
 
 
 @dataclass(frozen=True)
