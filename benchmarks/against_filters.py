@@ -6,7 +6,7 @@
 HEADS_DIR is a data set of `pvs simulate`, OUT_DIR what `pvs HEADS_DIR OUT_DIR participant` made of it. The filters see the
 preprocessed T1w in the regions of OUT_DIR and have the threshold that suits these very heads best (of ten, by voxel
 Dice), which nobody has at work. Means over heads with 95 % bootstrap intervals; definitions as in `pvs evaluate`; "from
-10 mm3" counts large clusters, hit by clusters of any size.
+10 mm3" counts large clusters, hit by clusters of any size. The filters take some minutes a head.
 """
 
 from __future__ import annotations
