@@ -18,10 +18,10 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 from scipy import ndimage
-from skimage.filters import frangi
 from tqdm.auto import tqdm
-from vesselness import SCALES_MM, jerman
+from vesselness import filter_maps
 
+from pvs_bidsapp.anatomy.morphology import bounding_box
 from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.evaluation.sweep import bootstrap, sweep
 
@@ -36,23 +36,6 @@ def load(folder: Path, name: str) -> nib.Nifti1Image:
     return nib.load(path)
 
 
-def responses(
-    data: np.ndarray, regions: np.ndarray, white: np.ndarray, zooms: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Filter maps of one scan, 0 outside its regions."""
-    spread = ndimage.gaussian_filter(white.astype(np.float32), 12 / zooms)
-    field = ndimage.gaussian_filter(data * white, 12 / zooms) / np.maximum(spread, 1e-3)
-    # filters see two voxels beyond the regions, and white matter from there on
-    near = ndimage.binary_dilation(regions, iterations=2)
-    data = np.where(near, data / np.maximum(field, 1e-3), 1.0).astype(np.float32)
-    sigmas = [s / float(zooms.mean()) for s in SCALES_MM]
-    maps = {
-        'Frangi': frangi(data, sigmas=sigmas, alpha=0.5, beta=0.5, black_ridges=True),
-        'Jerman': jerman(data, sigmas),
-    }
-    return {name: np.where(regions, found, 0) for name, found in maps.items()}
-
-
 def measure_scan(folder: Path, labels: Path) -> dict[str, pd.DataFrame]:
     """Sweep of each system over its thresholds; the model's mask has but one."""
     image = load(folder, 'desc-preproc_T1w')
@@ -60,15 +43,17 @@ def measure_scan(folder: Path, labels: Path) -> dict[str, pd.DataFrame]:
     regions = load(folder, 'seg-regions_dseg').get_fdata() > 0
     truth = load(labels, 'label-PVS_mask').get_fdata() > 0
     marked = load(folder, 'label-PVS_mask').get_fdata() > 0
-    where = np.argwhere(regions | truth | marked)
-    box = tuple(slice(max(0, a - 8), b + 9) for a, b in zip(where.min(0), where.max(0), strict=True))
+    box = bounding_box(regions | truth | marked, 8)
     truth, regions = truth[box], regions[box]
     white = load(folder, 'seg-tissue_dseg').get_fdata()[box] == 3
     voxel, sizes = float(np.prod(zooms)), (0.0, LARGE_MM3)
     tables = {
         'pvs participant': sweep(marked[box].astype(np.float32), truth, voxel, thresholds=(0.5,), sizes=sizes)
     }
-    for name, response in responses(image.get_fdata(dtype=np.float32)[box], regions, white, zooms).items():
+    near = ndimage.binary_dilation(regions, iterations=2)  # what filters see beyond is white matter
+    data = image.get_fdata(dtype=np.float32)[box]
+    for name, found in filter_maps(data, near, white, 12 / zooms, float(zooms.mean())).items():
+        response = np.where(regions, found, 0)
         cuts = np.maximum(np.quantile(response[regions], 1 - np.array(SHARES)), 1e-9)
         table = sweep(response, truth, voxel, thresholds=tuple(cuts), sizes=sizes)
         tables[name] = table.assign(threshold=np.repeat(SHARES, len(sizes)))

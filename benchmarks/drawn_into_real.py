@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 import cc3d
-import nibabel as nib
 import numpy as np
 import pandas as pd
+from anatomy_accuracy import load
 
 from pvs_bidsapp.bids.naming import labels_dir
 
@@ -26,27 +26,20 @@ from pvs_bidsapp.bids.naming import labels_dir
 BINS = (0, 1.0, 1.5, 2.0, 3.0, 10.0)
 
 
-def array(folder: Path, name: str) -> np.ndarray:
-    """An image of one scan."""
-    (path,) = folder.glob(f'*_{name}.nii.gz')
-    return np.asarray(nib.load(path).dataobj)
-
-
 def found_spaces(labels: Path, marked: np.ndarray, scan: str) -> pd.DataFrame:
-    """Diameter of each drawn space, whether it fills a voxel and lies in the regions, and whether it was found."""
+    """Diameter of each drawn space, whether it fills a voxel, and whether it was found."""
     (table,) = labels.glob('*_desc-pvs_dseg.tsv')
     spaces = pd.read_csv(table, sep='\t')
-    index = np.where(array(labels, 'label-PVS_mask') > 0, array(labels, 'desc-pvs_dseg'), 0)
+    index = np.where(load(labels, 'label-PVS_mask') > 0, load(labels, 'desc-pvs_dseg'), 0)
     return pd.DataFrame({
         'scan': scan, 'width': spaces.width_mm, 'drawn': spaces['index'].isin(np.unique(index)),
         'found': spaces['index'].isin(np.unique(index[marked])),
     })  # fmt: skip
 
 
-def not_drawn(marked: np.ndarray, occupied: np.ndarray) -> int:
-    """Number of marked clusters that touch no drawn space."""
-    clusters = cc3d.connected_components(marked, connectivity=26)
-    return len(set(np.unique(clusters)) - {0} - set(np.unique(clusters[occupied])))
+def clusters(marked: np.ndarray) -> np.ndarray:
+    """Numbered clusters of a mask, 0 outside."""
+    return cc3d.connected_components(marked, connectivity=26)
 
 
 def main(drawn: Path, after: Path, before: Path) -> None:
@@ -58,11 +51,13 @@ def main(drawn: Path, after: Path, before: Path) -> None:
     for folder in sorted(after.glob('sub-*/**/anat')):
         name = str(folder.relative_to(after).parent)
         labels = labels_dir(drawn) / folder.relative_to(after)
-        marked = array(folder, 'label-PVS_mask') > 0
-        occupied = array(labels, 'label-PVS_probseg') > 0
-        plain = array(before / folder.relative_to(after), 'label-PVS_mask') > 0
-        numbers = [cc3d.connected_components(m, connectivity=26, return_N=True)[1] for m in (plain, marked)]
-        print(f'| {name} | {numbers[0]} | {numbers[1]} | {not_drawn(marked, occupied)} |')
+        marked = load(folder, 'label-PVS_mask') > 0
+        occupied = load(labels, 'label-PVS_probseg') > 0
+        plain = load(before / folder.relative_to(after), 'label-PVS_mask') > 0
+        numbered = clusters(marked)
+        touching = np.setdiff1d(numbered[occupied], 0).size
+        total = int(numbered.max())
+        print(f'| {name} | {clusters(plain).max()} | {total} | {total - touching} |')
         spaces.append(found_spaces(labels, marked, name))
     table = pd.concat(spaces)
     table['diameter (mm)'] = pd.cut(table.width, BINS)

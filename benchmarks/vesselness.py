@@ -22,6 +22,7 @@ from skimage.feature import hessian_matrix, hessian_matrix_eigvals
 from skimage.filters import frangi
 from sklearn.metrics import average_precision_score
 
+from pvs_bidsapp.anatomy.morphology import bounding_box
 from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.simulation import anatomy
 
@@ -47,6 +48,23 @@ def jerman(image: np.ndarray, sigmas: list[float], tau: float = 0.75) -> np.ndar
     return best
 
 
+def filter_maps(
+    data: np.ndarray, inside: np.ndarray, white: np.ndarray, smooth: np.ndarray | float, voxel: float
+) -> dict[str, np.ndarray]:
+    """Frangi's and Jerman's maps of a T1w brought to white matter = 1, outside of `inside` exactly.
+
+    `smooth` is the spread, in voxels, over which white matter is averaged; `voxel` a voxel's size in mm.
+    """
+    spread = ndimage.gaussian_filter(white.astype(np.float32), smooth)
+    field = ndimage.gaussian_filter(data * white, smooth) / np.maximum(spread, 1e-3)
+    data = np.where(inside, data / np.maximum(field, 1e-3), 1.0).astype(np.float32)
+    sigmas = [s / voxel for s in SCALES_MM]
+    return {
+        'Frangi': frangi(data, sigmas=sigmas, alpha=0.5, beta=0.5, black_ridges=True),
+        'Jerman': jerman(data, sigmas),
+    }
+
+
 def score(t1w: Path, labels: Path) -> dict[str, float]:
     """Area under the precision-recall curve of each filter in one head."""
     image = nib.load(t1w)
@@ -57,21 +75,15 @@ def score(t1w: Path, labels: Path) -> dict[str, float]:
 
     aseg, target = truth('seg-aseg_dseg'), truth('label-PVS_mask') > 0
     inside = np.isin(aseg, (*anatomy.WHITE_MATTER, *anatomy.BASAL_GANGLIA))
-    found = np.argwhere(inside)
-    box = tuple(slice(a, b + 1) for a, b in zip(found.min(0), found.max(0), strict=True))
+    box = bounding_box(inside)
     data, aseg, target, inside = data[box], aseg[box], target[box], inside[box]
-    white = np.isin(aseg, (2, 41))
-    spread = ndimage.gaussian_filter(white.astype(np.float32), 12)
-    field = ndimage.gaussian_filter(data * white, 12) / np.maximum(spread, 1e-3)
-    data = np.where(inside, data / np.maximum(field, 1e-3), 1.0)
-    sigmas = [s / float(image.header.get_zooms()[0]) for s in SCALES_MM]
-    frangi_map = frangi(data, sigmas=sigmas, alpha=0.5, beta=0.5, black_ridges=True)
+    maps = filter_maps(data, inside, np.isin(aseg, (2, 41)), 12, float(image.header.get_zooms()[0]))
     # the reference object's spaces lie 2 mm or more inside: the region's own edge is no finding
     spacing = tuple(float(z) for z in image.header.get_zooms())
     inside &= edt.edt(inside, anisotropy=spacing) > MARGIN_MM
     return {
         name: float(average_precision_score(target[inside], response[inside]))
-        for name, response in (('Frangi', frangi_map), ('Jerman', jerman(data, sigmas)))
+        for name, response in maps.items()
     }
 
 

@@ -30,3 +30,11 @@ def close(
     closed = edt.edt(grown, anisotropy=anisotropy) > radius
     closed = closed[(slice(pad, -pad),) * 3] | mask
     return ndimage.binary_fill_holes(closed) if fill else closed
+
+
+def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
+    """Slices about the True voxels of a mask that holds some, and `margin` voxels more on each side."""
+    found = np.argwhere(mask)
+    return tuple(
+        slice(max(a - margin, 0), b + margin + 1) for a, b in zip(found.min(0), found.max(0), strict=True)
+    )

@@ -10,6 +10,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 
 from .bridge import array_to_ants
+from .morphology import bounding_box
 
 CSF, GM, WM = 1, 2, 3
 
@@ -78,7 +79,7 @@ def classify(
     """
     import ants
 
-    box = _bounding_box(mask)
+    box = bounding_box(mask, 2)
     # Atropos reads the priors from files, whose axes are rounded: on an oblique grid they would
     # not agree with those in memory, and it would refuse. It needs the voxels' size alone.
     affine = np.diag([*voxel_sizes(affine), 1.0])
@@ -106,8 +107,3 @@ def _temporary_files_removed() -> Iterator[None]:
             yield
         finally:
             tempfile.tempdir = before
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    found = np.argwhere(mask)
-    return tuple(slice(max(a - 2, 0), b + 3) for a, b in zip(found.min(0), found.max(0), strict=True))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .arguments import command_parser
+from .arguments import SUITES, command_parser
 
 DESCRIPTION = """\
 Simulate whole heads (T1w and T2w) with known perivascular spaces, as a BIDS data set. The truth
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         '--suite',
-        choices=('easy', 'hard', 'shift', 'mixed', 'training'),
+        choices=SUITES,
         default='mixed',
         help='how hard the scans are to read: easy; hard (noise, faint and small spaces, many mimics); '
         'shift (scanners that the others never hold); mixed, from easy to hard (default); training, for networks '

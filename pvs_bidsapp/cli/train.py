@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .arguments import command_parser
+from .arguments import SUITES, command_parser
 
 if TYPE_CHECKING:
     from ..training.recipes import Recipe
@@ -70,9 +70,9 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
         'sooner), focal (default of the others)',
     )  # fmt: skip
     g.add_argument(
-        '--paint', choices=('easy', 'hard', 'shift', 'mixed', 'training'), metavar='SUITE',
+        '--paint', choices=SUITES, metavar='SUITE',
         help='DATA_DIR holds simulated heads: paint each patch anew, as on a scanner of this suite '
-        '(easy, hard, shift, mixed, training)',
+        f'({", ".join(SUITES)})',
     )  # fmt: skip
     g.add_argument(
         '--trained-on', '--trained_on', default='', metavar='TEXT', help="said in the model's card"

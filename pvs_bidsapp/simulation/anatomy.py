@@ -15,7 +15,7 @@ from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from ..anatomy import template
-from ..anatomy.morphology import close
+from ..anatomy.morphology import bounding_box, close
 from ..errors import ImageError
 from .fields import smooth_field
 
@@ -116,8 +116,7 @@ def without_own_spaces(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     own = np.isin(labels, OWN_SPACES)
     if not own.any():
         return labels
-    found = np.argwhere(own)
-    box = tuple(slice(max(0, a - 5), b + 6) for a, b in zip(found.min(0), found.max(0), strict=True))
+    box = bounding_box(own, 5)
     nearest = ndimage.distance_transform_edt(
         own[box], sampling=spacing, return_distances=False, return_indices=True
     )

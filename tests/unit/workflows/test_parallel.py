@@ -12,8 +12,7 @@ import pytest
 from pvs_bidsapp.workflows.parallel import in_parallel
 
 PROGRAM = """
-import os, sys, time
-from pathlib import Path
+import sys
 from pvs_bidsapp.workflows.parallel import in_parallel
 from tests_of_parallel import note_and_sleep
 if __name__ == '__main__':
