@@ -45,7 +45,7 @@ def isotropic_grid(affine: np.ndarray, shape: tuple[int, ...], spacing: float) -
     return Grid(tuple(int(n) for n in size), canonical @ step)
 
 
-def spacing_ratio(affine: np.ndarray, spacing: float) -> np.ndarray:
+def spacing_ratio(affine: np.ndarray, spacing: float | np.ndarray) -> np.ndarray:
     """Wanted over present voxel size, by axis; exactly 1 where they agree within 0.1 %."""
     ratio = spacing / voxel_sizes(affine)
     ratio[np.abs(ratio - 1) < 1e-3] = 1.0

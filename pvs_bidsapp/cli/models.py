@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 
 from ..segmentation.bundle import bundled_names, find
+from ..segmentation.grid import spacing_range
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +42,6 @@ def main(argv: list[str]) -> int:
             print(f'{name}\tok\t{bundle.card.sha256}')
         else:
             card = bundle.card
-            print(
-                f'{name}\t{card.version}\t{"+".join(card.channels)}\t{card.spacing:g} mm\t{card.trained_on}'
-            )
+            voxels = ' to '.join(f'{size:g}' for size in sorted(set(spacing_range(card.spacing))))
+            print(f'{name}\t{card.version}\t{"+".join(card.channels)}\t{voxels} mm\t{card.trained_on}')
     return 0

@@ -7,12 +7,13 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .arguments import SUITES, command_parser
 
 if TYPE_CHECKING:
+    from ..segmentation.bundle import Card
     from ..training.recipes import Recipe
 
 LOG = logging.getLogger(__name__)
@@ -109,6 +110,11 @@ def _add_course_options(p: argparse.ArgumentParser) -> None:
         'joliot2021: that of the model named by --init, else whole volumes on a GPU, 64 on the CPU)',
     )  # fmt: skip
     g.add_argument(
+        '--spacing', type=float, nargs='+', metavar='MM',
+        help='voxel size of the grid that the network works on; two numbers: scans keep their own voxels where '
+        'these lie between the two (default: as the recipe, or the model named by --init, has it)',
+    )  # fmt: skip
+    g.add_argument(
         '--turns', action='store_true',
         help='lay patches in all 48 ways of a cube, not only as the mirror image (always with --paint)',
     )  # fmt: skip
@@ -179,6 +185,8 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f'--{name.replace("_", "-")} {value}: must be at least 1')
     if not 0 <= args.validation < 1 or not 0 < (args.test or 0.5) < 1:
         raise InputError('--validation and --test are shares of the persons: between 0 and 1')
+    if args.spacing and (len(args.spacing) > 2 or not 0.3 <= min(args.spacing) <= max(args.spacing) <= 3):
+        raise InputError('--spacing: one or two voxel sizes between 0.3 and 3 mm')
     if args.folds == 1 or args.folds < 0:
         raise InputError(f'--folds {args.folds}: give 2 or more, or leave it out')
 
@@ -191,23 +199,10 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     changes = {k: getattr(args, k) for k in ('batch_size', 'learning_rate', 'loss') if getattr(args, k)}
     if args.no_pretraining:
         changes['pretraining'] = False
-    size = args.patch_size
-    if size is None and recipe.patch_size is None:
-        size = patch_of_model(args.init)
-    if size is None and recipe.patch_size is None and device == 'cpu':
-        LOG.info('no GPU: training on patches of 64 voxels (--patch-size 0 for whole volumes)')
-        size = 64
+    changes |= choose_grid(args, recipe, device)
     changes['turns'] = args.turns or args.paint is not None
-    least = 2 ** (recipe.architecture.get('blocks', recipe.architecture.get('levels', 0) + 1) - 1)
-    if size and size < least:
-        raise InputError(f'--patch-size {size}: this network needs at least {least}')
-    if size is not None:
-        changes['patch_size'] = size or None
-    if size == 0 and recipe.stride:
-        raise InputError(f'--patch-size 0: {recipe.name} is trained on patches')
-    if size:
-        changes['stride'] = size // 2
     recipe = replace(recipe, **changes)
+    least = _least_patch(recipe)
     own = -(-recipe.batch_size // args.devices)
     together = min(args.micro_batch or own, own)
     if recipe.patch_size == least and 1 in (together, own % together, recipe.batch_size // args.devices):
@@ -218,13 +213,45 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     return recipe
 
 
-def patch_of_model(init: str | None) -> int | None:
-    """Edge of the patches that a finished model works on: what it was trained on suits its further training."""
+def choose_grid(args: argparse.Namespace, recipe: Recipe, device: str) -> dict[str, Any]:
+    """Voxels and patches: as asked for, else those of the model that is trained further, else the recipe's."""
+    given = card_of(args.init)
+    changes: dict[str, Any] = {}
+    if args.spacing:
+        low, high = min(args.spacing), max(args.spacing)
+        changes['spacing'] = low if low == high else (low, high)
+    elif given:
+        changes['spacing'] = given.spacing
+    size = args.patch_size
+    if size is None and recipe.patch_size is None:
+        size = given.patch_size if given else None
+        if size is None and device == 'cpu':
+            LOG.info('no GPU: training on patches of 64 voxels (--patch-size 0 for whole volumes)')
+            size = 64
+    if size == 0 and recipe.stride:
+        raise InputError(f'--patch-size 0: {recipe.name} is trained on patches')
+    if size and size < (least := _least_patch(recipe)):
+        raise InputError(f'--patch-size {size}: this network needs at least {least}')
+    if size is not None:
+        changes['patch_size'] = size or None
+    if size:
+        changes['stride'] = size // 2
+    return changes
+
+
+def _least_patch(recipe: Recipe) -> int:
+    """Edge of the smallest patch that reaches the deepest layer."""
+    blocks = recipe.architecture.get('blocks', recipe.architecture.get('levels', 0) + 1)
+    return int(2 ** (blocks - 1))
+
+
+def card_of(init: str | None) -> Card | None:
+    """Card of a finished model: the grid and the patches that it was trained on suit its further training."""
     if init is None or init.endswith('.pt'):
         return None
     from ..segmentation.bundle import find
 
-    return find(init).card.patch_size
+    return find(init).card
 
 
 def choose_precision(asked: str, device: str) -> str:

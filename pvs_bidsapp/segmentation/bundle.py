@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from .grid import Spacing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,8 +31,9 @@ class Card:
         ``name`` and arguments of the network.
     channels : tuple of str
         ``('T1w',)`` or ``('T1w', 'T2w')``.
-    spacing : float
-        Voxel size of the network's grid in mm.
+    spacing : float or tuple of float
+        Voxel size of the network's grid in mm; or the smallest and the largest, see
+        `pvs_bidsapp.segmentation.grid`.
     box : tuple of int
         Smallest shape of that grid.
     intensity : dict
@@ -55,7 +57,7 @@ class Card:
     version: str
     architecture: dict[str, Any]
     channels: tuple[str, ...]
-    spacing: float
+    spacing: Spacing
     box: tuple[int, int, int]
     intensity: dict[str, Any]
     threshold: float
@@ -145,6 +147,9 @@ def find(model: str | Path) -> Bundle:
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
         content['channels'], content['box'] = tuple(content['channels']), tuple(content['box'])
+        if isinstance(content['spacing'], list):
+            low, high = content['spacing']
+            content['spacing'] = (low, high)
         card = Card(**content)
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f'{path}: not a model card ({error})') from error

@@ -1,25 +1,36 @@
 """The network's grid: a fixed box about the brain.
 
-It has the scan's own axes, in the order and direction nearest to RAS, and the network's spacing.
-A scan that has this spacing already is moved by whole voxels only, so that nothing is blurred.
+It has the scan's own axes, in the order and direction nearest to RAS, and the network's spacing: one
+voxel size, or a range within which a scan keeps its own. A scan that keeps its voxels is moved by
+whole ones only, so that nothing is blurred: of spaces a voxel or two wide, resampling to 1 mm and
+back loses a quarter (voxel Dice of the truth with itself 0.62 to 0.75 for voxels of 0.6 to 1.1 mm).
 """
 
 from __future__ import annotations
 
 import numpy as np
 from nibabel import orientations
+from nibabel.affines import voxel_sizes
 
 from ..anatomy.resampling import Grid, canonical_affine, spacing_ratio
 
 #: Box of Joliot et al. 2021, in voxels of 1 mm.
 BOX = (160, 214, 176)
 
+#: Voxel size in mm; or the smallest and the largest, between which each axis of a scan keeps its own.
+Spacing = float | tuple[float, float]
+
+
+def spacing_range(spacing: Spacing) -> tuple[float, float]:
+    """Smallest and largest voxel size in mm; the same twice where a network knows one alone."""
+    return spacing if isinstance(spacing, tuple) else (spacing, spacing)
+
 
 def network_grid(
     brain: np.ndarray,
     affine: np.ndarray,
     *,
-    spacing: float = 1.0,
+    spacing: Spacing = 1.0,
     box: tuple[int, int, int] = BOX,
 ) -> Grid:
     """The network's grid about a brain; the box grows where the brain does not fit.
@@ -28,8 +39,8 @@ def network_grid(
     ----------
     brain : ndarray of bool, shape (x, y, z)
     affine : ndarray, shape (4, 4)
-    spacing : float
-        Voxel size in mm.
+    spacing : float or tuple of float
+        Voxel size in mm, or the smallest and the largest: an axis whose own lies between is kept.
     box : tuple of int
         Shape of the grid.
     """
@@ -37,7 +48,7 @@ def network_grid(
     mask = orientations.apply_orientation(brain, orientations.io_orientation(affine))
     found = np.argwhere(mask)
     low, high = (found.min(0), found.max(0)) if len(found) else (np.zeros(3), np.array(mask.shape))
-    ratio = spacing_ratio(canonical, spacing)
+    ratio = spacing_ratio(canonical, np.clip(voxel_sizes(canonical), *spacing_range(spacing)))
     needed = np.ceil((high - low + 1) / ratio).astype(int) + 2
     shape = np.maximum(box, needed)
     start = (low + high) / 2 - (shape - 1) / 2 * ratio

@@ -91,7 +91,7 @@ SUITES = {
     # lacune, and spaces that no eye would see taught them little.
     'training': Difficulty(
         snr=(15, 90), pvs_contrast=(0.45, 1.0), mimics=(0.0, 0.7), size=(0.85, 1.5), fwhm=(0.3, 1.1),
-        worst_axis=1.8, bias=(0.03, 0.22), spacing=(0.7, 0.8, 1.0, 1.0, 1.0, 1.2), gibbs=(0.0, 1.0),
+        worst_axis=1.8, bias=(0.03, 0.22), spacing=(0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.1, 1.2), gibbs=(0.0, 1.0),
         motion=0.15, tilt=10.0, cut=0.2,
     ),
 }  # fmt: skip

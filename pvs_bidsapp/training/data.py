@@ -10,7 +10,7 @@ import numpy as np
 
 from ..anatomy.resampling import Grid, resample
 from ..errors import ImageError
-from ..segmentation.grid import network_grid
+from ..segmentation.grid import Spacing, network_grid
 from ..segmentation.intensity import TissueLevels, measure_levels
 
 LOG = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def prepare(
     tissues: np.ndarray,
     rule: TissueLevels,
     *,
-    spacing: float = 1.0,
+    spacing: Spacing = 1.0,
 ) -> Prepared:
     """Scale and resample a scan, cropped to the brain.
 
@@ -52,8 +52,8 @@ def prepare(
     tissues : ndarray of int
         Classes of `pvs_bidsapp.anatomy.tissues`.
     rule : TissueLevels
-    spacing : float
-        Voxel size of the network's grid in mm.
+    spacing : float or tuple of float
+        Voxel size of the network's grid in mm, or its range.
     """
     grid = network_grid(brain, affine, spacing=spacing, box=(1, 1, 1))
     classes = np.rint(resample(tissues, affine, grid, order=0))

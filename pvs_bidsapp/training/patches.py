@@ -34,12 +34,15 @@ class Volume:
     brain : ndarray of bool, shape (x, y, z)
     target : ndarray of uint8, shape (x, y, z)
         1 in perivascular spaces; all 0 in a scan without tracing.
+    voxel : float
+        Volume of a voxel in mm3.
     """
 
     name: str
     image: np.ndarray
     brain: np.ndarray
     target: np.ndarray
+    voxel: float = 1.0
 
 
 @dataclass(frozen=True)

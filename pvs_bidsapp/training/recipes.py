@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import InputError
-from ..segmentation.grid import BOX
+from ..segmentation.grid import BOX, Spacing
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Recipe:
         As in a model card.
     channels : tuple of str
         ``T1w``, ``T2w``.
-    spacing : float
-        Voxel size of the network's grid in mm.
+    spacing : float or tuple of float
+        Voxel size of the network's grid in mm, or the range within which a scan keeps its own.
     patch_size : int or None
         Edge of the cubic patches in voxels; None stands for whole volumes.
     stride : int or None
@@ -58,7 +58,7 @@ class Recipe:
     name: str
     architecture: dict[str, Any]
     channels: tuple[str, ...] = ('T1w',)
-    spacing: float = 1.0
+    spacing: Spacing = 1.0
     patch_size: int | None = None
     stride: int | None = None
     batch_size: int = 4

@@ -22,6 +22,7 @@ from ..anatomy.conform import load_scan, working_image
 from ..anatomy.coregistration import bring_t2w
 from ..anatomy.registration import deterministic
 from ..anatomy.resampling import Grid, resample
+from ..segmentation.grid import Spacing
 from ..segmentation.intensity import TissueLevels
 from ..training.data import Prepared, match_target, prepare
 from ..training.patches import Volume
@@ -38,7 +39,7 @@ def load_volumes(
     cache: Path,
     rule: TissueLevels,
     *,
-    spacing: float,
+    spacing: Spacing,
     channels: Sequence[str],
     nprocs: int,
     stop: Callable[[], bool] = lambda: False,
@@ -60,7 +61,7 @@ def load_volumes(
 
 
 def load_volume(
-    case: Case, cache: Path, rule: TissueLevels, spacing: float, channels: tuple[str, ...]
+    case: Case, cache: Path, rule: TissueLevels, spacing: Spacing, channels: tuple[str, ...]
 ) -> Volume:
     """One prepared volume, from the cache where the same files were prepared the same way."""
     t2w = case.t2w if 'T2w' in channels else None
@@ -72,7 +73,8 @@ def load_volume(
         name = f'{case.name}_tracing'
         traced = _cached(cache, name, [*files, tracing], key, lambda: _trace(tracing, scan))
         target = traced['target']
-    return Volume(case.name, scan['image'], scan['brain'], target)
+    voxel = float(abs(np.linalg.det(scan['affine'][:3, :3])))
+    return Volume(case.name, scan['image'], scan['brain'], target, voxel)
 
 
 def _cached(cache: Path, name: str, files: Sequence[Path], key: Any, make: Callable[[], Arrays]) -> Arrays:
@@ -90,7 +92,7 @@ def _cached(cache: Path, name: str, files: Sequence[Path], key: Any, make: Calla
     return made
 
 
-def _prepare(case: Case, rule: TissueLevels, spacing: float, channels: tuple[str, ...]) -> Arrays:
+def _prepare(case: Case, rule: TissueLevels, spacing: Spacing, channels: tuple[str, ...]) -> Arrays:
     """The scan on the network's grid, and both grids."""
     deterministic(SEED)
     scan = load_scan(case.t1w)

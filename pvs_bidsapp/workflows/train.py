@@ -283,12 +283,11 @@ def _test(job: TrainingJob, folder: Path, cases: list[Case], stop: Stop) -> None
     validator = Validator.of(job.task.recipe, volumes, job.devices[0])
     network = made.network().to(job.devices[0])
     rows, sweeps = [], []
-    voxel = made.card.spacing**3
     for volume in volumes:
         probability, truth = validator.probability(network, volume), volume.target > 0
         scores = score(probability >= made.card.threshold, truth)
         rows.append({'scan': volume.name, 'threshold': made.card.threshold} | asdict(scores))
-        sweeps.append(sweep(probability, truth, voxel, sizes=SIZES).assign(scan=volume.name))
+        sweeps.append(sweep(probability, truth, volume.voxel, sizes=SIZES).assign(scan=volume.name))
     write_text(folder / 'test_sweep.tsv', to_tsv(pd.concat(sweeps, ignore_index=True)))
     write_text(folder / 'test.tsv', to_tsv(pd.DataFrame(rows)))  # last: it says that the fold is done
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..bids.naming import Naming, parse_entities
 from ..bids.query import Query, find_scans
 from ..errors import InputError
+from ..segmentation.grid import Spacing, spacing_range
 from ..simulation.stream import Scene, make_scene
 
 LOG = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def _tracings(labels_dir: Path) -> dict[frozenset[tuple[str, str]], Path]:
     return found
 
 
-def load_scene(case: Case, spacing: float) -> Scene:
+def load_scene(case: Case, spacing: Spacing) -> Scene:
     """The geometry of a simulated head, from its truth.
 
     Raises
@@ -138,10 +139,11 @@ def load_scene(case: Case, spacing: float) -> Scene:
         image = nib.load(path)
         parts.append(np.asarray(image.dataobj))
     found = float(image.header.get_zooms()[0])
-    if abs(found - spacing) > 1e-3:
+    low, high = spacing_range(spacing)
+    if not low - 1e-3 < found < high + 1e-3:
         raise InputError(
             f'{path}: voxels of {found:g} mm; --paint needs those of the recipe: '
-            f'`pvs simulate --spacing {spacing:g}`'
+            f'`pvs simulate --spacing {low:g}`'
         )
     labels, occupancy, index, kind, brain = parts
-    return make_scene(case.name, labels, occupancy, index, kind, brain, spacing)
+    return make_scene(case.name, labels, occupancy, index, kind, brain, found)

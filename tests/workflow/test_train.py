@@ -309,6 +309,10 @@ def test_a_model_is_trained_further_on_patches_as_before():
     from pvs_bidsapp.cli.train import choose_recipe, parser
 
     fresh, further = ['data', 'model'], ['data', 'model', '--init', 'joliot2021-t1']
-    sizes = [choose_recipe(parser().parse_args(a), 'cuda:0').patch_size for a in (fresh, further)]
-    assert sizes == [None, find('joliot2021-t1').card.patch_size]
-    assert sizes[1]
+    recipes = [choose_recipe(parser().parse_args(a), 'cuda:0') for a in (fresh, further)]
+    bundled = find('joliot2021-t1').card
+    assert [r.patch_size for r in recipes] == [None, bundled.patch_size]
+    assert [r.spacing for r in recipes] == [1.0, bundled.spacing]
+    assert bundled.patch_size
+    own = choose_recipe(parser().parse_args([*further, '--spacing', '1.2', '0.6']), 'cuda:0')
+    assert own.spacing == (0.6, 1.2)

@@ -54,6 +54,12 @@ def test_gradients_reach_every_parameter():
     )
 
 
+@pytest.mark.parametrize('spacing', [0.8, (0.6, 1.2)])
+def test_a_card_keeps_one_voxel_size_or_a_range(tmp_path, spacing):
+    bundles.write_bundle(tmp_path / 'm', build(SMALL), card(spacing=spacing))
+    assert bundles.find(tmp_path / 'm').card.spacing == spacing
+
+
 def test_bundle_round_trip_and_tampering(tmp_path):
     network = build(SMALL).eval()
     bundles.write_bundle(tmp_path, network, card())
@@ -115,6 +121,26 @@ def test_a_scan_at_1_mm_reaches_the_grid_and_returns_untouched(rng):
     moved = resample(image, affine, grid, order=3)
     back = resample(moved, grid.affine, Grid(image.shape, affine), order=1)
     np.testing.assert_array_equal(back[brain], image[brain])
+
+
+@pytest.mark.parametrize(
+    ('voxels', 'expected'),
+    [
+        ((0.7, 0.7, 0.7), (0.7, 0.7, 0.7)),
+        ((0.4, 1.0, 2.5), (0.6, 1.0, 1.2)),
+        ((1.2, 1.1, 0.6), (1.2, 1.1, 0.6)),
+    ],
+)
+def test_within_a_range_each_axis_keeps_its_own_voxels(rng, voxels, expected):
+    image, brain = rng.normal(size=(20, 24, 22)).astype(np.float32), np.zeros((20, 24, 22), bool)
+    brain[5:15, 6:18, 4:16] = True
+    affine = np.diag([*voxels, 1.0])
+    grid = network_grid(brain, affine, spacing=(0.6, 1.2), box=(8, 8, 8))
+    np.testing.assert_allclose(np.diag(grid.affine)[:3], expected, rtol=1e-6)
+    if voxels == expected:
+        there = resample(image, affine, grid, order=3)
+        back = resample(there, grid.affine, Grid(image.shape, affine), order=1)
+        np.testing.assert_array_equal(back[brain], image[brain])
 
 
 def test_the_box_grows_about_a_large_brain():
