@@ -6,21 +6,47 @@ import cc3d
 import numpy as np
 
 
+def within_regions(probability: np.ndarray, regions: np.ndarray, threshold: float) -> np.ndarray:
+    """The probability map where perivascular spaces are looked for.
+
+    What reaches the threshold counts as whole clusters (26-connected): one that lies at least half
+    within the regions is kept to its end, since spaces are dark where they reach the cortex and the
+    tissue map takes their last voxels for grey matter; one that lies mostly outside is left out.
+
+    Parameters
+    ----------
+    probability : ndarray of float, shape (x, y, z)
+    regions : ndarray of int
+        Above 0 where spaces are looked for.
+    threshold : float
+        A voxel counts from this probability on.
+
+    Returns
+    -------
+    probability : ndarray of float, shape (x, y, z)
+        0 outside the regions and the kept clusters, and in clusters that were left out.
+    """
+    found = probability >= threshold
+    labels, number = cc3d.connected_components(found, connectivity=26, return_N=True)
+    inside = regions > 0
+    sizes = np.bincount(labels.ravel(), minlength=number + 1)
+    kept = 2 * np.bincount(labels[inside], minlength=number + 1) >= sizes
+    return np.where(np.where(found, kept[labels], inside), probability, 0)
+
+
 def label_clusters(
     probability: np.ndarray,
-    regions: np.ndarray,
     *,
     threshold: float,
     minimum: float,
     voxel_volume: float,
 ) -> np.ndarray:
-    """Number the clusters (26-connected) of what reaches the threshold within the regions.
+    """Number the clusters (26-connected) of what reaches the threshold.
 
     Parameters
     ----------
     probability : ndarray, shape (x, y, z)
-    regions : ndarray of int
-        Perivascular spaces are only looked for where it is above 0.
+        From `within_regions`.
     threshold : float
         A voxel counts from this probability on.
     minimum : float
@@ -33,7 +59,7 @@ def label_clusters(
     clusters : ndarray of int32
         1, 2, ... by falling size (ties by position); 0 elsewhere.
     """
-    found = (probability >= threshold) & (regions > 0)
+    found = probability >= threshold
     labels, number = cc3d.connected_components(found, connectivity=26, return_N=True)
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
     sizes[0] = 0

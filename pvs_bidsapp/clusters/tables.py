@@ -69,7 +69,8 @@ def cluster_table(
     rows = []
     for shape, point in zip(shapes, mni, strict=True):
         where = tuple(shape.voxels.T)
-        region = by_index[int(np.bincount(regions[where]).argmax())]
+        inside = regions[where]
+        region = by_index[int(np.bincount(inside[inside > 0]).argmax())]
         values = probability[where]
         rows.append([
             shape.index, f'PVS{shape.index}', region.name, region.hemisphere, shape.volume,

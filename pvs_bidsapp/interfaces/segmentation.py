@@ -23,14 +23,13 @@ class _SegmentInputSpec(BaseInterfaceInputSpec):
     t2w = File(exists=True, desc="bias corrected T2w on the T1w's grid")
     brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
     tissues = File(exists=True, mandatory=True, desc='tissue classes at 1 mm')
-    regions = File(exists=True, mandatory=True, desc="region map on the T1w's grid")
     model = traits.Str(mandatory=True, desc="the model's folder")
     device = traits.Str('cpu', usedefault=True, nohash=True)
     num_threads = traits.Int(1, usedefault=True, nohash=True)
 
 
 class _SegmentOutputSpec(TraitedSpec):
-    probability = File(exists=True, desc="probability map on the T1w's grid, within the regions")
+    probability = File(exists=True, desc="probability map on the T1w's grid")
 
 
 class Segment(SimpleInterface):
@@ -59,7 +58,6 @@ class Segment(SimpleInterface):
             [images[c] for c in bundle.card.channels], affine, brain > 0,
             read(self.inputs.tissues)[0], anatomy_affine, bundle, device=self.inputs.device,
         )  # fmt: skip
-        probability *= read(self.inputs.regions)[0] > 0
         self._results['probability'] = write(runtime.cwd, 'probability.nii', probability, affine)
         return runtime
 
@@ -73,6 +71,7 @@ class _MeasureInputSpec(BaseInterfaceInputSpec):
 
 
 class _MeasureOutputSpec(TraitedSpec):
+    probability = File(exists=True, desc='probability map, within the regions')
     clusters = File(exists=True, desc='numbered clusters')
     cluster_table = File(exists=True)
     region_table = File(exists=True)
@@ -87,16 +86,17 @@ class Measure(SimpleInterface):
 
     def _run_interface(self, runtime):
         from ..anatomy.registration import apply_points
-        from ..clusters.label import label_clusters
+        from ..clusters.label import label_clusters, within_regions
         from ..clusters.morphology import measure
         from ..clusters.ratings import estimate_grades
         from ..clusters.tables import cluster_table, region_table, to_tsv
 
         probability, affine = read(self.inputs.probability)
         regions = read(self.inputs.regions)[0]
+        probability = within_regions(probability, regions, self.inputs.threshold)
         voxel = abs(float(np.linalg.det(affine[:3, :3])))
         clusters = label_clusters(
-            probability, regions, threshold=self.inputs.threshold,
+            probability, threshold=self.inputs.threshold,
             minimum=self.inputs.min_cluster_size, voxel_volume=voxel,
         )  # fmt: skip
         shapes = measure(clusters, affine)
@@ -104,6 +104,7 @@ class Measure(SimpleInterface):
         mni = apply_points(centres, read_transform(self.inputs.to_subject))
         table = cluster_table(shapes, probability, regions, mni)
         folder, out = Path(runtime.cwd), self._results
+        out['probability'] = write(runtime.cwd, 'probability.nii', probability, affine)
         out['clusters'] = write(runtime.cwd, 'clusters.nii', clusters, affine)
         for key, text in (
             ('cluster_table', to_tsv(table)),

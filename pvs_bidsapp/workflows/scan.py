@@ -103,14 +103,13 @@ def _connect_segmentation(
         name='measure', mem_gb=1.0,
     )  # fmt: skip
     workflow.connect([
-        (native, segment, [('preproc', 't1w'), ('regions', 'regions')]),
+        (native, segment, [('preproc', 't1w')]),
         (anatomy, segment, [('brain', 'brain'), ('tissues', 'tissues')]),
         (segment, measure, [('probability', 'probability')]),
         (native, measure, [('regions', 'regions')]),
         (anatomy, measure, [('to_subject', 'to_subject')]),
-        (segment, write, [('probability', 'probability')]),
         (measure, write, [
-            ('clusters', 'clusters'), ('cluster_table', 'cluster_table'),
+            ('probability', 'probability'), ('clusters', 'clusters'), ('cluster_table', 'cluster_table'),
             ('region_table', 'region_table'), ('grades', 'grades'),
         ]),
     ])  # fmt: skip

@@ -92,7 +92,7 @@ def methods(settings: Settings) -> str:
         'Avants et al. 2011), its bias field was corrected with N4 (Tustison et al. 2010), tissue was classified '
         'with Atropos (Avants et al. 2011), and the brain mask was refined from the tissue classes. Regions come '
         'from the CerebrA labels of the template (Manera et al. 2020) and the tissue of the subject. The network '
-        f'{a.model_name} {a.model_version} (after Boutinaud et al. 2021; sha256 {a.model_sha256[:12]}) was applied at 1 mm; '
-        f'voxels with a probability of at least {a.threshold:g} within the regions were kept and joined to '
-        f'clusters by 26-connectivity.{small} The seed of all that is random was {a.random_seed}.'
+        f'{a.model_name} {a.model_version} (after Boutinaud et al. 2021; sha256 {a.model_sha256[:12]}) was applied; '
+        f'voxels with a probability of at least {a.threshold:g} were joined to clusters by 26-connectivity, and those that '
+        f'lie at least half within the regions were kept.{small} The seed of all that is random was {a.random_seed}.'
     )

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pvs_bidsapp.clusters import ratings
-from pvs_bidsapp.clusters.label import label_clusters
+from pvs_bidsapp.clusters.label import label_clusters, within_regions
 from pvs_bidsapp.clusters.morphology import measure
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, cluster_table, region_table, to_tsv
 
@@ -19,22 +19,32 @@ def made():
     return probability, regions
 
 
-def test_threshold_is_inclusive_and_regions_bound(made):
-    probability, regions = made
-    assert label_clusters(probability, regions, threshold=0.6, minimum=0, voxel_volume=1).max() == 2
-    assert label_clusters(probability, regions, threshold=0.61, minimum=0, voxel_volume=1).max() == 1
-    assert label_clusters(probability, regions, threshold=0.5, minimum=2, voxel_volume=1).max() == 1
-    assert label_clusters(probability, 0 * regions, threshold=0.5, minimum=0, voxel_volume=1).max() == 0
+def test_threshold_is_inclusive(made):
+    probability, _ = made
+    assert label_clusters(probability, threshold=0.6, minimum=0, voxel_volume=1).max() == 2
+    assert label_clusters(probability, threshold=0.61, minimum=0, voxel_volume=1).max() == 1
+    assert label_clusters(probability, threshold=0.5, minimum=2, voxel_volume=1).max() == 1
+
+
+@pytest.mark.parametrize(('inside', 'kept'), [(6, 6), (3, 6), (2, 0), (0, 0)])
+def test_a_cluster_is_kept_whole_where_half_of_it_lies_within_the_regions(made, inside, kept):
+    probability = np.where(made[0] > 0.8, made[0], 0.1)
+    regions = np.zeros(probability.shape, np.uint8)
+    regions[:, :, 4 : 4 + inside] = 1
+    found = within_regions(probability, regions, 0.9)
+    assert (found >= 0.9).sum() == kept
+    faint = probability < 0.9
+    np.testing.assert_array_equal(found[faint], np.where(regions > 0, probability, 0)[faint])
 
 
 def test_clusters_are_numbered_by_falling_size(made):
-    clusters = label_clusters(*made, threshold=0.5, minimum=0, voxel_volume=1)
+    clusters = label_clusters(made[0], threshold=0.5, minimum=0, voxel_volume=1)
     assert (clusters == 1).sum() == 6
     assert (clusters == 2).sum() == 1
 
 
 def test_shape_of_a_line(made):
-    clusters = label_clusters(*made, threshold=0.5, minimum=0, voxel_volume=1)
+    clusters = label_clusters(made[0], threshold=0.5, minimum=0, voxel_volume=1)
     affine = np.diag([-0.5, 0.5, 2.0, 1])
     affine[:3, 3] = (10, -20, 5)
     line, dot = measure(clusters, affine)
@@ -61,7 +71,7 @@ def test_length_and_width_of_a_slanted_cylinder():
 
 def test_tables(made):
     probability, regions = made
-    clusters = label_clusters(probability, regions, threshold=0.5, minimum=0, voxel_volume=1)
+    clusters = label_clusters(probability, threshold=0.5, minimum=0, voxel_volume=1)
     shapes = measure(clusters, np.eye(4))
     table = cluster_table(shapes, probability, regions, np.zeros((2, 3)))
     assert list(table) == list(CLUSTER_COLUMNS)
@@ -75,6 +85,14 @@ def test_tables(made):
     assert rows.loc[('basal ganglia', 'both'), 'volume_fraction'] == pytest.approx(1 / 4000)
     assert not stats.duplicated(['region', 'hemisphere']).any()
     assert 'n/a' in to_tsv(stats)
+
+
+def test_a_cluster_belongs_to_the_region_that_holds_most_of_it(made):
+    probability, regions = made
+    regions[5, 5, 5:10] = (2, 2, 0, 0, 0)
+    clusters = label_clusters(probability, threshold=0.7, minimum=0, voxel_volume=1)
+    table = cluster_table(measure(clusters, np.eye(4)), probability, regions, np.zeros((1, 3)))
+    assert table['region'].tolist() == ['deep white matter parietal']
 
 
 def test_tables_of_nothing(made):
