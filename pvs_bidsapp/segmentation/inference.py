@@ -9,6 +9,8 @@ from torch import nn
 
 #: Patches that go through the network together.
 TOGETHER = 16
+#: Half precisions by name.
+HALF = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 def infer(
@@ -18,6 +20,7 @@ def infer(
     *,
     patch: int | None = None,
     stride: int | None = None,
+    half: torch.dtype | None = None,
 ) -> np.ndarray:
     """Probability map of one volume.
 
@@ -33,6 +36,9 @@ def infer(
         Step between patches (default: half a patch). Where they overlap, probabilities are
         averaged with Gaussian weights about the patches' centres. Patches in which the image is
         constant lie outside the brain and are not looked at.
+    half : torch.dtype, optional
+        Half precision inside the network (default: float16 on a GPU, none on a CPU, where it is
+        slower on some machines and not the same on all).
 
     Returns
     -------
@@ -40,8 +46,9 @@ def infer(
     """
     where = torch.device(device)
     batch = torch.from_numpy(volume[None]).to(where, memory_format=torch.channels_last_3d)
-    mixed = where.type == 'cuda'  # on a CPU half precision is slower or not repeatable
-    with torch.inference_mode(), torch.autocast('cuda', torch.float16, enabled=mixed):
+    if half is None and where.type == 'cuda':
+        half = torch.float16
+    with torch.inference_mode(), torch.autocast(where.type, half, enabled=half is not None):
         if patch is None:
             probability = torch.sigmoid(network(batch))
         else:

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm.auto import tqdm
 
 from ..errors import InputError
+from ..segmentation.inference import HALF
 from ..segmentation.networks import build
 from .distributed import Team
 from .journal import Journal
@@ -292,7 +293,7 @@ class Trainer:
     def _update(self, network: nn.Module, batch: Batch, objective: Objective) -> float:
         """One step of the optimiser; returns the loss."""
         parts = batch.split(self.plan.micro_batch)
-        kind = {'bf16': torch.bfloat16, 'fp16': torch.float16}.get(self.plan.precision)
+        kind = HALF.get(self.plan.precision)
         self.optimizer.zero_grad(set_to_none=True)
         statistics = [buffer.clone() for buffer in self.network.buffers()]
         total = 0.0

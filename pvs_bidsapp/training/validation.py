@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..evaluation.metrics import dice
-from ..segmentation.inference import infer
+from ..segmentation.inference import HALF, infer
 from ..segmentation.intensity import TissueLevels
 from .patches import Volume
 from .recipes import Recipe
@@ -28,6 +28,8 @@ class Validator:
     device : torch.device
     patch, stride, box : int or None, tuple of int
         As in a model card.
+    half : torch.dtype, optional
+        Half precision inside the network.
     """
 
     def __init__(
@@ -39,17 +41,26 @@ class Validator:
         patch: int | None,
         stride: int | None,
         box: tuple[int, int, int] = (1, 1, 1),
+        half: torch.dtype | None = None,
     ) -> None:
         self.volumes, self.rule, self.device = volumes, rule, device
-        self.patch, self.stride, self.box = patch, stride, box
+        self.patch, self.stride, self.box, self.half = patch, stride, box, half
 
     @classmethod
-    def of(cls, recipe: Recipe, volumes: Sequence[Volume], device: str | torch.device) -> Validator:
-        """A validator that shows a network scans as they are shown at work."""
+    def of(
+        cls,
+        recipe: Recipe,
+        volumes: Sequence[Volume],
+        device: str | torch.device,
+        *,
+        precision: str = 'fp32',
+    ) -> Validator:
+        """A validator that shows a network scans as they are shown at work, in the training's precision."""
         size = recipe.patch_size if recipe.stride else None
         return cls(
-            volumes, TissueLevels(), torch.device(device), patch=size, stride=recipe.stride, box=recipe.box
-        )
+            volumes, TissueLevels(), torch.device(device), patch=size, stride=recipe.stride, box=recipe.box,
+            half=HALF.get(precision),
+        )  # fmt: skip
 
     def probability(self, network: nn.Module, volume: Volume) -> np.ndarray:
         """Probability map of a scan, 0 outside the brain."""
@@ -59,7 +70,7 @@ class Validator:
         around = [(n // 2, n - n // 2) for n in missing]
         image = np.pad(image, [(0, 0), *around], constant_values=self.rule.outside)
         inner = tuple(slice(a, a + n) for (a, _), n in zip(around, volume.brain.shape, strict=True))
-        found = infer(network, image, self.device, patch=self.patch, stride=self.stride)
+        found = infer(network, image, self.device, patch=self.patch, stride=self.stride, half=self.half)
         return found[inner] * volume.brain
 
     def scores(self, network: nn.Module) -> np.ndarray:

@@ -161,7 +161,9 @@ def train(
         trainer = Trainer(task.plan(), task.folder / 'checkpoints', where, team=team, stop=stop)
         if _start(trainer, task, share, labelled, stop):
             objective, batches = _objective(task, share, labelled)
-            validator = Validator.of(task.recipe, _load(task, share.validation), where)
+            validator = Validator.of(
+                task.recipe, _load(task, share.validation), where, precision=task.precision
+            )
             trainer.fit(batches, objective, validator if validator.volumes else None)
     finally:
         team.leave()
