@@ -1,0 +1,117 @@
+"""What the card of a newly trained model says, measured on simulated heads that it has not seen.
+
+    python benchmarks/model_card.py MODEL_DIR CACHE FIGURE HEADS_DIR [HEADS_DIR ...]
+
+MODEL_DIR is what `pvs train` wrote, checkpoints included; heads are prepared as in training and kept in
+CACHE. Prints the mean voxel Dice and the mean difference of volumes of each data set by threshold, the
+threshold that `pvs train` would choose, the Dice of the half-precision weights against the checkpoint's,
+and how often voxels of a given probability are spaces; FIGURE gets the reliability diagram.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.calibration import calibration_curve
+from tqdm.auto import tqdm
+
+from pvs_bidsapp.bids.naming import labels_dir
+from pvs_bidsapp.evaluation.metrics import dice
+from pvs_bidsapp.reports.figures import pyplot
+from pvs_bidsapp.segmentation.bundle import Bundle, find
+from pvs_bidsapp.segmentation.intensity import TissueLevels
+from pvs_bidsapp.training.losses import POSITIVE_WEIGHT
+from pvs_bidsapp.training.patches import Volume
+from pvs_bidsapp.training.validation import Validator
+from pvs_bidsapp.workflows.prepared import load_volumes
+from pvs_bidsapp.workflows.training_data import find_cases
+
+THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
+#: Voxels below this are certain; they would fill the first bin.
+LEAST, BINS = 0.02, 10
+
+
+def heads_of(folder: Path, cache: Path, made: Bundle) -> list[Volume]:
+    """Prepared heads of a data set."""
+    cases = find_cases(folder, labels_dir(folder), made.card.channels)
+    rule = TissueLevels.from_card(made.card.intensity)
+    return load_volumes(cases, cache, rule, spacing=made.card.spacing, channels=made.card.channels, nprocs=1)
+
+
+def full_precision(made: Bundle) -> torch.nn.Module:
+    """The network of the checkpoint that the bundle was made from, in single precision."""
+    state = torch.load(made.folder / 'checkpoints' / 'best.pt', map_location='cpu', weights_only=True)
+    network = made.network()
+    network.load_state_dict(state['average'])
+    with torch.no_grad():  # as `Trainer.undo_positive_weight`
+        network.get_parameter('head.bias').sub_(float(np.log(POSITIVE_WEIGHT)))
+    return network.eval()
+
+
+def by_threshold(maps: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Dice and signed difference of volumes (share of the true one), by scan and threshold."""
+    return np.array([
+        [(dice(p >= q, t), ((p >= q).sum() - t.sum()) / max(1, t.sum())) for q in THRESHOLDS] for p, t in maps
+    ])  # fmt: skip
+
+
+def draw(shares: np.ndarray, predicted: np.ndarray, figure: Path) -> None:
+    """The reliability diagram."""
+    plt = pyplot()
+    drawn, ax = plt.subplots(figsize=(4, 4))
+    ax.plot([0, 1], [0, 1], color='0.7', lw=1)
+    ax.plot(predicted, shares, 'o-', color='#2f7ed8')
+    ax.set(xlabel='predicted probability', ylabel='share of voxels that are PVS', xlim=(0, 1), ylim=(0, 1))
+    drawn.tight_layout()
+    drawn.savefig(figure, dpi=110)
+    plt.close(drawn)
+
+
+def main(model: Path, cache: Path, figure: Path, folders: list[Path]) -> None:
+    """Print the tables and draw the figure."""
+    made = find(model)
+    layout = torch.channels_last_3d
+    half, whole = made.network().to(memory_format=layout), full_precision(made).to(memory_format=layout)
+    differences, everything, curves = [], [], []
+    print(
+        '| heads | '
+        + ' | '.join(f'{q:g}' for q in THRESHOLDS)
+        + ' |\n'
+        + '| --- ' * (len(THRESHOLDS) + 1)
+        + '|'
+    )
+    for folder in folders:
+        volumes, maps = heads_of(folder, cache, made), []
+        validator = Validator(
+            volumes, TissueLevels.from_card(made.card.intensity), torch.device('cpu'),
+            patch=made.card.patch_size, stride=made.card.stride, box=made.card.box,
+        )  # fmt: skip
+        for volume in tqdm(volumes, desc=folder.name):
+            maps.append((validator.probability(half, volume), volume.target > 0))
+        exact = validator.probability(whole, volumes[0])
+        q, truth = made.card.threshold, maps[0][1]
+        differences.append(dice(maps[0][0] >= q, truth) - dice(exact >= q, truth))
+        table = by_threshold(maps)
+        curves.append(table)
+        everything += maps
+        print(f'| {folder.name}, Dice | ' + ' | '.join(f'{d:.3f}' for d in table[..., 0].mean(0)) + ' |')
+        print(
+            f'| {folder.name}, volume | '
+            + ' | '.join(f'{100 * d:+.0f} %' for d in table[..., 1].mean(0))
+            + ' |'
+        )
+    scores = np.concatenate(curves)[..., 0].mean(0)
+    print('| all, Dice | ' + ' | '.join(f'{d:.3f}' for d in scores) + ' |')
+    print('half against single precision, one head a data set:', ' '.join(f'{d:+.5f}' for d in differences))
+    p, t = (np.concatenate([m[k][m[0] >= LEAST] for m in everything]) for k in (0, 1))
+    shares, predicted = calibration_curve(t, p, n_bins=BINS)
+    for a, b in zip(predicted, shares, strict=True):
+        print(f'predicted {a:.2f}: {b:.2f} are spaces')
+    draw(shares, predicted, figure)
+
+
+if __name__ == '__main__':
+    if len(sys.argv) < 5:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), [Path(a) for a in sys.argv[4:]])
