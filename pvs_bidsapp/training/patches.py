@@ -127,7 +127,7 @@ class PatchBatches(Dataset):
     def __init__(self, volumes: Sequence[Volume], rule: TissueLevels, sampling: Sampling) -> None:
         self.volumes, self.rule, self.sampling = volumes, rule, sampling
         self.positives = [np.argwhere(v.target) for v in volumes]
-        self.inside = [np.argwhere(v.brain)[::50] for v in volumes]
+        self.inside = [np.argwhere(v.brain)[::50].copy() for v in volumes]  # a view would keep all of it
         self.traced = [k for k, found in enumerate(self.positives) if len(found)]
 
     def __len__(self) -> int:
