@@ -144,7 +144,7 @@ def _write_findings(
     clusters, _ = _image(results.clusters)
     files = [
         *_pair(names, probability, affine, np.float32, source | {
-            'Description': 'probability of perivascular space, 0 outside the regions and the clusters that reach beyond them',
+            'Description': 'probability of perivascular space, 0 outside the regions',
         }, 'probseg', label='PVS'),
         *_pair(names, clusters > 0, affine, np.uint8, source | {
             'Type': 'ROI', 'Description': 'perivascular spaces',

@@ -6,8 +6,10 @@ import cc3d
 import numpy as np
 
 
-def within_regions(probability: np.ndarray, regions: np.ndarray, threshold: float) -> np.ndarray:
-    """The probability map where perivascular spaces are looked for.
+def within_regions(
+    probability: np.ndarray, regions: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The probability map where perivascular spaces are looked for, and the regions with what they were lacking.
 
     What reaches the threshold counts as whole clusters (26-connected): one that lies at least half
     within the regions is kept to its end, since spaces are dark where they reach the cortex and the
@@ -24,14 +26,20 @@ def within_regions(probability: np.ndarray, regions: np.ndarray, threshold: floa
     Returns
     -------
     probability : ndarray of float, shape (x, y, z)
-        0 outside the regions and the kept clusters, and in clusters that were left out.
+        0 outside the regions and in clusters that were left out.
+    regions : ndarray of int, shape (x, y, z)
+        With the kept clusters' voxels beyond them, as part of the region that holds most of the cluster.
     """
     found = probability >= threshold
     labels, number = cc3d.connected_components(found, connectivity=26, return_N=True)
     inside = regions > 0
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
-    kept = 2 * np.bincount(labels[inside], minlength=number + 1) >= sizes
-    return np.where(np.where(found, kept[labels], inside), probability, 0)
+    held = np.zeros((number + 1, int(regions.max(initial=0)) + 1), int)
+    np.add.at(held, (labels[found & inside], regions[found & inside].astype(int)), 1)
+    kept = 2 * held.sum(1) >= sizes
+    beyond = found & ~inside & kept[labels]
+    regions = np.where(beyond, held.argmax(1)[labels], regions).astype(regions.dtype)
+    return np.where(np.where(found, kept[labels], inside), probability, 0), regions
 
 
 def label_clusters(

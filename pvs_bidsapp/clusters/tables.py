@@ -69,8 +69,7 @@ def cluster_table(
     rows = []
     for shape, point in zip(shapes, mni, strict=True):
         where = tuple(shape.voxels.T)
-        inside = regions[where]
-        region = by_index[int(np.bincount(inside[inside > 0]).argmax())]
+        region = by_index[int(np.bincount(regions[where]).argmax())]
         values = probability[where]
         rows.append([
             shape.index, f'PVS{shape.index}', region.name, region.hemisphere, shape.volume,

@@ -72,6 +72,7 @@ class _MeasureInputSpec(BaseInterfaceInputSpec):
 
 class _MeasureOutputSpec(TraitedSpec):
     probability = File(exists=True, desc='probability map, within the regions')
+    regions = File(exists=True, desc='regions, with the ends of the clusters that reach beyond them')
     clusters = File(exists=True, desc='numbered clusters')
     cluster_table = File(exists=True)
     region_table = File(exists=True)
@@ -93,7 +94,7 @@ class Measure(SimpleInterface):
 
         probability, affine = read(self.inputs.probability)
         regions = read(self.inputs.regions)[0]
-        probability = within_regions(probability, regions, self.inputs.threshold)
+        probability, regions = within_regions(probability, regions, self.inputs.threshold)
         voxel = abs(float(np.linalg.det(affine[:3, :3])))
         clusters = label_clusters(
             probability, threshold=self.inputs.threshold,
@@ -104,6 +105,7 @@ class Measure(SimpleInterface):
         mni = apply_points(centres, read_transform(self.inputs.to_subject))
         table = cluster_table(shapes, probability, regions, mni)
         folder, out = Path(runtime.cwd), self._results
+        out['regions'] = write(runtime.cwd, 'regions.nii', regions, affine)
         out['probability'] = write(runtime.cwd, 'probability.nii', probability, affine)
         out['clusters'] = write(runtime.cwd, 'clusters.nii', clusters, affine)
         for key, text in (

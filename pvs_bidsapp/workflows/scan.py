@@ -43,14 +43,14 @@ def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
     segment = _connect_segmentation(workflow, anatomy, native, write, settings)
     workflow.connect([
         (native, write, [
-            ('preproc', 'preproc'), ('brain', 'brain'), ('tissues', 'tissues'), ('regions', 'regions'),
+            ('preproc', 'preproc'), ('brain', 'brain'), ('tissues', 'tissues'),
         ]),
-        (native, draw, [('preproc', 't1w'), ('brain', 'brain'), ('regions', 'regions')]),
+        (native, draw, [('preproc', 't1w'), ('brain', 'brain')]),
         (anatomy, write, [('stripped', 'stripped')]),
         (draw, write, [('figures', 'figures')]),
     ])  # fmt: skip
     measure = workflow.get_node('measure')
-    workflow.connect(measure, 'clusters', draw, 'clusters')
+    workflow.connect([(measure, draw, [('clusters', 'clusters'), ('regions', 'regions')])])
     if scan.t2w is not None:
         coregister = _coregistration(scan, settings)
         workflow.connect([
@@ -109,7 +109,7 @@ def _connect_segmentation(
         (native, measure, [('regions', 'regions')]),
         (anatomy, measure, [('to_subject', 'to_subject')]),
         (measure, write, [
-            ('probability', 'probability'), ('clusters', 'clusters'), ('cluster_table', 'cluster_table'),
+            ('probability', 'probability'), ('regions', 'regions'), ('clusters', 'clusters'), ('cluster_table', 'cluster_table'),
             ('region_table', 'region_table'), ('grades', 'grades'),
         ]),
     ])  # fmt: skip

@@ -30,11 +30,20 @@ def test_threshold_is_inclusive(made):
 def test_a_cluster_is_kept_whole_where_half_of_it_lies_within_the_regions(made, inside, kept):
     probability = np.where(made[0] > 0.8, made[0], 0.1)
     regions = np.zeros(probability.shape, np.uint8)
-    regions[:, :, 4 : 4 + inside] = 1
-    found = within_regions(probability, regions, 0.9)
+    regions[:, :, 4 : 4 + inside] = 22
+    found, grown = within_regions(probability, regions, 0.9)
     assert (found >= 0.9).sum() == kept
     faint = probability < 0.9
     np.testing.assert_array_equal(found[faint], np.where(regions > 0, probability, 0)[faint])
+    np.testing.assert_array_equal(grown, np.where(found >= 0.9, 22, regions))
+
+
+def test_what_lies_beyond_the_regions_joins_the_one_that_holds_most(made):
+    probability, regions = made
+    regions[5, 5, 4:10] = (1, 2, 2, 0, 0, 0)
+    grown = within_regions(probability, regions, 0.7)[1]
+    assert grown[5, 5, 4:10].tolist() == [1, 2, 2, 2, 2, 2]
+    assert grown.dtype == regions.dtype
 
 
 def test_clusters_are_numbered_by_falling_size(made):
@@ -85,14 +94,6 @@ def test_tables(made):
     assert rows.loc[('basal ganglia', 'both'), 'volume_fraction'] == pytest.approx(1 / 4000)
     assert not stats.duplicated(['region', 'hemisphere']).any()
     assert 'n/a' in to_tsv(stats)
-
-
-def test_a_cluster_belongs_to_the_region_that_holds_most_of_it(made):
-    probability, regions = made
-    regions[5, 5, 5:10] = (2, 2, 0, 0, 0)
-    clusters = label_clusters(probability, threshold=0.7, minimum=0, voxel_volume=1)
-    table = cluster_table(measure(clusters, np.eye(4)), probability, regions, np.zeros((1, 3)))
-    assert table['region'].tolist() == ['deep white matter parietal']
 
 
 def test_tables_of_nothing(made):
