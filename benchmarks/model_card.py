@@ -86,6 +86,7 @@ def main(model: Path, cache: Path, figure: Path, folders: list[Path]) -> None:
         validator = Validator(
             volumes, TissueLevels.from_card(made.card.intensity), torch.device('cpu'),
             patch=made.card.patch_size, stride=made.card.stride, box=made.card.box,
+            mirror=made.card.mirror,
         )  # fmt: skip
         for volume in tqdm(volumes, desc=folder.name):
             maps.append((validator.probability(half, volume), volume.target > 0))

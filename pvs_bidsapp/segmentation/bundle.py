@@ -47,6 +47,8 @@ class Card:
     patch_size, stride : int or None
         Edge of the patches that the network sees at work and the step between them, in voxels;
         None where it sees whole volumes.
+    mirror : bool
+        Whether the network's findings on the scan and on its mirror image are averaged at work.
     metrics, training : dict
         What was measured, how it was trained.
     sha256 : str
@@ -67,6 +69,7 @@ class Card:
     licence: str
     patch_size: int | None = None
     stride: int | None = None
+    mirror: bool = False
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     sha256: str = ''

@@ -20,6 +20,7 @@ def infer(
     *,
     patch: int | None = None,
     stride: int | None = None,
+    mirror: bool = False,
     half: torch.dtype | None = None,
 ) -> np.ndarray:
     """Probability map of one volume.
@@ -36,6 +37,8 @@ def infer(
         Step between patches (default: half a patch). Where they overlap, probabilities are
         averaged with Gaussian weights about the patches' centres. Patches in which the image is
         constant lie outside the brain and are not looked at.
+    mirror : bool
+        Average with what the network finds on the mirror image (axis x, left to right).
     half : torch.dtype, optional
         Half precision inside the network (default: float16 on a GPU, none on a CPU, where it is
         slower on some machines and not the same on all).
@@ -49,16 +52,24 @@ def infer(
     if half is None and where.type == 'cuda':
         half = torch.float16
     with torch.inference_mode(), torch.autocast(where.type, half, enabled=half is not None):
-        if patch is None:
-            probability = torch.sigmoid(network(batch))
-        else:
-            overlap = 1 - (stride or patch // 2) / patch
-            made = sliding_window_inference(
-                batch, (patch,) * 3, TOGETHER, _Skipping(network), overlap=overlap, mode='gaussian'
-            )
-            assert isinstance(made, torch.Tensor)  # one output, not several
-            probability = made
-    return probability[0, 0].cpu().numpy()
+        probability = _probability(network, batch, patch, stride)
+        if mirror:
+            probability = (probability + _probability(network, batch.flip(2), patch, stride).flip(2)) / 2
+    return probability[0, 0].float().cpu().numpy()
+
+
+def _probability(
+    network: nn.Module, batch: torch.Tensor, patch: int | None, stride: int | None
+) -> torch.Tensor:
+    """Probability map of a batch of one, of shape (1, 1, x, y, z)."""
+    if patch is None:
+        return torch.sigmoid(network(batch))
+    overlap = 1 - (stride or patch // 2) / patch
+    made = sliding_window_inference(
+        batch, (patch,) * 3, TOGETHER, _Skipping(network), overlap=overlap, mode='gaussian'
+    )
+    assert isinstance(made, torch.Tensor)  # one output, not several
+    return made
 
 
 class _Skipping:

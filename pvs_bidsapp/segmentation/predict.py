@@ -65,4 +65,5 @@ def run_network(bundle: Bundle, volume: np.ndarray, device: str) -> np.ndarray:
 
     network = bundle.network().to(device)
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return infer(network, volume, device, patch=bundle.card.patch_size, stride=bundle.card.stride)
+    card = bundle.card
+    return infer(network, volume, device, patch=card.patch_size, stride=card.stride, mirror=card.mirror)

@@ -28,6 +28,8 @@ class Recipe:
         Step between patches at work; None where the network sees whole volumes. A network that
         has learnt from patches wants patches: on whole volumes, where its deep blocks meet
         features in place of padding, it misses most of what it finds on patches.
+    mirror : bool
+        At work, average with what is found on the mirror image.
     batch_size : int
     learning_rate : float
         At the start; Adam.
@@ -61,6 +63,7 @@ class Recipe:
     spacing: Spacing = 1.0
     patch_size: int | None = None
     stride: int | None = None
+    mirror: bool = False
     batch_size: int = 4
     learning_rate: float = 3e-3
     loss: str = 'dice-ce'
@@ -78,8 +81,8 @@ class Recipe:
 JOLIOT = Recipe(
     'joliot2021',
     {'name': 'joliot2021', 'in_channels': 1, 'blocks': 7, 'filters': 8, 'dropout': 0.1},
-    pretraining=True,
-)
+    pretraining=True, mirror=True,
+)  # fmt: skip
 # The paper: channels, spacing, patch, stride, focal loss, 20 epochs, confidence. Ours: the rest.
 M2SS = Recipe(
     'm2ss',

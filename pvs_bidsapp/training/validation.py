@@ -28,6 +28,8 @@ class Validator:
     device : torch.device
     patch, stride, box : int or None, tuple of int
         As in a model card.
+    mirror : bool
+        As in a model card.
     half : torch.dtype, optional
         Half precision inside the network.
     """
@@ -41,10 +43,12 @@ class Validator:
         patch: int | None,
         stride: int | None,
         box: tuple[int, int, int] = (1, 1, 1),
+        mirror: bool = False,
         half: torch.dtype | None = None,
     ) -> None:
         self.volumes, self.rule, self.device = volumes, rule, device
-        self.patch, self.stride, self.box, self.half = patch, stride, box, half
+        self.patch, self.stride, self.box = patch, stride, box
+        self.mirror, self.half = mirror, half
 
     @classmethod
     def of(
@@ -59,7 +63,7 @@ class Validator:
         size = recipe.patch_size if recipe.stride else None
         return cls(
             volumes, TissueLevels(), torch.device(device), patch=size, stride=recipe.stride, box=recipe.box,
-            half=HALF.get(precision),
+            mirror=recipe.mirror, half=HALF.get(precision),
         )  # fmt: skip
 
     def probability(self, network: nn.Module, volume: Volume) -> np.ndarray:
@@ -70,7 +74,10 @@ class Validator:
         around = [(n // 2, n - n // 2) for n in missing]
         image = np.pad(image, [(0, 0), *around], constant_values=self.rule.outside)
         inner = tuple(slice(a, a + n) for (a, _), n in zip(around, volume.brain.shape, strict=True))
-        found = infer(network, image, self.device, patch=self.patch, stride=self.stride, half=self.half)
+        found = infer(
+            network, image, self.device, patch=self.patch, stride=self.stride, mirror=self.mirror,
+            half=self.half,
+        )  # fmt: skip
         return found[inner] * volume.brain
 
     def scores(self, network: nn.Module) -> np.ndarray:

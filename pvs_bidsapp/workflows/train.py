@@ -230,6 +230,7 @@ def bundle(job: TrainingJob, task: Task, share: Share[Case], validation: Sequenc
         licence='unspecified: the licence of the scans and tracings decides',
         patch_size=recipe.patch_size if recipe.stride else None,
         stride=recipe.stride,
+        mirror=recipe.mirror,
         metrics={}
         if dice is None
         else {'validation_dice': round(dice, 4), 'validation_scans': len(validation)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -115,6 +116,20 @@ def test_patches_with_overlap_give_what_the_whole_gives(rng):
     parts = infer(Copy(), volume, 'cpu', patch=16, stride=8)
     inside = volume[0, :, :, 24:] != -2
     assert abs(whole - parts)[:, :, 24:][inside].max() < 1e-5
+
+
+@pytest.mark.parametrize('patch', [None, 16])
+def test_with_the_mirror_image_left_and_right_are_alike(rng, patch):
+    torch.manual_seed(0)
+    network = build({'name': 'joliot2021', 'blocks': 2, 'filters': 2}).eval()
+    volume = rng.normal(0, 1, (1, 32, 20, 20)).astype('float32')
+    there, back = (
+        infer(network, v.copy(), 'cpu', patch=patch, mirror=True) for v in (volume, volume[:, ::-1])
+    )
+    np.testing.assert_allclose(back[::-1], there, atol=1e-6)
+    plain, turned = (infer(network, v.copy(), 'cpu', patch=patch) for v in (volume, volume[:, ::-1]))
+    assert np.abs(turned[::-1] - plain).max() > 1e-3
+    np.testing.assert_allclose((plain + turned[::-1]) / 2, there, atol=1e-6)
 
 
 def np_image(rng):
