@@ -24,6 +24,7 @@ class _SegmentInputSpec(BaseInterfaceInputSpec):
     brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
     tissues = File(exists=True, mandatory=True, desc='tissue classes at 1 mm')
     model = traits.Str(mandatory=True, desc="the model's folder")
+    identity = traits.Str(desc='its version and checksum, so that a new model in that folder is run anew')
     device = traits.Str('cpu', usedefault=True, nohash=True)
     num_threads = traits.Int(1, usedefault=True, nohash=True)
 

@@ -95,7 +95,10 @@ def _connect_segmentation(
     """Network, clusters and tables."""
     analysis, execution = settings.analysis, settings.execution
     segment = pe.Node(
-        Segment(model=analysis.model_dir, device=execution.device, num_threads=execution.omp_nthreads),
+        Segment(
+            model=analysis.model_dir, identity=f'{analysis.model_version} {analysis.model_sha256}',
+            device=execution.device, num_threads=execution.omp_nthreads,
+        ),
         name='segment', mem_gb=4.5, n_procs=execution.omp_nthreads,
     )  # fmt: skip
     measure = pe.Node(
