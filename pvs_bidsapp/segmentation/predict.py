@@ -45,7 +45,10 @@ def predict(
     """
     card = bundle.card
     rule = TissueLevels.from_card(card.intensity)
-    grid = network_grid(brain, anatomy_affine, spacing=card.spacing, box=card.box)
+    native = Grid(tuple(channels[0].shape), affine)
+    # the scan's own voxels decide, not those that its anatomy was worked out at
+    place = resample(brain, anatomy_affine, native, order=0) > 0.5
+    grid = network_grid(place, affine, spacing=card.spacing, box=card.box)
     inside = resample(brain, anatomy_affine, grid, order=0) > 0.5
     classes = np.rint(resample(tissues, anatomy_affine, grid, order=0))
     volume = np.empty((len(channels), *grid.shape), np.float32)
@@ -53,7 +56,6 @@ def predict(
         moved = resample(channel, affine, grid, order=3)
         volume[k] = np.where(inside, rule.apply(moved, measure_levels(moved, classes)), rule.outside)
     probability = run_network(bundle, volume, device)
-    native = Grid(tuple(channels[0].shape), affine)
     return np.clip(resample(probability * inside, grid.affine, native, order=1), 0, 1)
 
 

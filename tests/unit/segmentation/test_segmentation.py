@@ -11,7 +11,7 @@ from pvs_bidsapp.segmentation.device import choose_device
 from pvs_bidsapp.segmentation.grid import BOX, network_grid
 from pvs_bidsapp.segmentation.intensity import TissueLevels, measure_levels
 from pvs_bidsapp.segmentation.networks import build
-from pvs_bidsapp.segmentation.predict import run_network
+from pvs_bidsapp.segmentation.predict import predict, run_network
 
 SMALL = {'name': 'joliot2021', 'in_channels': 1, 'blocks': 3, 'filters': 2, 'dropout': 0.1}
 
@@ -121,6 +121,25 @@ def test_a_scan_at_1_mm_reaches_the_grid_and_returns_untouched(rng):
     moved = resample(image, affine, grid, order=3)
     back = resample(moved, grid.affine, Grid(image.shape, affine), order=1)
     np.testing.assert_array_equal(back[brain], image[brain])
+
+
+@pytest.mark.parametrize(('spacing', 'kept'), [((0.6, 1.2), True), (1.0, False)])
+def test_the_scans_own_voxels_decide_and_not_those_of_its_anatomy(rng, tmp_path, monkeypatch, spacing, kept):
+    made = bundles.Bundle(card(spacing=spacing), tmp_path)
+    monkeypatch.setattr(
+        'pvs_bidsapp.segmentation.predict.run_network', lambda bundle, volume, device: volume[0] / 10 + 0.5
+    )
+    affine, anatomy = np.diag([0.7, 0.7, 0.7, 1.0]), np.eye(4)
+    image = rng.uniform(0.9, 1.1, (40, 40, 40)).astype(np.float32)
+    brain, tissues = np.zeros((28, 28, 28), bool), np.full((28, 28, 28), 3, np.uint8)
+    brain[4:24, 4:24, 4:24] = True
+    tissues[10:14, 10:14, 10:14] = 1
+    image[14:21, 14:21, 14:21] -= 0.7
+    found = predict([image], affine, brain, tissues, anatomy, made)
+    inner = (slice(8, 30),) * 3
+    gain = np.polyfit(image[inner].ravel(), found[inner].ravel(), 1)
+    exact = np.abs(np.polyval(gain, image[inner]) - found[inner]).max() < 1e-4
+    assert exact == kept
 
 
 @pytest.mark.parametrize(
