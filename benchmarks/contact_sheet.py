@@ -14,11 +14,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from pvs_bidsapp.reports.figures import pyplot
 
 ACROSS, DOWN, HALF_MM = 5, 4, 20.0
-PLANES = {'axial': 2, 'coronal': 1, 'sagittal': 0}
+#: Across which a crop lies: axial, coronal, sagittal.
+AXES = (2, 1, 0)
 
 
 def about(image: np.ndarray, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
@@ -30,21 +32,25 @@ def about(image: np.ndarray, centre: np.ndarray, half: np.ndarray) -> np.ndarray
 
 
 def draw_cluster(
-    axes: np.ndarray, image: np.ndarray, clusters: np.ndarray, row: pd.Series, zooms: np.ndarray
+    axes: np.ndarray,
+    image: np.ndarray,
+    marked: np.ndarray,
+    voxels: np.ndarray,
+    row: pd.Series,
+    zooms: np.ndarray,
 ) -> None:
-    """Six crops of one cluster into the axes (2, 3)."""
-    voxels = np.argwhere(clusters == row['index'])
+    """Six crops of the cluster of these voxels into the axes (2, 3)."""
     centre = voxels[np.abs((voxels - voxels.mean(0)) * zooms).sum(1).argmin()]
     half = np.rint(HALF_MM / zooms).astype(int)
-    boxes = [about(array, centre, half) for array in (image, clusters > 0)]
-    for column, axis in enumerate(PLANES.values()):
-        section, marked = (np.take(box, half[axis], axis).T for box in boxes)
+    boxes = [about(array, centre, half) for array in (image, marked)]
+    for column, axis in enumerate(AXES):
+        section, inside = (np.take(box, half[axis], axis).T for box in boxes)
         low, high = np.percentile(section[section > 0], [1, 99.5]) if (section > 0).any() else (0, 1)
         aspect = np.delete(zooms, axis)[1] / np.delete(zooms, axis)[0]
         for ax, outlined in ((axes[0, column], False), (axes[1, column], True)):
             ax.imshow(section, origin='lower', cmap='gray', vmin=low, vmax=high, aspect=aspect)
             if outlined:
-                ax.contour(marked, levels=[0.5], colors=['#ff2d2d'], linewidths=0.7)
+                ax.contour(inside, levels=[0.5], colors=['#ff2d2d'], linewidths=0.7)
     place = row['region'].replace('deep white matter', 'DWM')
     axes[0, 0].set_title(
         f'{row["index"]}: {row["volume_mm3"]:.1f} mm3, {place}', fontsize=8, color='w', loc='left'
@@ -59,6 +65,7 @@ def draw_scan(folder: Path, sheets: Path) -> int:
     clusters = np.asarray(nib.as_closest_canonical(nib.load(numbered)).dataobj)
     table = pd.read_csv(str(numbered).replace('.nii.gz', '.tsv'), sep='\t')
     image, zooms = t1w.get_fdata(dtype=np.float32), np.array(t1w.header.get_zooms()[:3], float)
+    marked, boxes = clusters > 0, ndimage.find_objects(clusters)
     plt = pyplot()
     for sheet, first in enumerate(range(0, len(table), ACROSS * DOWN), start=1):
         figure, axes = plt.subplots(
@@ -68,7 +75,9 @@ def draw_scan(folder: Path, sheets: Path) -> int:
             ax.axis('off')
         for k, (_, row) in enumerate(table.iloc[first : first + ACROSS * DOWN].iterrows()):
             across, down = 3 * (k % ACROSS), 2 * (k // ACROSS)
-            draw_cluster(axes[down : down + 2, across : across + 3], image, clusters, row, zooms)
+            box = boxes[row['index'] - 1]
+            voxels = np.argwhere(clusters[box] == row['index']) + [part.start for part in box]
+            draw_cluster(axes[down : down + 2, across : across + 3], image, marked, voxels, row, zooms)
         figure.subplots_adjust(0.005, 0.005, 0.995, 0.98, 0.02, 0.16)
         figure.savefig(sheets / f'{path.name.split("_desc-")[0]}_{sheet:02d}.png', dpi=90, facecolor='k')
         plt.close(figure)

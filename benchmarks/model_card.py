@@ -4,8 +4,8 @@
 
 MODEL_DIR is what `pvs train` wrote, checkpoints included; heads are prepared as in training and kept in
 CACHE. Prints the mean voxel Dice and the mean difference of volumes of each data set by threshold, the
-threshold that `pvs train` would choose, the Dice of the half-precision weights against the checkpoint's,
-and how often voxels of a given probability are spaces; FIGURE gets the reliability diagram.
+Dice of the half-precision weights against the checkpoint's, and how often voxels of a given probability
+are spaces; FIGURE gets the reliability diagram.
 """
 
 import sys
@@ -21,7 +21,7 @@ from pvs_bidsapp.evaluation.metrics import dice
 from pvs_bidsapp.reports.figures import pyplot
 from pvs_bidsapp.segmentation.bundle import Bundle, find
 from pvs_bidsapp.segmentation.intensity import TissueLevels
-from pvs_bidsapp.training.losses import POSITIVE_WEIGHT
+from pvs_bidsapp.training.losses import undo_positive_weight
 from pvs_bidsapp.training.patches import Volume
 from pvs_bidsapp.training.validation import Validator
 from pvs_bidsapp.workflows.prepared import load_volumes
@@ -44,8 +44,8 @@ def full_precision(made: Bundle) -> torch.nn.Module:
     state = torch.load(made.folder / 'checkpoints' / 'best.pt', map_location='cpu', weights_only=True)
     network = made.network()
     network.load_state_dict(state['average'])
-    with torch.no_grad():  # as `Trainer.undo_positive_weight`
-        network.get_parameter('head.bias').sub_(float(np.log(POSITIVE_WEIGHT)))
+    if made.card.training['recipe']['loss'] == 'dice-ce':
+        undo_positive_weight(network)
     return network.eval()
 
 
@@ -68,45 +68,44 @@ def draw(shares: np.ndarray, predicted: np.ndarray, figure: Path) -> None:
     plt.close(drawn)
 
 
+def row(name: str, cells: list[str]) -> str:
+    """A row of a Markdown table."""
+    return f'| {name} | ' + ' | '.join(cells) + ' |'
+
+
+def validator_of(made: Bundle, volumes: list[Volume]) -> Validator:
+    """A validator that shows scans as the card has it."""
+    card = made.card
+    return Validator(
+        volumes, TissueLevels.from_card(card.intensity), torch.device('cpu'), patch=card.patch_size,
+        stride=card.stride, box=card.box, mirror=card.mirror,
+    )  # fmt: skip
+
+
 def main(model: Path, cache: Path, figure: Path, folders: list[Path]) -> None:
     """Print the tables and draw the figure."""
     made = find(model)
     layout = torch.channels_last_3d
     half, whole = made.network().to(memory_format=layout), full_precision(made).to(memory_format=layout)
-    differences, furthest, everything, curves = [], [], [], []
-    print(
-        '| heads | '
-        + ' | '.join(f'{q:g}' for q in THRESHOLDS)
-        + ' |\n'
-        + '| --- ' * (len(THRESHOLDS) + 1)
-        + '|'
-    )
+    everything, tables, exact = [], [], []
+    print(row('heads', [f'{q:g}' for q in THRESHOLDS]))
+    print(row('---', ['---'] * len(THRESHOLDS)))
     for folder in folders:
-        volumes, maps = heads_of(folder, cache, made), []
-        validator = Validator(
-            volumes, TissueLevels.from_card(made.card.intensity), torch.device('cpu'),
-            patch=made.card.patch_size, stride=made.card.stride, box=made.card.box,
-            mirror=made.card.mirror,
-        )  # fmt: skip
-        for volume in tqdm(volumes, desc=folder.name):
-            maps.append((validator.probability(half, volume), volume.target > 0))
-        exact = validator.probability(whole, volumes[0])
-        furthest.append(np.abs(maps[0][0] - exact).max())
-        q, truth = made.card.threshold, maps[0][1]
-        differences.append(dice(maps[0][0] >= q, truth) - dice(exact >= q, truth))
-        table = by_threshold(maps)
-        curves.append(table)
+        volumes = heads_of(folder, cache, made)
+        validator = validator_of(made, volumes)
+        maps = [(validator.probability(half, v), v.target > 0) for v in tqdm(volumes, desc=folder.name)]
+        exact.append((maps[0], validator.probability(whole, volumes[0])))
         everything += maps
-        print(f'| {folder.name}, Dice | ' + ' | '.join(f'{d:.3f}' for d in table[..., 0].mean(0)) + ' |')
-        print(
-            f'| {folder.name}, volume | '
-            + ' | '.join(f'{100 * d:+.0f} %' for d in table[..., 1].mean(0))
-            + ' |'
-        )
-    scores = np.concatenate(curves)[..., 0].mean(0)
-    print('| all, Dice | ' + ' | '.join(f'{d:.3f}' for d in scores) + ' |')
-    print('half less single precision, one head a data set: Dice', ' '.join(f'{d:+.5f}' for d in differences))
-    print('largest difference of a probability:', ' '.join(f'{d:.4f}' for d in furthest))
+        tables.append(by_threshold(maps))
+        scores, volume = tables[-1].mean(0).T
+        print(row(f'{folder.name}, Dice', [f'{d:.3f}' for d in scores]))
+        print(row(f'{folder.name}, volume', [f'{100 * d:+.0f} %' for d in volume]))
+    print(row('all, Dice', [f'{d:.3f}' for d in np.concatenate(tables)[..., 0].mean(0)]))
+    print('half less single precision, one head a data set:')
+    q = made.card.threshold
+    for (p, t), single in exact:
+        change = dice(p >= q, t) - dice(single >= q, t)
+        print(f'  Dice {change:+.5f}, largest difference of a probability {np.abs(p - single).max():.4f}')
     p, t = (np.concatenate([m[k][m[0] >= LEAST] for m in everything]) for k in (0, 1))
     shares, predicted = calibration_curve(t, p, n_bins=BINS)
     for a, b in zip(predicted, shares, strict=True):

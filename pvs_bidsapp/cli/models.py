@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict
 
 from ..segmentation.bundle import bundled_names, find
-from ..segmentation.grid import spacing_range
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
+    from ..segmentation.grid import spacing_range
+
     p = parser()
     args = p.parse_args(argv)
     if args.action == 'show':

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
-from .grid import Spacing
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from .grid import Spacing
 
 WEIGHTS, CARD = 'model.safetensors', 'model.json'
 #: The bundled models live beside the code.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from monai.losses import DiceLoss, FocalLoss
 from torch import nn
@@ -78,6 +79,17 @@ class NormalisedFocalLoss(nn.Module):
         """The loss, a scalar."""
         # a batch without a space counts as one with a space of a hundred voxels
         return self.focal(logits, target).sum() / target.sum().clamp(min=100.0)
+
+
+@torch.no_grad()
+def undo_positive_weight(network: nn.Module) -> None:
+    """Take the weighting of positive voxels by ``dice-ce`` out of a network's output.
+
+    Cross-entropy in which a positive voxel weighs w times multiplies the odds by w, so that
+    log(w) is subtracted from the logits (Elkan 2001, the foundations of cost-sensitive
+    learning): probabilities become comparable between models, and thresholds lie mid-range.
+    """
+    network.get_parameter('head.bias').sub_(float(np.log(POSITIVE_WEIGHT)))
 
 
 def consistency(noisy: torch.Tensor, clean: torch.Tensor, confidence: float) -> torch.Tensor:

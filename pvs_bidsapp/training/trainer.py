@@ -29,7 +29,7 @@ from ..segmentation.inference import HALF
 from ..segmentation.networks import build
 from .distributed import Team
 from .journal import Journal
-from .losses import POSITIVE_WEIGHT
+from .losses import POSITIVE_WEIGHT, undo_positive_weight
 from .patches import Batch
 
 LOG = logging.getLogger(__name__)
@@ -329,12 +329,6 @@ class Trainer:
         for buffer, before in zip(self.network.buffers(), statistics, strict=True):
             buffer.copy_(before)
 
-    @torch.no_grad()
     def undo_positive_weight(self) -> None:
-        """Take the weighting of positive voxels by ``dice-ce`` out of the output again.
-
-        Cross-entropy in which a positive voxel weighs w times multiplies the odds by w, so that
-        log(w) is subtracted from the logits (Elkan 2001, the foundations of cost-sensitive
-        learning): probabilities become comparable between models, and thresholds lie mid-range.
-        """
-        self.average.module.get_parameter('head.bias').sub_(float(np.log(POSITIVE_WEIGHT)))
+        """Take the weighting of positive voxels out of the averaged weights, see `losses`."""
+        undo_positive_weight(self.average.module)
