@@ -120,6 +120,11 @@ def _add_course_options(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     g.add_argument('--batch-size', '--batch_size', type=int, help='samples a step (default 4; m2ss 16)')
     g.add_argument(
+        '--filters', type=int, metavar='N',
+        help='filters of the first level, doubled in each deeper one (default: those of the model named by '
+        '--init; 8; m2ss 16)',
+    )  # fmt: skip
+    g.add_argument(
         '--micro-batch', '--micro_batch', type=int, metavar='N',
         help='samples that are in memory together, the rest by gradient accumulation '
         '(default: one whole volume, all patches)',
@@ -178,7 +183,9 @@ def _check(args: argparse.Namespace) -> None:
     for folder in (args.data_dir, *args.also):
         if not folder.is_dir():
             raise InputError(f'{folder}: no such folder')
-    at_least_one = ('epochs', 'steps', 'batch_size', 'micro_batch', 'devices', 'training_size', 'nprocs')
+    at_least_one = (
+        'epochs', 'steps', 'batch_size', 'filters', 'micro_batch', 'devices', 'training_size', 'nprocs'
+    )  # fmt: skip
     for name in at_least_one:
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -199,7 +206,10 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     changes = {k: getattr(args, k) for k in ('batch_size', 'learning_rate', 'loss') if getattr(args, k)}
     if args.no_pretraining:
         changes['pretraining'] = False
-    changes |= choose_grid(args, recipe, device)
+    given = card_of(args.init)
+    if filters := args.filters or (given and given.architecture.get('filters')):
+        changes['architecture'] = recipe.architecture | {'filters': filters}
+    changes |= choose_grid(args, recipe, given, device)
     changes['turns'] = args.turns or args.paint is not None
     recipe = replace(recipe, **changes)
     least = _least_patch(recipe)
@@ -213,9 +223,8 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     return recipe
 
 
-def choose_grid(args: argparse.Namespace, recipe: Recipe, device: str) -> dict[str, Any]:
+def choose_grid(args: argparse.Namespace, recipe: Recipe, given: Card | None, device: str) -> dict[str, Any]:
     """Voxels and patches: as asked for, else those of the model that is trained further, else the recipe's."""
-    given = card_of(args.init)
     changes: dict[str, Any] = {}
     if args.spacing:
         low, high = min(args.spacing), max(args.spacing)

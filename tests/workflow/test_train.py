@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from pvs_bidsapp.errors import ImageError, InputError
-from pvs_bidsapp.segmentation.bundle import find
+from pvs_bidsapp.segmentation.bundle import find, write_bundle
 from pvs_bidsapp.segmentation.intensity import TissueLevels
+from pvs_bidsapp.segmentation.networks import build
 from pvs_bidsapp.training.crossval import folds, hold_out
-from pvs_bidsapp.training.recipes import RECIPES
+from pvs_bidsapp.training.recipes import JOLIOT, RECIPES
 from pvs_bidsapp.workflows.prepared import load_volume, load_volumes
 from pvs_bidsapp.workflows.stopping import Stop, Stopped
 from pvs_bidsapp.workflows.train import share_out
@@ -316,3 +317,17 @@ def test_a_model_is_trained_further_on_patches_as_before():
     assert bundled.patch_size
     own = choose_recipe(parser().parse_args([*further, '--spacing', '1.2', '0.6']), 'cuda:0')
     assert own.spacing == (0.6, 1.2)
+
+
+def test_filters_are_those_asked_for_or_of_the_model_that_is_trained_further(tmp_path):
+    from pvs_bidsapp.cli.train import choose_recipe, parser
+
+    def filters(*options: str) -> int:
+        recipe = choose_recipe(parser().parse_args(['data', 'model', *options]), 'cpu')
+        return int(recipe.architecture['filters'])
+
+    narrow = replace(find('joliot2021-t1').card, architecture=JOLIOT.architecture | {'filters': 2})
+    write_bundle(tmp_path / 'narrow', build(narrow.architecture), narrow)
+    assert filters() == JOLIOT.architecture['filters']
+    assert filters('--filters', '4') == 4
+    assert filters('--init', str(tmp_path / 'narrow')) == 2
