@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from pvs_bidsapp.segmentation.intensity import TissueLevels
-from pvs_bidsapp.training.patches import PatchBatches, Sampling, WithUnlabelled, turn
+from pvs_bidsapp.training.patches import PatchBatches, Sampling, WithUnlabelled, fade, turn
 
 SAMPLING = Sampling(size=(16, 16, 16), batch_size=4, steps=9, seed=1)
 
@@ -82,3 +83,28 @@ def test_without_turns_the_mid_sagittal_flip_alone(rng):
     image = rng.normal(size=(1, 2, 3, 4))
     seen = {turn(image, image, rng, every=False)[0].tobytes() for _ in range(50)}
     assert seen == {image.tobytes(), np.ascontiguousarray(image[:, ::-1]).tobytes()}
+
+
+def test_faded_spaces_lose_contrast_and_keep_their_shape_and_noise(rng):
+    target = np.zeros((40, 40, 40), np.float32)
+    target[10:13, 10:13, 5:35] = target[25:28, 22:25, 5:35] = 1
+    noise = rng.normal(0, 0.1, target.shape).astype(np.float32)
+    image = 0.4 - 1.2 * ndimage.gaussian_filter(target, 0.5) + noise
+    faded = fade(image, target, 0.5, rng)
+    inside, far = target > 0, ndimage.distance_transform_edt(target == 0) > 4
+    rim = ndimage.binary_dilation(inside) & ~inside
+    for part in (inside, rim):
+        assert (0.4 - faded[part]).mean() == pytest.approx(0.5 * (0.4 - image[part]).mean(), abs=0.03)
+    assert np.diff(faded, axis=2)[inside[..., 1:] & inside[..., :-1]].std() == pytest.approx(0.141, rel=0.2)
+    np.testing.assert_allclose(faded[far], image[far], atol=2e-3)
+    np.testing.assert_allclose(fade(image, target, 0.0, rng), image, atol=1e-5)
+    assert np.array_equal(fade(image, np.zeros_like(target), 0.7, rng), image)
+
+
+def test_spaces_fade_towards_what_is_around_them(rng):
+    target = np.zeros((30, 30, 30), np.float32)
+    target[14:16, 14:16, 5:25] = 1
+    image = np.where(target > 0, -1.5, -0.5).astype(np.float32)  # in grey matter, not in white
+    faded = fade(image, target, 0.6, rng)
+    assert faded[target > 0].mean() == pytest.approx(-0.9, abs=0.05)
+    assert faded.max() < -0.49
