@@ -1,14 +1,16 @@
 """What the card of a newly trained model says, measured on simulated heads that it has not seen.
 
-    python benchmarks/model_card.py MODEL_DIR CACHE FIGURE HEADS_DIR [HEADS_DIR ...]
+    python benchmarks/model_card.py [--write] MODEL_DIR CACHE FIGURE HEADS_DIR [HEADS_DIR ...]
 
 MODEL_DIR is what `pvs train` wrote, checkpoints included; heads are prepared as in training and kept in
 CACHE. Prints the mean voxel Dice and the mean difference of volumes of each data set by threshold, the
 Dice of the half-precision weights against the checkpoint's, and how often voxels of a given probability
-are spaces; FIGURE gets the reliability diagram.
+are spaces; FIGURE gets the reliability diagram. With --write, the card gets the Dice at its threshold and
+the calibration.
 """
 
-import sys
+import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +84,23 @@ def validator_of(made: Bundle, volumes: list[Volume]) -> Validator:
     )  # fmt: skip
 
 
-def main(model: Path, cache: Path, figure: Path, folders: list[Path]) -> None:
+def write_metrics(
+    card: Path, dice_by_suite: dict[str, float], shares: np.ndarray, predicted: np.ndarray
+) -> None:
+    """Put what was measured into a model's card."""
+    entries = json.loads(card.read_text())
+    entries['metrics'] = {
+        'validation_dice': round(float(np.mean([*dice_by_suite.values()])), 3),
+        'validation_dice_by_heads': {name: round(d, 3) for name, d in dice_by_suite.items()},
+        'calibration': {
+            'predicted': predicted.round(2).tolist(),
+            'share_of_spaces': shares.round(2).tolist(),
+        },
+    }
+    card.write_text(json.dumps(entries, indent=2) + '\n')
+
+
+def main(model: Path, cache: Path, figure: Path, folders: list[Path], write: bool) -> None:
     """Print the tables and draw the figure."""
     made = find(model)
     layout = torch.channels_last_3d
@@ -111,9 +129,17 @@ def main(model: Path, cache: Path, figure: Path, folders: list[Path]) -> None:
     for a, b in zip(predicted, shares, strict=True):
         print(f'predicted {a:.2f}: {b:.2f} are spaces')
     draw(shares, predicted, figure)
+    if write:
+        at = int(np.abs(THRESHOLDS - made.card.threshold).argmin())
+        scores = {f.name: float(t[:, at, 0].mean()) for f, t in zip(folders, tables, strict=True)}
+        write_metrics(made.folder / 'model.json', scores, shares, predicted)
 
 
 if __name__ == '__main__':
-    if len(sys.argv) < 5:
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), [Path(a) for a in sys.argv[4:]])
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('model', type=Path, metavar='MODEL_DIR')
+    p.add_argument('cache', type=Path, metavar='CACHE')
+    p.add_argument('figure', type=Path, metavar='FIGURE')
+    p.add_argument('folders', type=Path, nargs='+', metavar='HEADS_DIR')
+    p.add_argument('--write', action='store_true', help="write what was measured into the model's card")
+    main(**vars(p.parse_args()))
