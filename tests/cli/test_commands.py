@@ -111,9 +111,15 @@ def test_a_tampered_model_is_refused(dataset, tmp_path):
 
 
 def test_models(tmp_path):
-    assert 'joliot2021-t1' in pvs('models').stdout
-    assert '\tok\t' in pvs('models', 'verify').stdout
-    assert json.loads(pvs('models', 'show', 'joliot2021-t1').stdout)['channels'] == ['T1w']
+    assert [line.split('\t')[0] for line in pvs('models').stdout.splitlines()] == [
+        'joliot2021-t1',
+        'm2ss-t1t2',
+    ]
+    assert pvs('models', 'verify').stdout.count('\tok\t') == 2
+    for name, channels in (('joliot2021-t1', ['T1w']), ('m2ss-t1t2', ['T1w', 'T2w'])):
+        card = json.loads(pvs('models', 'show', name).stdout)
+        assert card['channels'] == channels
+        assert (card['licence'], 0 < card['threshold'] < 1) == ('Apache-2.0', True)
 
 
 def test_boilerplate(dataset, tmp_path):
