@@ -77,7 +77,8 @@ def measure(heads: Path, outs: list[Path], *, filters: bool) -> dict[str, pd.Dat
     for number, out in enumerate(outs):
         for folder in tqdm(sorted(out.glob('sub-*/**/anat')), desc=f'{heads.name}, {out.name}'):
             labels = labels_dir(heads) / folder.relative_to(out)
-            found = dict([measure_model(folder, labels)])
+            model, table = measure_model(folder, labels)
+            found = {model: table}
             if filters and not number:
                 found |= measure_filters(folder, labels)
             for name, table in found.items():

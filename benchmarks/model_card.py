@@ -85,13 +85,13 @@ def validator_of(made: Bundle, volumes: list[Volume]) -> Validator:
 
 
 def write_metrics(
-    card: Path, dice_by_suite: dict[str, float], shares: np.ndarray, predicted: np.ndarray
+    card: Path, dice_by_heads: dict[str, float], shares: np.ndarray, predicted: np.ndarray
 ) -> None:
     """Put what was measured into a model's card."""
     entries = json.loads(card.read_text())
     entries['metrics'] = {
-        'validation_dice': round(float(np.mean([*dice_by_suite.values()])), 3),
-        'validation_dice_by_heads': {name: round(d, 3) for name, d in dice_by_suite.items()},
+        'validation_dice': round(float(np.mean([*dice_by_heads.values()])), 3),
+        'validation_dice_by_heads': {name: round(d, 3) for name, d in dice_by_heads.items()},
         'calibration': {
             'predicted': predicted.round(2).tolist(),
             'share_of_spaces': shares.round(2).tolist(),
