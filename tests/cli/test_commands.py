@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-
-RUN = [sys.executable, str(Path(__file__).resolve().parents[2] / 'run.py')]
-
-
-def pvs(*arguments, **options):
-    return subprocess.run([*RUN, *map(str, arguments)], capture_output=True, text=True, **options)
+from program import pvs
 
 
 @pytest.fixture

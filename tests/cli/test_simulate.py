@@ -10,13 +10,13 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from program import pvs
 
-RUN = [sys.executable, str(Path(__file__).resolve().parents[2] / 'run.py')]
 OPTIONS = ['--n-subjects', '1', '--suite', 'hard', '--spacing', '2', '--sites', '2', '--sessions', '2']
 
 
 def simulate(*arguments):
-    return subprocess.run([*RUN, 'simulate', *map(str, arguments)], capture_output=True, text=True)
+    return pvs('simulate', *arguments)
 
 
 @pytest.fixture(scope='module')

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import nibabel as nib
 import pandas as pd
 import pytest
+from program import pvs
 
 from pvs_bidsapp.simulation.cohort import Effects
 from pvs_bidsapp.workflows.fake_outputs import write_cohort
 
-RUN = [sys.executable, str(Path(__file__).resolve().parents[2] / 'run.py')]
-
 
 def group(root, *options):
-    command = [*RUN, root / 'bids', root / 'out', 'group', *options]
-    return subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    return pvs(root / 'bids', root / 'out', 'group', *options)
 
 
 def table(root, name):

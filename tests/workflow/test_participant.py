@@ -12,18 +12,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from program import pvs
 
 from pvs_bidsapp.anatomy.regions import REGIONS
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS
 from pvs_bidsapp.evaluation.metrics import dice
 
-RUN = [sys.executable, str(Path(__file__).resolve().parents[2] / 'run.py')]
 GOOD = 'sub-0001_acq-sim_run-1'
 NPROCS = str(os.cpu_count())
-
-
-def pvs(*arguments):
-    return subprocess.run([*RUN, *map(str, arguments)], capture_output=True, text=True)
 
 
 @pytest.fixture(scope='module')

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from program import pvs
 
 from pvs_bidsapp.evaluation.metrics import dice
 
-RUN = [sys.executable, str(Path(__file__).resolve().parents[2] / 'run.py')]
 MODEL = 'm2ss-t1t2'
-
-
-def pvs(*arguments):
-    return subprocess.run([*RUN, *map(str, arguments)], capture_output=True, text=True)
 
 
 @pytest.fixture(scope='module')
