@@ -28,6 +28,8 @@ class Analysis:
         ``auto``, ``T1w`` or ``T1w+T2w``.
     version : str
         Of this program.
+    architecture : str
+        Name of the network's architecture.
     """
 
     model_name: str
@@ -40,6 +42,7 @@ class Analysis:
     random_seed: int
     modality: str
     version: str
+    architecture: str = 'joliot2021'
 
     def fingerprint(self, inputs: dict[str, Any]) -> str:
         """Checksum of these settings and the inputs of one scan."""

@@ -386,7 +386,7 @@ def make_settings(args: argparse.Namespace) -> Settings:
         model_name=card.name, model_version=card.version, model_sha256=card.sha256,
         model_dir=str(bundle.folder.resolve()), channels=card.channels, threshold=threshold,
         min_cluster_size=minimum, random_seed=args.random_seed, modality=args.modality,
-        version=__version__,
+        version=__version__, architecture=bundle.architecture,
     )  # fmt: skip
     return Settings(args.bids_dir.resolve(), out_dir, analysis, execution)
 

@@ -84,6 +84,12 @@ class Bundle:
     folder: Path
 
     @property
+    def architecture(self) -> str:
+        """Name of the network's architecture, of an ensemble that of its members."""
+        entry = self.card.architecture
+        return str(entry.get('of', entry)['name'])
+
+    @property
     def weights(self) -> Path:
         """The weights' file."""
         return self.folder / WEIGHTS

@@ -81,18 +81,23 @@ CITATIONS = """@inproceedings{joliot2021,
 """
 
 
+#: Whom each architecture is after.
+PAPERS = {'joliot2021': 'Boutinaud et al. 2021', 'm2ss': 'Chai et al., M2SS-PVS'}
+
+
 def methods(settings: Settings) -> str:
     """Paragraph for a methods section, with the settings of this run."""
     a = settings.analysis
     t2w = ' and the T2w of the same session, rigidly registered to it' if 'T2w' in a.channels else ''
     small = f' Clusters of less than {a.min_cluster_size:g} mm3 were dropped.' if a.min_cluster_size else ''
+    paper = PAPERS.get(a.architecture, a.architecture)
     return (
         f'Perivascular spaces were segmented with the PVS BIDS-App {a.version} from the T1w scan{t2w}. '
         'The template MNI152NLin2009cSym (ICBM 2009c symmetric) was registered to the scan (affine, then SyN; '
         'Avants et al. 2011), its bias field was corrected with N4 (Tustison et al. 2010), tissue was classified '
         'with Atropos (Avants et al. 2011), and the brain mask was refined from the tissue classes. Regions come '
         'from the CerebrA labels of the template (Manera et al. 2020) and the tissue of the subject. The network '
-        f'{a.model_name} {a.model_version} (after Boutinaud et al. 2021; sha256 {a.model_sha256[:12]}) was applied; '
+        f'{a.model_name} {a.model_version} (after {paper}; sha256 {a.model_sha256[:12]}) was applied; '
         f'voxels with a probability of at least {a.threshold:g} were joined to clusters by 26-connectivity, and those that '
         f'lie at least half within the regions were kept.{small} The seed of all that is random was {a.random_seed}.'
     )

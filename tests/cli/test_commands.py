@@ -114,7 +114,9 @@ def test_models(tmp_path):
         assert (card['licence'], 0 < card['threshold'] < 1) == ('Apache-2.0', True)
 
 
-def test_boilerplate(dataset, tmp_path):
-    done = pvs(dataset, tmp_path / 'out', 'participant', '--boilerplate-only')
+@pytest.mark.parametrize(('model', 'paper'), [('joliot2021-t1', 'Boutinaud'), ('m2ss-t1t2', 'Chai')])
+def test_boilerplate(dataset, tmp_path, model, paper):
+    done = pvs(dataset, tmp_path / 'out', 'participant', '--boilerplate-only', '--model', model)
     assert done.returncode == 0
-    assert 'joliot2021-t1' in done.stdout
+    assert model in done.stdout
+    assert f'(after {paper} et al.' in done.stdout
