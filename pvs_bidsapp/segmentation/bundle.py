@@ -87,7 +87,7 @@ class Bundle:
     def architecture(self) -> str:
         """Name of the network's architecture, of an ensemble that of its members."""
         entry = self.card.architecture
-        return str(entry.get('of', entry)['name'])
+        return str(entry.get('of', entry).get('name', ''))
 
     @property
     def weights(self) -> Path:
