@@ -35,6 +35,8 @@ from .training_data import Case, find_all_cases
 from .training_run import Share, Task, train
 
 LOG = logging.getLogger(__name__)
+#: With fewer validation scans than this, chance decides which checkpoint is best.
+FEW = 3
 SUMMARY = ('dice', 'avd', 'recall', 'precision', 'cluster_dice', 'cluster_recall', 'cluster_precision')
 
 
@@ -140,6 +142,8 @@ def _single(job: TrainingJob, cases: list[Case], split: Split, folder: Path, sto
         '%d traced scans to train on, %d without tracing, %d to validate on',
         len(share.labelled), len(share.unlabelled), len(share.validation),
     )  # fmt: skip
+    if 0 < len(share.validation) < FEW:
+        LOG.warning('few scans to validate on: they alone choose checkpoint and threshold; see --validation')
     held = _volumes(job, share.validation, stop)
     _prepare_all(job, share, stop)
     task = replace(job.task, folder=folder, cache=job.prepared)

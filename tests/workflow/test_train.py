@@ -164,6 +164,7 @@ def test_joliot_with_pretraining(bids, cache, tmp_path):
     done = pvs_train(bids, tmp_path / 'm', *options, *cache)
     assert done.returncode == 0, done.stderr
     assert 'pre-training as an autoencoder' in done.stderr
+    assert 'few scans to validate on' in done.stderr
     assert (tmp_path / 'm' / 'pretraining' / 'encoder.pt').exists()
     assert find(tmp_path / 'm').card.training['pretrained']
     tuned = pvs_train(bids, tmp_path / 'n', *options, *cache, '--init', tmp_path / 'm')
