@@ -125,6 +125,11 @@ def _add_course_options(p: argparse.ArgumentParser) -> None:
         '--init; 8; m2ss 16)',
     )  # fmt: skip
     g.add_argument(
+        '--dropout', type=float, metavar='SHARE',
+        help='share of the values dropped in training, between 0 and 1 (joliot2021 alone; default: as the model '
+        'named by --init, else 0.1)',
+    )  # fmt: skip
+    g.add_argument(
         '--micro-batch', '--micro_batch', type=int, metavar='N',
         help='samples that are in memory together, the rest by gradient accumulation '
         '(default: one whole volume, all patches)',
@@ -192,6 +197,8 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f'--{name.replace("_", "-")} {value}: must be at least 1')
     if not 0 <= args.validation < 1 or not 0 < (args.test or 0.5) < 1:
         raise InputError('--validation and --test are shares of the persons: between 0 and 1')
+    if args.dropout is not None and not 0 <= args.dropout < 1:
+        raise InputError(f'--dropout {args.dropout:g}: must be at least 0 and below 1')
     if args.spacing and (len(args.spacing) > 2 or not 0.3 <= min(args.spacing) <= max(args.spacing) <= 3):
         raise InputError('--spacing: one or two voxel sizes between 0.3 and 3 mm')
     if args.folds == 1 or args.folds < 0:
@@ -207,8 +214,7 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     if args.no_pretraining:
         changes['pretraining'] = False
     given = card_of(args.init)
-    if filters := args.filters or (given and given.architecture.get('filters')):
-        changes['architecture'] = recipe.architecture | {'filters': filters}
+    changes['architecture'] = choose_architecture(args, recipe, given)
     changes |= choose_grid(args, recipe, given, device)
     changes['turns'] = args.turns or args.paint is not None
     recipe = replace(recipe, **changes)
@@ -221,6 +227,20 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
             '--patch-size, or at least two samples a device by --batch-size and --micro-batch'
         )
     return recipe
+
+
+def choose_architecture(args: argparse.Namespace, recipe: Recipe, given: Card | None) -> dict[str, Any]:
+    """The recipe's network with what is asked for, else with what the model that is trained further has."""
+    architecture = dict(recipe.architecture)
+    if args.dropout is not None and 'dropout' not in architecture:
+        raise InputError(f'--dropout: the network of {recipe.name} has none; leave it out')
+    for name in ('filters', 'dropout'):
+        asked = getattr(args, name)
+        if asked is None and given is not None:
+            asked = given.architecture.get(name)
+        if asked is not None and name in architecture:
+            architecture[name] = asked
+    return architecture
 
 
 def choose_grid(args: argparse.Namespace, recipe: Recipe, given: Card | None, device: str) -> dict[str, Any]:

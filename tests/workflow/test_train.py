@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from program import RUN, pvs
 
 from pvs_bidsapp.errors import ImageError, InputError
 from pvs_bidsapp.segmentation.bundle import find, write_bundle
@@ -75,17 +75,13 @@ SMALL = ['--recipe', 'supervised-mono', '--batch-size', '2', '--epochs', '3', '-
          '--validation', '0.2']  # fmt: skip
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, '-m', 'pvs_bidsapp.cli.main', 'train', *map(str, arguments)]
-
-
 @pytest.fixture(scope='module')
 def cache(tmp_path_factory) -> list[object]:
     return ['--cache', tmp_path_factory.mktemp('cache')]
 
 
-def pvs_train(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=600)
+def pvs_train(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return pvs('train', *arguments, timeout=600)
 
 
 def losses(model: Path) -> dict[int, float]:
@@ -115,9 +111,8 @@ def test_the_model_and_its_card(unbroken):
 
 @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL])
 def test_killed_and_resumed_it_ends_as_unbroken(bids, cache, unbroken, tmp_path, how):
-    process = subprocess.Popen(
-        command(bids, tmp_path / 'm', *SMALL, *cache), stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    arguments = map(str, [bids, tmp_path / 'm', *SMALL, *cache])
+    process = subprocess.Popen([*RUN, 'train', *arguments], stderr=subprocess.DEVNULL, start_new_session=True)
     log = tmp_path / 'm' / 'checkpoints' / 'log.csv'
     deadline = time.monotonic() + 300
     while not (log.exists() and len(log.read_text().splitlines()) > 1) and time.monotonic() < deadline:
@@ -320,15 +315,30 @@ def test_a_model_is_trained_further_on_patches_as_before():
     assert own.spacing == (0.6, 1.2)
 
 
-def test_filters_are_those_asked_for_or_of_the_model_that_is_trained_further(tmp_path):
+@pytest.mark.parametrize(('name', 'of_model', 'asked'), [('filters', 2, 4), ('dropout', 0.25, 0)])
+def test_the_network_is_as_asked_for_or_as_that_of_the_model_that_is_trained_further(
+    tmp_path, name, of_model, asked
+):
     from pvs_bidsapp.cli.train import choose_recipe, parser
 
-    def filters(*options: str) -> int:
+    def chosen(*options: str) -> float:
         recipe = choose_recipe(parser().parse_args(['data', 'model', *options]), 'cpu')
-        return int(recipe.architecture['filters'])
+        return recipe.architecture[name]
 
-    narrow = replace(find('joliot2021-t1').card, architecture=JOLIOT.architecture | {'filters': 2})
-    write_bundle(tmp_path / 'narrow', build(narrow.architecture), narrow)
-    assert filters() == JOLIOT.architecture['filters']
-    assert filters('--filters', '4') == 4
-    assert filters('--init', str(tmp_path / 'narrow')) == 2
+    card = replace(
+        find('joliot2021-t1').card, architecture=JOLIOT.architecture | {'filters': 2, name: of_model}
+    )
+    write_bundle(tmp_path / 'other', build(card.architecture), card)
+    further = ('--init', str(tmp_path / 'other'))
+    assert chosen() == JOLIOT.architecture[name]
+    assert chosen(*further) == of_model
+    assert chosen(*further, f'--{name}', str(asked)) == chosen(f'--{name}', str(asked)) == asked
+
+
+def test_dropout_is_refused_where_a_network_has_none_or_nothing_would_be_left(bids, tmp_path):
+    for options, said in [(['--recipe', 'm2ss', '--dropout', '0.1'], 'm2ss has none'),
+                          (['--dropout', '1'], 'below 1')]:  # fmt: skip
+        done = pvs_train(bids, tmp_path / 'model', *options)
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert not (tmp_path / 'model').exists()
