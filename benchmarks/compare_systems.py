@@ -72,13 +72,14 @@ def measure_filters(folder: Path, labels: Path) -> dict[str, pd.DataFrame]:
 
 
 def measure(heads: Path, outs: list[Path], *, filters: bool) -> dict[str, pd.DataFrame]:
-    """The sweeps of all scans by system."""
+    """The sweeps of all scans by system; a model that marked two folders is two systems."""
     tables: dict[str, list[pd.DataFrame]] = {}
     for number, out in enumerate(outs):
+        earlier = set(tables)
         for folder in tqdm(sorted(out.glob('sub-*/**/anat')), desc=f'{heads.name}, {out.name}'):
             labels = labels_dir(heads) / folder.relative_to(out)
             model, table = measure_model(folder, labels)
-            found = {model: table}
+            found = {f'{model} in {out}' if model in earlier else model: table}
             if filters and not number:
                 found |= measure_filters(folder, labels)
             for name, table in found.items():
