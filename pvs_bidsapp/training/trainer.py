@@ -95,7 +95,7 @@ def _running_average(
 ) -> torch.Tensor:
     """Exponential average over the last few hundred steps (Polyak & Juditsky 1992), fewer at the start."""
     decay = min(float((1 + number) / (10 + number)), AVERAGING)
-    return average + (1 - decay) * (current - average)
+    return torch.lerp(average.float(), current.float(), 1 - decay)
 
 
 def _ignore_sigterm(worker: int) -> None:
@@ -135,7 +135,7 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if not plan.architecture['name'].endswith('autoencoder'):
             nn.init.constant_(self.network.get_parameter('head.bias'), OUTPUT_BIAS)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), plan.learning_rate)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), plan.learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == 'fp16')
         self.average = AveragedModel(self.network, avg_fn=_running_average, use_buffers=True)

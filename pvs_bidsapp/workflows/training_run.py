@@ -20,6 +20,7 @@ from ..segmentation.networks.joliot import JoliotAutoencoder, JoliotUNet, transf
 from ..simulation.scanner import SUITES
 from ..training.distributed import Team
 from ..training.losses import make_loss
+from ..training.memory import keep_freed_memory
 from ..training.patches import PaintedBatches, PatchBatches, Sampling, WithUnlabelled
 from ..training.pretraining import Reconstruction
 from ..training.recipes import Recipe
@@ -155,6 +156,8 @@ def train(
     stop : callable
     """
     where = torch.device(device)
+    if where.type == 'cpu':
+        keep_freed_memory()
     team = Team.join(rank, world, meeting, where) if meeting else Team()
     try:
         labelled = _labelled(task, share, team)

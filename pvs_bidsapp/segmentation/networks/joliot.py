@@ -24,7 +24,7 @@ class ConvBlock(nn.Sequential):
             layers += [
                 Conv3(channels, out_channels),
                 nn.BatchNorm3d(out_channels),
-                nn.SiLU(inplace=True),
+                nn.SiLU(),  # in place its gradient would need a copy
             ]
         super().__init__(*layers)
 
@@ -129,7 +129,8 @@ def transfer(autoencoder: JoliotAutoencoder, network: JoliotUNet) -> list[str]:
 def fit(features: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """Crop, or pad with the edge's values, the far ends of the three axes to `shape`."""
     for axis, n in enumerate(shape, start=2):
-        features = features.narrow(axis, 0, min(n, features.shape[axis]))
+        if features.shape[axis] > n:  # else narrow's gradient would be one more copy of it all
+            features = features.narrow(axis, 0, n)
     missing = [n - m for n, m in zip(shape, features.shape[2:], strict=True)]
     if any(missing):
         pads = [p for n in reversed(missing) for p in (0, n)]
