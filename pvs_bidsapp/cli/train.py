@@ -13,8 +13,8 @@ from ..errors import InputError
 from .arguments import SUITES, command_parser
 
 if TYPE_CHECKING:
-    from ..segmentation.bundle import Card
     from ..training.recipes import Recipe
+    from ..training.start import Start
 
 LOG = logging.getLogger(__name__)
 
@@ -208,12 +208,13 @@ def _check(args: argparse.Namespace) -> None:
 def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     """The recipe with what the command line changes of it."""
     from ..training.recipes import find_recipe
+    from ..training.start import read_start
 
     recipe = find_recipe(args.recipe)
     changes = {k: getattr(args, k) for k in ('batch_size', 'learning_rate', 'loss') if getattr(args, k)}
     if args.no_pretraining:
         changes['pretraining'] = False
-    given = card_of(args.init)
+    given = read_start(args.init) if args.init else None
     changes['architecture'] = choose_architecture(args, recipe, given)
     changes |= choose_grid(args, recipe, given, device)
     changes['turns'] = args.turns or args.paint is not None
@@ -229,7 +230,7 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     return recipe
 
 
-def choose_architecture(args: argparse.Namespace, recipe: Recipe, given: Card | None) -> dict[str, Any]:
+def choose_architecture(args: argparse.Namespace, recipe: Recipe, given: Start | None) -> dict[str, Any]:
     """The recipe's network with what is asked for, else with what the model that is trained further has."""
     architecture = dict(recipe.architecture)
     if args.dropout is not None and 'dropout' not in architecture:
@@ -240,16 +241,18 @@ def choose_architecture(args: argparse.Namespace, recipe: Recipe, given: Card | 
             asked = given.architecture.get(name)
         if asked is not None and name in architecture:
             architecture[name] = asked
+    if given:
+        given.check(args.init, architecture)
     return architecture
 
 
-def choose_grid(args: argparse.Namespace, recipe: Recipe, given: Card | None, device: str) -> dict[str, Any]:
+def choose_grid(args: argparse.Namespace, recipe: Recipe, given: Start | None, device: str) -> dict[str, Any]:
     """Voxels and patches: as asked for, else those of the model that is trained further, else the recipe's."""
     changes: dict[str, Any] = {}
     if args.spacing:
         low, high = min(args.spacing), max(args.spacing)
         changes['spacing'] = low if low == high else (low, high)
-    elif given:
+    elif given and given.spacing:
         changes['spacing'] = given.spacing
     size = args.patch_size
     if size is None and recipe.patch_size is None:
@@ -273,15 +276,6 @@ def _least_patch(recipe: Recipe) -> int:
     """Edge of the smallest patch that reaches the deepest layer."""
     blocks = recipe.architecture.get('blocks', recipe.architecture.get('levels', 0) + 1)
     return int(2 ** (blocks - 1))
-
-
-def card_of(init: str | None) -> Card | None:
-    """Card of a finished model: the grid and the patches that it was trained on suit its further training."""
-    if init is None or init.endswith('.pt'):
-        return None
-    from ..segmentation.bundle import find
-
-    return find(init).card
 
 
 def choose_precision(asked: str, device: str) -> str:

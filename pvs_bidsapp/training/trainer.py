@@ -90,6 +90,24 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
 
+def read_checkpoint(path: Path, device: torch.device | str = 'cpu') -> dict[str, Any]:
+    """A checkpoint of `Trainer.save`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is something else.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises many kinds on a damaged file
+        said = ' '.join(str(error).split())[:120]
+        raise InputError(f'{path}: cannot be read as a checkpoint ({said})') from error
+    if not (isinstance(state, dict) and {'plan', 'average'} <= state.keys()):
+        raise InputError(f'{path}: no checkpoint of pvs train (those are MODEL_DIR/checkpoints/*.pt)')
+    return state
+
+
 def _running_average(
     average: torch.Tensor, current: torch.Tensor, number: torch.Tensor | int
 ) -> torch.Tensor:
@@ -166,15 +184,13 @@ class Trainer:
         InputError
             If it cannot be read, or belongs to a training that was planned otherwise.
         """
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:  # torch raises many kinds on a damaged file
-            raise InputError(f'{path}: cannot be read as a checkpoint ({str(error)[:120]})') from error
+        state = read_checkpoint(path, self.device)
         if weights_only:
             self.start_from(state['average'])
             return int(state['step'])
-        now, then = asdict(self.plan), state['plan']
-        if other := [k for k in now if k not in FREE and now[k] != then.get(k)]:
+        now, then = (plan | plan['extra'] for plan in (asdict(self.plan), state['plan']))
+        settled = [k for k in now if k not in (*FREE, 'extra') and k in then]  # a version may know of more
+        if other := [k for k in settled if now[k] != then[k]]:
             raise InputError(
                 f'{path}: was trained with another {", ".join(other)}; resume with the same options, '
                 'or train into another folder'
@@ -201,7 +217,8 @@ class Trainer:
             self.network.load_state_dict(weights)
             self.average.module.load_state_dict(weights)
         except RuntimeError as error:
-            raise InputError(f'these weights do not fit the recipe ({str(error)[:200]})') from error
+            said = ' '.join(str(error).split())[:200]
+            raise InputError(f'these weights do not fit the recipe ({said})') from error
 
     def start_from_bundle(self, network: nn.Module, loss: str) -> None:
         """Take over a finished model, whose output has lost the loss's weighting of positive voxels."""

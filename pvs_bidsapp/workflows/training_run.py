@@ -112,7 +112,8 @@ class Task:
         whole = recipe.patch_size is None
         micro = self.micro_batch or (1 if whole else 1_000_000)
         same = {
-            k: getattr(recipe, k) for k in ('loss', 'patch_size', 'batch_size', 'semisupervised', 'turns')
+            k: getattr(recipe, k)
+            for k in ('loss', 'spacing', 'patch_size', 'batch_size', 'semisupervised', 'turns')
         }
         return Plan(
             architecture=recipe.architecture, epochs=self.epochs, steps_per_epoch=self.steps_per_epoch,

@@ -315,7 +315,7 @@ def test_a_model_is_trained_further_on_patches_as_before():
     assert own.spacing == (0.6, 1.2)
 
 
-@pytest.mark.parametrize(('name', 'of_model', 'asked'), [('filters', 2, 4), ('dropout', 0.25, 0)])
+@pytest.mark.parametrize(('name', 'of_model', 'asked'), [('filters', 2, 2), ('dropout', 0.25, 0)])
 def test_the_network_is_as_asked_for_or_as_that_of_the_model_that_is_trained_further(
     tmp_path, name, of_model, asked
 ):
@@ -333,6 +333,8 @@ def test_the_network_is_as_asked_for_or_as_that_of_the_model_that_is_trained_fur
     assert chosen() == JOLIOT.architecture[name]
     assert chosen(*further) == of_model
     assert chosen(*further, f'--{name}', str(asked)) == chosen(f'--{name}', str(asked)) == asked
+    with pytest.raises(InputError, match='filters 2 instead of 4'):
+        chosen(*further, '--filters', '4')
 
 
 def test_dropout_is_refused_where_a_network_has_none_or_nothing_would_be_left(bids, tmp_path):

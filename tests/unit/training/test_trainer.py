@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,11 +160,28 @@ def test_half_precision_learns(tmp_path, volumes):
     assert trainer.best > 0.5
 
 
+def checkpoint_with(trainer: Trainer, folder: Path, **extra) -> Path:
+    other = Trainer(replace(trainer.plan, extra=extra), folder, CPU)
+    other.save(other.last)
+    return other.last
+
+
+def test_what_an_earlier_version_did_not_note_is_not_held_against_a_checkpoint(tmp_path):
+    trainer = Trainer(plan(), tmp_path / 'new', CPU)
+    old = checkpoint_with(trainer, tmp_path / 'old', loss='dice')
+    noting = Trainer(plan(extra={'loss': 'dice', 'spacing': 0.8}), tmp_path / 'new', CPU)
+    assert noting.load(old) == 0
+
+
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, volumes):
     trainer = Trainer(plan(epochs=1), tmp_path, CPU)
     trainer.fit(batches(volumes, 12), supervised())
     with pytest.raises(InputError, match='learning_rate'):
         Trainer(plan(epochs=1, learning_rate=1.0), tmp_path, CPU).load(trainer.last)
+    with pytest.raises(InputError, match='another spacing'):
+        Trainer(plan(epochs=1, extra={'spacing': 0.8}), tmp_path, CPU).load(
+            checkpoint_with(trainer, tmp_path / 'other', spacing=(0.6, 1.2))
+        )
     trainer.last.write_bytes(b'no checkpoint')
     with pytest.raises(InputError, match='cannot be read'):
         trainer.load(trainer.last)
