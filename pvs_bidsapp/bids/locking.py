@@ -6,6 +6,7 @@ import errno
 import fcntl
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 LOG = logging.getLogger(__name__)
@@ -53,3 +54,28 @@ class Lock:
             self.path.unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = -1
+
+
+class Locks:
+    """Several locks that are taken together: all of them, or none.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        As for `Lock`.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._locks = [Lock(path) for path in paths]
+
+    def take(self) -> bool:
+        """Take all locks; False, with none held, where another process has one of them."""
+        if all(lock.take() for lock in self._locks):
+            return True
+        self.give_back()
+        return False
+
+    def give_back(self) -> None:
+        """Give back those that were taken."""
+        for lock in self._locks:
+            lock.give_back()

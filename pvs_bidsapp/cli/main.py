@@ -21,13 +21,18 @@ def main(argv: list[str] | None = None) -> int:
     # the template's header lacks a sign that nibabel then puts in: of no interest to anyone
     logging.getLogger('nibabel.global').setLevel(logging.ERROR)
     try:
-        return import_module(f'.{name}', __package__).main(arguments)
+        status = import_module(f'.{name}', __package__).main(arguments)
+        sys.stdout.flush()  # here, where a closed pipe is still told apart
+        return status
     except PVSError as error:
         print(f'pvs: error: {error}', file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print('pvs: interrupted; run the same command again to go on', file=sys.stderr)
         return 130
+    except BrokenPipeError:  # "pvs models list | head": who reads has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        return 141  # as of a program that SIGPIPE ends: the work may not be whole
 
 
 def _house_matplotlib() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from ..bids.dataset import describe_derivative
 from ..bids.derivatives import status
 from ..bids.files import write_json, write_text
-from ..bids.locking import Lock
+from ..bids.locking import Locks
 from ..bids.naming import Naming
 from ..bids.query import Scan
 from ..settings import Settings
@@ -92,7 +92,7 @@ def _take_turns(scans: Sequence[Scan], settings: Settings) -> None:
     """Run the scans; those that another job is at are waited for, and taken over if it did not finish."""
     left, said = list(scans), False
     while left:
-        locks = {scan: Lock(Naming.of(settings.out_dir, scan.t1w).lock) for scan in left}
+        locks = {scan: _locks(scan, settings) for scan in left}
         mine = [scan for scan in left if locks[scan].take()]
         try:
             if todo := [scan for scan in mine if status(scan, settings) != 'done']:
@@ -108,13 +108,22 @@ def _take_turns(scans: Sequence[Scan], settings: Settings) -> None:
             time.sleep(WAITING)
 
 
+def _locks(scan: Scan, settings: Settings) -> Locks:
+    """On a scan's outputs and on its work folder: another job may share either of them without the other."""
+    names = Naming.of(settings.out_dir, scan.t1w)
+    return Locks((names.lock, settings.execution.work_dir / names.lock.name))
+
+
 def _clean(scans: Sequence[Scan], settings: Settings) -> None:
     """Remove the work folders of these scans; what belongs to other jobs stays."""
     from .scan import workflow_name
 
     top = settings.execution.work_dir
     for scan in scans:
-        shutil.rmtree(top / WORKFLOW / workflow_name(scan, settings), ignore_errors=True)
+        lock = _locks(scan, settings)
+        if lock.take():  # else another job has begun with it, for its own output folder
+            shutil.rmtree(top / WORKFLOW / workflow_name(scan, settings), ignore_errors=True)
+            lock.give_back()
     for name in ('index.html', 'd3.js', 'graph.json', 'graph1.json'):  # nipype's own, of all scans
         (top / WORKFLOW / name).unlink(missing_ok=True)
     for folder in (top / WORKFLOW, top):

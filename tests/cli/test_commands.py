@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
 
 import pytest
-from program import pvs
+from program import RUN, pvs
 
 
 @pytest.fixture
@@ -100,6 +102,14 @@ def test_a_tampered_model_is_refused(dataset, tmp_path):
     done = pvs(dataset, tmp_path / 'out', 'participant', '--model', copy)
     assert done.returncode == 3
     assert 'checksum' in done.stderr
+
+
+def test_a_pipe_whose_reader_has_gone_brings_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)  # "pvs models show joliot2021-t1 | head" once head has had its lines
+    done = subprocess.run([*RUN, 'models', 'show', 'joliot2021-t1'], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b'')
 
 
 def test_models(tmp_path):

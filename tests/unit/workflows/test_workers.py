@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from pathlib import Path
-
 import pytest
 from nipype import Function
 from nipype.pipeline import engine as pe
 
-from pvs_bidsapp.bids.locking import Lock
 from pvs_bidsapp.workflows.workers import Workers
 
 
@@ -70,31 +65,3 @@ def test_a_step_killed_always_fails_with_its_reason(tmp_path):
         run(tmp_path, node('die', die, marker=str(tmp_path / 'marker'), always=True))
     (crash,) = tmp_path.glob('crash-*.txt')
     assert 'want of memory' in crash.read_text()
-
-
-def test_a_lock_is_held_once_and_given_back(tmp_path):
-    one, two = Lock(tmp_path / 'lock'), Lock(tmp_path / 'lock')
-    assert one.take()
-    assert not two.take()
-    one.give_back()
-    assert two.take()
-    two.give_back()
-    assert not (tmp_path / 'lock').exists()
-
-
-def test_the_lock_of_a_killed_job_is_free(tmp_path):
-    ready, wait = os.pipe(), os.pipe()
-    child = os.fork()
-    if not child:
-        Lock(tmp_path / 'lock').take()
-        os.write(ready[1], b'x')
-        os.read(wait[0], 1)
-        os._exit(0)
-    os.read(ready[0], 1)
-    lock = Lock(tmp_path / 'lock')
-    assert not lock.take()
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    assert lock.take()
-    assert Path(lock.path).exists()
-    lock.give_back()
