@@ -4,15 +4,7 @@ from pathlib import Path
 import pytest
 
 from pvs_bidsapp.bids.query import Scan
-from pvs_bidsapp.settings import Analysis, Execution, Settings
 from pvs_bidsapp.workflows.scan import init_scan_wf
-
-
-@pytest.fixture
-def settings(tmp_path):
-    analysis = Analysis('m', '1', 'abc', str(tmp_path / 'm'), ('T1w',), 0.5, 0.0, 1, 'T1w', '1')
-    execution = Execution(1, 1, 4.0, 'cpu', tmp_path / 'work', clean_workdir=False)
-    return Settings(tmp_path / 'bids', tmp_path / 'out', analysis, execution)
 
 
 def segment_inputs(settings):
