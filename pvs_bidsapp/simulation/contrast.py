@@ -49,9 +49,10 @@ class Contrast:
     ----------
     lookup : dict of int to float
         Intensity by FreeSurfer code.
-    fluid, lesion, vessel, pvs : float
-        Intensity of pure CSF in mimics, of a full lesion, of flowing blood, and inside a
-        perivascular space.
+    fluid, lesion, vessel : float
+        Intensity of pure CSF in mimics, of a full lesion and of flowing blood.
+    pvs : float
+        Contrast inside a perivascular space, as a share of that between its surroundings and CSF.
     """
 
     lookup: dict[int, float]
@@ -78,7 +79,7 @@ def draw_t1w(
     rng : numpy.random.Generator
     ranges : TissueRanges
     pvs_contrast : tuple of float
-        Range of the contrast of a space's interior, as a share of that between white matter and
+        Range of the contrast of a space's interior, as a share of that between its surroundings and
         CSF.
     """
     cortex, fluid = rng.uniform(*ranges.cortex), rng.uniform(*ranges.fluid)
@@ -161,7 +162,7 @@ def _contrast(
     lesions = _between(1.0, fluid, rng.uniform(*lesion))
     lookup |= dict.fromkeys((25, 57, 77), _between(1.0, lesions, rng.uniform(0, 0.8)))
     blood_level = rng.uniform(*blood)
-    return Contrast(lookup, fluid, lesions, blood_level, _between(1.0, fluid, rng.uniform(*pvs)))
+    return Contrast(lookup, fluid, lesions, blood_level, rng.uniform(*pvs))
 
 
 def paint(
@@ -190,7 +191,8 @@ def paint(
     image += mimics.lesion * (contrast.lesion - 1) * (anatomy.labels > 0)
     image += mimics.fluid * (contrast.fluid - image)
     image += mimics.vessel * (contrast.vessel - image)
-    image += rendering.occupancy * (_space_intensity(rendering, contrast, rng) - image)
+    # towards CSF from the tissue at hand, not from white matter: faint spaces of grey matter would be as bright as it
+    image += rendering.occupancy * _space_contrast(rendering, contrast, rng) * (contrast.fluid - image)
     return np.maximum(image, 0, out=image)
 
 
@@ -201,9 +203,8 @@ def _texture(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
     return (0.025 * slow + 0.02 * fine).astype(np.float32)
 
 
-def _space_intensity(rendering: Rendering, contrast: Contrast, rng: np.random.Generator) -> np.ndarray:
-    """Interior intensity of each vessel's space: the head's value, varied by 10 % a vessel."""
+def _space_contrast(rendering: Rendering, contrast: Contrast, rng: np.random.Generator) -> np.ndarray:
+    """Contrast inside each vessel's space: the head's share, varied by 10 % a vessel."""
     number = int(rendering.index.max()) + 1
     share = 1 + rng.normal(0, 0.1, number).clip(-0.3, 0.3)
-    values = 1 + (contrast.pvs - 1) * share
-    return values.astype(np.float32)[rendering.index]
+    return (contrast.pvs * share).astype(np.float32)[rendering.index]

@@ -93,7 +93,7 @@ def draw_into(
     field : ndarray
         The bias field, 1 on average.
     share : ndarray, shape (n,)
-        Contrast inside each space as a share of that between white matter and CSF.
+        Contrast inside each space as a share of that between its surroundings and CSF.
 
     Returns
     -------
@@ -109,9 +109,9 @@ def draw_into(
     local = ndimage.gaussian_filter(image * free, sigma) / np.maximum(weight, 1e-3)
     wm, csf = levels
     inside = np.concatenate([[0.0], share]).astype(np.float32)[made.index]
-    fluid = field * (wm + inside * (csf - wm))
-    # grey matter may lie between: a space is never nearer to white matter than its surroundings
-    contrast = np.where(csf < wm, np.minimum(fluid - local, 0), np.maximum(fluid - local, 0))
+    # what is no tissue may lie beyond CSF: a space is never nearer to white matter than its surroundings
+    step = field * csf - local
+    contrast = inside * (np.minimum(step, 0) if csf < wm else np.maximum(step, 0))
     where = (made.occupancy > 0) & (weight > 0.05)
     drawn = image.astype(np.float32).copy()
     drawn[where] += (made.occupancy * contrast)[where]

@@ -26,7 +26,7 @@ class Difficulty:
     snr : tuple of float
         White matter signal over the noise's standard deviation.
     pvs_contrast : tuple of float
-        Contrast inside a space as a share of that between white matter and CSF.
+        Contrast inside a space as a share of that between its surroundings and CSF.
     mimics : tuple of float
         Amount of mimics, 0 to 1.
     size : tuple of float
