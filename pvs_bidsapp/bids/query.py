@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
 import re
@@ -15,6 +16,11 @@ from .naming import Naming, parse_entities
 
 LOG = logging.getLogger(__name__)
 _IGNORED = ('derivatives', 'sourcedata', 'code', 'stimuli', 'models', 'phenotype')
+
+
+def files_below(folder: Path, pattern: str) -> list[Path]:
+    """Files of this name anywhere below a folder, sorted; subjects may be links to folders elsewhere."""
+    return sorted(folder / found for found in glob.glob(f'**/{pattern}', root_dir=folder, recursive=True))
 
 
 @dataclass(frozen=True)

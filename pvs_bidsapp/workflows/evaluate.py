@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from ..anatomy.regions import REGIONS
 from ..anatomy.resampling import Grid, resample
 from ..bids.files import write_json, write_text
+from ..bids.query import files_below
 from ..clusters.tables import to_tsv
 from ..errors import InputError
 from ..evaluation.agreement import agreement
@@ -96,8 +97,8 @@ def pairs(found_dir: Path, truth_dir: Path) -> list[tuple[str, Path, Path]]:
     InputError
         If there is none.
     """
-    truth = {p.name: p for p in truth_dir.rglob(PATTERN)}
-    both = [(p.name, p, truth[p.name]) for p in sorted(found_dir.rglob(PATTERN)) if p.name in truth]
+    truth = {p.name: p for p in files_below(truth_dir, PATTERN)}
+    both = [(p.name, p, truth[p.name]) for p in files_below(found_dir, PATTERN) if p.name in truth]
     if not both:
         raise InputError(f'no {PATTERN} of the same name in {found_dir} and {truth_dir}')
     return both

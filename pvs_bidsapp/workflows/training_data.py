@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from ..bids.naming import Naming, parse_entities
-from ..bids.query import Query, find_scans
+from ..bids.query import Query, files_below, find_scans
 from ..errors import InputError
 from ..segmentation.grid import Spacing, spacing_range
 from ..simulation.stream import Scene, make_scene
@@ -108,7 +108,7 @@ def find_cases(data_dir: Path, labels_dir: Path, channels: Sequence[str] = ('T1w
 
 def _tracings(labels_dir: Path) -> dict[frozenset[tuple[str, str]], Path]:
     found: dict[frozenset[tuple[str, str]], Path] = {}
-    for path in sorted(labels_dir.rglob(PATTERN)):
+    for path in files_below(labels_dir, PATTERN):
         key = frozenset(pair for pair in parse_entities(path.name) if pair[0] not in _DERIVED)
         if key in found:
             raise InputError(f'{path}: a second tracing of a scan, beside {found[key].name}; keep one')

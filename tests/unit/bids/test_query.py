@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pvs_bidsapp.bids.query import Query, choose_t2w, find_scans, read_filters
+from pvs_bidsapp.bids.query import Query, choose_t2w, files_below, find_scans, read_filters
 from pvs_bidsapp.errors import InputError
 
 FILES = [
@@ -42,6 +42,22 @@ def test_every_t1w_of_every_session_and_run(dataset):
         'sub-01_ses-2_acq-b_T1w.nii',
         'sub-011_T1w.nii.gz',
         'sub-03_part-mag_T1w.nii.gz',
+    ]
+
+
+def test_files_are_found_below_links_to_folders(tmp_path):
+    for where in (
+        'elsewhere/sub-01/anat/sub-01_mask.nii.gz',
+        'here/sub-02/sub-02_mask.nii.gz',
+        'here/sub-02_T1w.nii.gz',
+    ):
+        (tmp_path / where).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / where).touch()
+    here = tmp_path / 'here'
+    (here / 'sub-01').symlink_to(tmp_path / 'elsewhere' / 'sub-01')
+    assert files_below(here, 'sub-*_mask.nii*') == [
+        here / 'sub-01' / 'anat' / 'sub-01_mask.nii.gz',
+        here / 'sub-02' / 'sub-02_mask.nii.gz',
     ]
 
 
