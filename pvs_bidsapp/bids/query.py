@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import logging
 import re
@@ -19,8 +18,11 @@ _IGNORED = ('derivatives', 'sourcedata', 'code', 'stimuli', 'models', 'phenotype
 
 
 def files_below(folder: Path, pattern: str) -> list[Path]:
-    """Files of this name anywhere below a folder, sorted; subjects may be links to folders elsewhere."""
-    return sorted(folder / found for found in glob.glob(f'**/{pattern}', root_dir=folder, recursive=True))
+    """Files of this name anywhere below a folder, sorted; subjects may be links to folders elsewhere.
+
+    Other links are not followed: one to the source data may lead back to where it lies.
+    """
+    return sorted({*folder.rglob(pattern), *folder.glob(f'sub-*/**/{pattern}')})
 
 
 @dataclass(frozen=True)

@@ -312,6 +312,8 @@ def participant(args: argparse.Namespace) -> int:
         for page in workflow.write_pages(scans, settings, {}):
             print(f'report: {page}')
         return 0
+    if args.work_dir:
+        check_writable(settings.execution.work_dir, 'work folder')
     outcome = workflow.run(scans, settings)
     for name in outcome.reused:
         print(f'{name}: done before with the same settings, kept')
@@ -422,15 +424,15 @@ def enough_memory(asked: float | None) -> float:
     return asked or 0.9 * there
 
 
-def check_writable(out_dir: Path) -> None:
-    """Make OUT_DIR, or say in one line why it cannot be written to."""
+def check_writable(folder: Path, what: str = 'OUT_DIR') -> None:
+    """Make a folder, or say in one line why it cannot be written to."""
     try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        probe = out_dir / f'.write-{os.getpid()}'
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f'.write-{os.getpid()}'
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(f'OUT_DIR {out_dir} cannot be written to ({error.strerror})') from error
+        raise InputError(f'{what} {folder} cannot be written to ({error.strerror})') from error
 
 
 def _print_plan(scans: list[Scan], settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 import tempfile
 from importlib import import_module
@@ -30,9 +31,19 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('pvs: interrupted; run the same command again to go on', file=sys.stderr)
         return 130
-    except BrokenPipeError:  # "pvs models list | head": who reads has had enough
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise  # a pipe between our own processes
+        # "pvs models | head": who reads has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
         return 141  # as of a program that SIGPIPE ends: the work may not be whole
+
+
+def _reader_has_gone() -> bool:
+    """Whether our output is a pipe that nobody reads any more."""
+    output = select.poll()
+    output.register(sys.stdout, 0)  # an error is told unasked
+    return bool(output.poll(0))
 
 
 def _house_matplotlib() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from ..bids.dataset import describe_derivative
 from ..bids.derivatives import status
 from ..bids.files import write_json, write_text
-from ..bids.locking import Locks
+from ..bids.locking import Lock, Locks
 from ..bids.naming import Naming
 from ..bids.query import Scan
 from ..settings import Settings
@@ -110,8 +110,11 @@ def _take_turns(scans: Sequence[Scan], settings: Settings) -> None:
 
 def _locks(scan: Scan, settings: Settings) -> Locks:
     """On a scan's outputs and on its work folder: another job may share either of them without the other."""
-    names = Naming.of(settings.out_dir, scan.t1w)
-    return Locks((names.lock, settings.execution.work_dir / names.lock.name))
+    return Locks((Naming.of(settings.out_dir, scan.t1w).lock, _work_lock(scan, settings)))
+
+
+def _work_lock(scan: Scan, settings: Settings) -> Path:
+    return settings.execution.work_dir / Naming.of(settings.out_dir, scan.t1w).lock.name
 
 
 def _clean(scans: Sequence[Scan], settings: Settings) -> None:
@@ -120,7 +123,7 @@ def _clean(scans: Sequence[Scan], settings: Settings) -> None:
 
     top = settings.execution.work_dir
     for scan in scans:
-        lock = _locks(scan, settings)
+        lock = Lock(_work_lock(scan, settings))
         if lock.take():  # else another job has begun with it, for its own output folder
             shutil.rmtree(top / WORKFLOW / workflow_name(scan, settings), ignore_errors=True)
             lock.give_back()

@@ -10,6 +10,8 @@ import time
 import pytest
 from program import RUN, pvs
 
+from pvs_bidsapp.cli.main import main
+
 
 @pytest.fixture
 def dataset(tmp_path):
@@ -73,6 +75,7 @@ def test_dry_run_lists_and_writes_nothing(dataset, tmp_path):
         (['{bids}', '{out}', 'participant', '--device', 'tpu'], 2, '--device tpu'),
         (['{bids}', '{out}', 'participant', '--bids-filter-file', '{tmp}/no.json'], 2, 'no.json'),
         (['{bids}', '{out}', 'participant', '-d', 'x={tmp}/no'], 2, 'no such folder'),
+        (['{bids}', '{out}', 'participant', '-w', '/dev/null/work'], 2, 'work folder /dev/null/work'),
         (['{bids}', '{out}', 'everything'], 2, 'invalid choice'),
         (['{bids}', '{out}', 'group'], 2, 'no results'),
         (['simulate', '{out}', '--label-maps', '{bids}'], 2, 'no *.nii.gz'),
@@ -110,6 +113,15 @@ def test_a_pipe_whose_reader_has_gone_brings_no_traceback():
     done = subprocess.run([*RUN, 'models', 'show', 'joliot2021-t1'], stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b'')
+
+
+def test_a_pipe_that_breaks_between_processes_is_not_hushed_up(monkeypatch):
+    def broken(_arguments):
+        raise BrokenPipeError
+
+    monkeypatch.setattr('pvs_bidsapp.cli.models.main', broken)
+    with pytest.raises(BrokenPipeError):
+        main(['models'])
 
 
 def test_models(tmp_path):

@@ -45,7 +45,7 @@ def test_every_t1w_of_every_session_and_run(dataset):
     ]
 
 
-def test_files_are_found_below_links_to_folders(tmp_path):
+def test_files_are_found_once_below_subjects_that_are_links(tmp_path):
     for where in (
         'elsewhere/sub-01/anat/sub-01_mask.nii.gz',
         'here/sub-02/sub-02_mask.nii.gz',
@@ -55,6 +55,7 @@ def test_files_are_found_below_links_to_folders(tmp_path):
         (tmp_path / where).touch()
     here = tmp_path / 'here'
     (here / 'sub-01').symlink_to(tmp_path / 'elsewhere' / 'sub-01')
+    (here / 'sourcedata').symlink_to(tmp_path)  # leads back: nothing may be found twice
     assert files_below(here, 'sub-*_mask.nii*') == [
         here / 'sub-01' / 'anat' / 'sub-01_mask.nii.gz',
         here / 'sub-02' / 'sub-02_mask.nii.gz',

@@ -101,6 +101,16 @@ def test_drawing_into_a_scan_changes_nothing_elsewhere():
     assert drawn[full].std() == pytest.approx(3, abs=1)  # the scan's own noise is still there
 
 
+def test_a_space_drawn_into_grey_matter_is_darker_than_it():
+    image, affine = np.full((40, 40, 40), 60, np.float32), np.diag([0.8, 0.8, 0.8, 1])
+    line = np.stack([np.full(21, 16.0), np.full(21, 16.0), 10 + 0.5 * np.arange(21)], 1)
+    tube = vessels.Vessel(line, np.full(21, 1.6), 'basal-ganglia')
+    drawn, made = into.draw_into(
+        image, affine, [tube], np.ones(image.shape, bool), (100.0, 20.0), np.ones_like(image), np.array([0.5])
+    )
+    assert drawn[made.occupancy > 0.99].mean() == pytest.approx(40, abs=0.5)  # half of the way from 60 to 20
+
+
 def test_vessels_keep_their_place_on_another_grid():
     affine = np.array([[0, -0.5, 0, 30], [0.7, 0, 0, -10], [0, 0, 1.1, 5], [0, 0, 0, 1.0]])
     source = np.diag([1, 1, 1, 1.0])
