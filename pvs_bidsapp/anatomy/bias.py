@@ -45,7 +45,7 @@ class BiasField:
         return np.exp(field, out=field)
 
 
-def estimate(image: np.ndarray, affine: np.ndarray, mask: np.ndarray) -> BiasField:
+def estimate(image: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing: float = COARSE) -> BiasField:
     """The bias field of a scan.
 
     Parameters
@@ -54,10 +54,12 @@ def estimate(image: np.ndarray, affine: np.ndarray, mask: np.ndarray) -> BiasFie
     affine : ndarray, shape (4, 4)
     mask : ndarray of bool
         Where tissue is; the field is extrapolated elsewhere.
+    spacing : float
+        Of the grid that it is estimated on, in mm.
     """
     import ants
 
-    grid = isotropic_grid(affine, image.shape, COARSE)
+    grid = isotropic_grid(affine, image.shape, spacing)
     coarse = resample(np.where(mask, image, 0), affine, grid, order=1)
     share = resample(mask.astype(np.float32), affine, grid, order=1)
     inside = share > 0.75
@@ -101,7 +103,7 @@ def even_out(field: BiasField, image: np.ndarray, affine: np.ndarray, white: np.
     return BiasField(field.logarithm + (rest / (share + 0.01)).astype(np.float32), field.grid)
 
 
-def correct(image: np.ndarray, affine: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Divide a scan by the bias field estimated within `mask`; float32."""
-    field = estimate(image, affine, mask).on(image.shape, affine)
+def correct(image: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing: float = COARSE) -> np.ndarray:
+    """Divide a scan by the bias field estimated within `mask` (see `estimate`); float32."""
+    field = estimate(image, affine, mask, spacing).on(image.shape, affine)
     return (image / field).astype(np.float32)

@@ -33,6 +33,8 @@ STRIPPED_VOLUME = (550, 2100)
 CLOSING = 3.0
 #: Voxel size in mm of the white matter that evens out the bias field, and how often it does.
 EVENING, ROUNDS = 2.0, 3
+#: In mm, of the grid of the field that is found in the whole head for registration.
+ROUGH = 8.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,12 @@ def is_stripped(image: np.ndarray) -> bool:
         return False
     volume = ndimage.binary_fill_holes(ndimage.binary_opening(foreground)).sum() / 1000
     return STRIPPED_VOLUME[0] < volume < STRIPPED_VOLUME[1]
+
+
+def foreground(image: np.ndarray) -> np.ndarray:
+    """What is not air in a 1 mm scan: the head, filled."""
+    smooth = ndimage.gaussian_filter(image, 1.5)
+    return ndimage.binary_fill_holes(smooth > 0.1 * np.percentile(smooth, 98))
 
 
 def without_neck(image: np.ndarray, height: float = HEAD_HEIGHT) -> slice:
@@ -164,7 +172,9 @@ def extract(
         If no brain is found.
     """
     stripped = is_stripped(image)
-    to_subject, to_template = align(image, affine, folder, stripped=stripped)
+    # where a strong field darkens the brain, its edge would be taken for the skull
+    level = bias.correct(image, affine, foreground(image), ROUGH)
+    to_subject, to_template = align(level, affine, folder, stripped=stripped)
     atlas = template.load()
     grid = Grid(image.shape, affine)
     prior = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject)

@@ -101,6 +101,15 @@ def test_skull_stripped_scans_are_told_from_whole_heads(rng):
     assert not brain.is_stripped(head.astype(np.float32))
 
 
+def test_the_foreground_is_the_head_with_what_is_dark_in_it(rng):
+    shape = (80, 80, 80)
+    head, dark = ball(shape, (40, 40, 40), 30), ball(shape, (40, 40, 40), 8)
+    image = np.where(head & ~dark, 80.0, 0.0) + np.abs(rng.normal(0, 2, shape))
+    found = brain.foreground(image.astype(np.float32))
+    assert found[head].all()
+    assert (found & ~ball(shape, (40, 40, 40), 33)).sum() == 0
+
+
 def test_the_neck_is_cut_off():
     image = np.zeros((100, 100, 256), np.float32)
     image[30:70, 30:70, :240] = 100
