@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from .bridge import array_to_ants
@@ -90,13 +91,19 @@ def even_out(field: BiasField, image: np.ndarray, affine: np.ndarray, white: np.
     affine : ndarray, shape (4, 4)
     white : ndarray of bool
         White matter, without voxels that are partly something else.
+
+    Returns
+    -------
+    field : BiasField
+        On the same grid.
     """
     if not white.any():
         return field
     level = np.log(np.maximum(image / field.on(image.shape, affine), 1e-6))
     residual = np.where(white, np.clip(level - np.median(level[white]), -LIMIT, LIMIT), 0)
+    reach = REACH / voxel_sizes(field.grid.affine)
     rest, share = (
-        ndimage.gaussian_filter(resample(v, affine, field.grid, order=1), REACH / COARSE)
+        ndimage.gaussian_filter(resample(v, affine, field.grid, order=1), reach)
         for v in (residual, white.astype(np.float32))
     )
     # where no white matter is within reach the field stays as it was
