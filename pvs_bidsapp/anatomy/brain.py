@@ -81,15 +81,18 @@ def is_stripped(image: np.ndarray) -> bool:
 
 def foreground(image: np.ndarray) -> np.ndarray:
     """What is not air in a 1 mm scan: the head, filled."""
+    return ndimage.binary_fill_holes(_brighter_than(0.1, image))
+
+
+def _brighter_than(share: float, image: np.ndarray) -> np.ndarray:
+    """Voxels above a share of the brightest tissue, noise smoothed away."""
     smooth = ndimage.gaussian_filter(image, 1.5)
-    return ndimage.binary_fill_holes(smooth > 0.1 * np.percentile(smooth, 98))
+    return smooth > share * np.percentile(smooth, 98)
 
 
 def without_neck(image: np.ndarray, height: float = HEAD_HEIGHT) -> slice:
     """Slices of the head along axis 2 (upward), at 1 mm: from its top down by `height`."""
-    smooth = ndimage.gaussian_filter(image, 1.5)
-    tall = smooth > 0.25 * np.percentile(smooth, 98)
-    slices = np.flatnonzero(tall.sum((0, 1)) > 200)
+    slices = np.flatnonzero(_brighter_than(0.25, image).sum((0, 1)) > 200)
     if not slices.size:
         raise ImageError('no head was found in the image')
     top = slices[-1] + 1
@@ -218,6 +221,11 @@ def even_field(
     mask : ndarray of bool
     priors : list of ndarray
         Probability of CSF, grey and white matter, on the image's grid.
+
+    Returns
+    -------
+    field : BiasField
+        On the grid of `field`.
     """
     grid = isotropic_grid(affine, image.shape, EVENING)
     small, share, *likely = (
