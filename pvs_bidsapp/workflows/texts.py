@@ -62,6 +62,14 @@ CITATIONS = """@inproceedings{joliot2021,
   year = {2010},
   doi = {10.1109/TMI.2010.2046908}
 }
+@article{wells1996,
+  author = {Wells, William M. and others},
+  title = {Adaptive segmentation of MRI data},
+  journal = {IEEE Transactions on Medical Imaging},
+  volume = {15},
+  year = {1996},
+  doi = {10.1109/42.511747}
+}
 @article{manera2020,
   author = {Manera, Ana L. and others},
   title = {CerebrA, registration and manual label correction of Mindboggle-101 atlas for MNI-ICBM152 template},
@@ -94,7 +102,8 @@ def methods(settings: Settings) -> str:
     return (
         f'Perivascular spaces were segmented with the PVS BIDS-App {a.version} from the T1w scan{t2w}. '
         'The template MNI152NLin2009cSym (ICBM 2009c symmetric) was registered to the scan (affine, then SyN; '
-        'Avants et al. 2011), its bias field was corrected with N4 (Tustison et al. 2010), tissue was classified '
+        'Avants et al. 2011), its bias field was corrected with N4 (Tustison et al. 2010) and by the '
+        'unevenness that it left of white matter (after Wells et al. 1996), tissue was classified '
         'with Atropos (Avants et al. 2011), and the brain mask was refined from the tissue classes. Regions come '
         'from the CerebrA labels of the template (Manera et al. 2020) and the tissue of the subject. The network '
         f'{a.model_name} {a.model_version} (after {paper}; sha256 {a.model_sha256[:12]}) was applied; '
