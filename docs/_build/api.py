@@ -1,0 +1,56 @@
+"""Write a page of the API reference for each public module, and the navigation between them.
+
+Modules are found by looking through the package: none is named here, only the rooms that a reader
+can build on. The texts are the docstrings, read without importing anything.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import mkdocs_gen_files
+
+PACKAGE = Path('pvs_bidsapp')
+ROOMS = ('anatomy', 'segmentation', 'clusters', 'simulation', 'training', 'evaluation', 'group', 'outputs')
+INTRODUCTION = """\
+# Python API
+
+The steps of the program can be called from Python. The functions of these packages take and return arrays,
+images and plain dataclasses; they know nothing of BIDS, nipype or the command line (`pvs_bidsapp.outputs`, which
+reads and writes output folders, excepted). The interface may change between releases: pin the version that you use.
+
+"""
+
+
+def public_modules(room: Path) -> list[Path]:
+    """Modules of a room, and of the rooms within it, that are not private; sorted."""
+    return sorted(p for p in room.rglob('*.py') if not any(part.startswith('_') for part in p.relative_to(room).parts))
+
+
+def summary(path: Path) -> str:
+    """First line of a module's docstring."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
+    return text.split('\n\n')[0].replace('\n', ' ')
+
+
+navigation, overview = mkdocs_gen_files.Nav(), []
+navigation[('Overview',)] = 'index.md'
+for room in (PACKAGE / name for name in ROOMS):
+    modules = public_modules(room)
+    if not modules:
+        continue
+    title = summary(room / '__init__.py') if (room / '__init__.py').exists() else ''
+    overview.append(f'\n## {room.name}\n\n{title}\n')
+    for path in modules:
+        parts = path.with_suffix('').parts
+        page = '/'.join(parts[1:]) + '.md'
+        navigation[parts[1:]] = page
+        overview.append(f'[`{".".join(parts)}`]({page})\n:   {summary(path)}\n')
+        with mkdocs_gen_files.open(f'reference/api/{page}', 'w') as file:
+            file.write(f'::: {".".join(parts)}\n')
+
+with mkdocs_gen_files.open('reference/api/index.md', 'w') as file:
+    file.write(INTRODUCTION + '\n'.join(overview))
+with mkdocs_gen_files.open('reference/api/SUMMARY.md', 'w') as file:
+    file.writelines(navigation.build_literate_nav())
