@@ -10,10 +10,10 @@ from typing import Any
 
 from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.cli.main import main as pvs
-from pvs_bidsapp.limits import cores
+from pvs_bidsapp.commands.train import TrainingJob, run
+from pvs_bidsapp.commands.training_run import Task
+from pvs_bidsapp.runtime.resources import cores
 from pvs_bidsapp.training.recipes import JOLIOT, Recipe
-from pvs_bidsapp.workflows.train import TrainingJob, run
-from pvs_bidsapp.workflows.training_run import Task
 
 
 @dataclass(frozen=True)

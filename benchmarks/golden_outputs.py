@@ -32,7 +32,20 @@ FREE_KEYS = frozenset((
     'version', 'model_dir', 'work_dir', 'out_dir', 'bids_dir', 'trained_on', 'limits', 'inputs', 'fingerprint', 'Name',
     'Method', 'commands',
 ))  # fmt: skip
-TRAINING = ('--epochs', '4', '--steps', '5', '--batch-size', '2', '--validation', '0.4', '--device', 'cpu', '--seed', '3')
+TRAINING = (
+    '--epochs',
+    '4',
+    '--steps',
+    '5',
+    '--batch-size',
+    '2',
+    '--validation',
+    '0.4',
+    '--device',
+    'cpu',
+    '--seed',
+    '3',
+)
 
 
 def record(work: Path, program: list[str], inputs: Path | None, real: Path | None) -> None:
@@ -54,7 +67,19 @@ def record(work: Path, program: list[str], inputs: Path | None, real: Path | Non
         print(f'{name}: {time.monotonic() - started:.0f} s', flush=True)
 
     run('simulate', 'simulate', work / 'heads', '--n-subjects', 1, '--suite', 'easy', '--seed', 5)
-    run('simulate_small', 'simulate', work / 'small', '--n-subjects', 5, '--suite', 'hard', '--spacing', 2, '--seed', 6)
+    run(
+        'simulate_small',
+        'simulate',
+        work / 'small',
+        '--n-subjects',
+        5,
+        '--suite',
+        'hard',
+        '--spacing',
+        2,
+        '--seed',
+        6,
+    )
     heads, small = source / 'heads', source / 'small'
     run('group', *_group(work, source))
     for recipe in RECIPES:
@@ -75,7 +100,9 @@ def _train(run: Any, work: Path, data: Path, recipe: str, name: str = '', *optio
         patch = (*patch, '--patch-size', 64)
     cache = ('--cache', work / 'cache')
     half = [a if a != '4' else '2' for a in TRAINING]
-    run(f'train_{name}_half', 'train', data, work / 'models' / name, '--recipe', recipe, *half, *patch, *cache)
+    run(
+        f'train_{name}_half', 'train', data, work / 'models' / name, '--recipe', recipe, *half, *patch, *cache
+    )
     again = ('train', data, work / 'models' / name, '--recipe', recipe, *TRAINING, *patch, *cache, '--resume')
     run(f'train_{name}', *again)
 
@@ -117,14 +144,21 @@ def _contents(work: Path) -> Iterator[tuple[str, Any]]:
     for path in sorted(work.rglob('*')):
         name = path.relative_to(work).as_posix()
         parts = name.split('/')
-        if not path.is_file() or {'cache', 'cohort_tables', 'tensorboard', 'figures', 'work'} & set(parts) or len(parts) == 1:
+        if (
+            not path.is_file()
+            or {'cache', 'cohort_tables', 'tensorboard', 'figures', 'work'} & set(parts)
+            or len(parts) == 1
+        ):
             continue
         if path.name.endswith('.nii.gz'):
             yield name, hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
         elif path.suffix == '.safetensors':
             yield name, hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.name == 'log.csv':
-            yield name, [','.join(line.split(',')[:3]) for line in path.read_text().splitlines()]  # without the clock
+            yield (
+                name,
+                [','.join(line.split(',')[:3]) for line in path.read_text().splitlines()],
+            )  # without the clock
         elif path.suffix == '.tsv':
             yield name, path.read_text()
         elif path.suffix == '.json' and not path.name.startswith('run_'):
@@ -139,7 +173,9 @@ def _plain(content: Any) -> Any:
 
 def main() -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True, dest='command')
     r = commands.add_parser('record', help='run all commands of one version')
     r.add_argument('work', type=Path)

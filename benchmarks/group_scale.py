@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from pvs_bidsapp.simulation.cohort import Effects
-from pvs_bidsapp.workflows.fake_outputs import write_cohort
+from pvs_bidsapp.testing import write_cohort
 
 RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
 OPTIONS = ['--cohort', 'sex', '--match', 'age', '--rating', 'rating', '--covariates', 'age', 'sex', 'ICV']

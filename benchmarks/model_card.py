@@ -18,30 +18,32 @@ import torch
 from sklearn.calibration import calibration_curve
 from tqdm.auto import tqdm
 
+from pvs_bidsapp.bids.labelled_scans import find_labelled_scans
 from pvs_bidsapp.bids.naming import labels_dir
+from pvs_bidsapp.commands.training_cache import load_training_images
 from pvs_bidsapp.evaluation.metrics import dice
 from pvs_bidsapp.reports.figures import pyplot
-from pvs_bidsapp.segmentation.bundle import Bundle, find
-from pvs_bidsapp.segmentation.intensity import TissueLevels
+from pvs_bidsapp.segmentation.intensity import TissueNormalization
+from pvs_bidsapp.segmentation.model import Model, load_model
 from pvs_bidsapp.training.losses import undo_positive_weight
-from pvs_bidsapp.training.patches import Volume
+from pvs_bidsapp.training.patches import TrainingImage
 from pvs_bidsapp.training.validation import Validator
-from pvs_bidsapp.workflows.prepared import load_volumes
-from pvs_bidsapp.workflows.training_data import find_cases
 
 THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
 #: Voxels below this are certain; they would fill the first bin.
 LEAST, BINS = 0.02, 10
 
 
-def heads_of(folder: Path, cache: Path, made: Bundle) -> list[Volume]:
+def heads_of(folder: Path, cache: Path, made: Model) -> list[TrainingImage]:
     """Prepared heads of a data set."""
-    cases = find_cases(folder, labels_dir(folder), made.card.channels)
-    rule = TissueLevels.from_card(made.card.intensity)
-    return load_volumes(cases, cache, rule, spacing=made.card.spacing, channels=made.card.channels, nprocs=1)
+    cases = find_labelled_scans(folder, labels_dir(folder), made.card.channels)
+    rule = TissueNormalization.from_card(made.card.intensity)
+    return load_training_images(
+        cases, cache, rule, spacing=made.card.spacing, channels=made.card.channels, nprocs=1
+    )
 
 
-def full_precision(made: Bundle) -> torch.nn.Module:
+def full_precision(made: Model) -> torch.nn.Module:
     """The network of the checkpoint that the bundle was made from, in single precision."""
     state = torch.load(made.folder / 'checkpoints' / 'best.pt', map_location='cpu', weights_only=True)
     network = made.network()
@@ -75,11 +77,11 @@ def row(name: str, cells: list[str]) -> str:
     return f'| {name} | ' + ' | '.join(cells) + ' |'
 
 
-def validator_of(made: Bundle, volumes: list[Volume]) -> Validator:
+def validator_of(made: Model, volumes: list[TrainingImage]) -> Validator:
     """A validator that shows scans as the card has it."""
     card = made.card
     return Validator(
-        volumes, TissueLevels.from_card(card.intensity), torch.device('cpu'), patch=card.patch_size,
+        volumes, TissueNormalization.from_card(card.intensity), torch.device('cpu'), patch=card.patch_size,
         stride=card.stride, box=card.box, mirror=card.mirror,
     )  # fmt: skip
 
@@ -102,7 +104,7 @@ def write_metrics(
 
 def main(model: Path, cache: Path, figure: Path, folders: list[Path], write: bool) -> None:
     """Print the tables and draw the figure."""
-    made = find(model)
+    made = load_model(model)
     layout = torch.channels_last_3d
     half, whole = made.network().to(memory_format=layout), full_precision(made).to(memory_format=layout)
     everything, tables, exact = [], [], []

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pvs_bidsapp.segmentation.intensity import TissueLevels
-from pvs_bidsapp.simulation import anatomy, head, scanner, stream
-from pvs_bidsapp.training.patches import PaintedBatches, Sampling
+from pvs_bidsapp.segmentation.intensity import TissueNormalization
+from pvs_bidsapp.simulation import head, label_maps, patch_synthesis, scanner
+from pvs_bidsapp.training.patches import Sampling, SyntheticPatchDataset
 
 
 def main() -> None:
@@ -23,18 +23,18 @@ def main() -> None:
     parser.add_argument('--label-map', type=Path)
     parser.add_argument('--heads', type=int, default=3)
     args = parser.parse_args()
-    source = anatomy.load_label_map(args.label_map) if args.label_map else anatomy.template_anatomy()
+    source = label_maps.load_label_map(args.label_map) if args.label_map else label_maps.template_anatomy()
     mixed = scanner.SUITES['mixed']
     started = time.perf_counter()
     for seed in range(args.heads):
         made = head.simulate(source, np.random.default_rng(seed), mixed, spacing=1.0, age=60)
     per_head = (time.perf_counter() - started) / args.heads
-    scene = stream.make_scene(
+    scene = patch_synthesis.make_head_geometry(
         'head', made.anatomy.labels, made.rendering.occupancy, made.rendering.index, made.mimics.kind,
-        anatomy.brain_mask(made.anatomy), 1.0,
+        label_maps.brain_mask(made.anatomy), 1.0,
     )  # fmt: skip
-    batches = PaintedBatches(
-        [scene], TissueLevels(), Sampling((64,) * 3, batch_size=4, steps=20, seed=1), mixed
+    batches = SyntheticPatchDataset(
+        [scene], TissueNormalization(), Sampling((64,) * 3, batch_size=4, steps=20, seed=1), mixed
     )
     started = time.perf_counter()
     for step in range(20):
@@ -42,7 +42,7 @@ def main() -> None:
     per_patch = (time.perf_counter() - started) / 80
     started = time.perf_counter()
     whole = tuple(slice(0, n) for n in scene.labels.shape)
-    stream.paint_patch(scene, whole, np.random.default_rng(1), mixed, TissueLevels())
+    patch_synthesis.synthesize_patch(scene, whole, np.random.default_rng(1), mixed, TissueNormalization())
     per_volume = time.perf_counter() - started
     print('| what | seconds | per second |\n| --- | --- | --- |')
     for name, seconds in (

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from pvs_bidsapp.bids.naming import labels_dir
-from pvs_bidsapp.clusters.ratings import estimate_grades
-from pvs_bidsapp.simulation import anatomy
+from pvs_bidsapp.clusters.visual_grades import estimate_grades
+from pvs_bidsapp.simulation import label_maps
 
 REGIONS = ('white-matter', 'basal-ganglia', 'midbrain', 'hippocampus')
 
@@ -45,7 +45,7 @@ def regions(labels: np.ndarray) -> np.ndarray:
     out = np.zeros(labels.shape, np.uint8)
     for left, right, code in ((2, 41, 1), (11, 50, 21), (12, 51, 21), (13, 52, 21), (26, 58, 21)):
         out[labels == left], out[labels == right] = code, code + (10 if code == 1 else 1)
-    out[np.isin(labels, anatomy.BRAINSTEM)] = 31
+    out[np.isin(labels, label_maps.BRAINSTEM)] = 31
     return out
 
 

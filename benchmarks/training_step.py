@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from pvs_bidsapp.training.allocator import keep_freed_memory
 from pvs_bidsapp.training.losses import make_loss
-from pvs_bidsapp.training.memory import keep_freed_memory
 from pvs_bidsapp.training.patches import Batch
 from pvs_bidsapp.training.recipes import RECIPES
 from pvs_bidsapp.training.supervised import Supervised

@@ -24,7 +24,7 @@ from sklearn.metrics import average_precision_score
 
 from pvs_bidsapp.anatomy.morphology import bounding_box
 from pvs_bidsapp.bids.naming import labels_dir
-from pvs_bidsapp.simulation import anatomy
+from pvs_bidsapp.simulation import label_maps
 
 MARGIN_MM = 2.0
 SCALES_MM = (0.5, 0.75, 1.0, 1.5)
@@ -74,7 +74,7 @@ def score(t1w: Path, labels: Path) -> dict[str, float]:
         return np.asarray(nib.load(labels / t1w.name.replace('T1w', name)).dataobj)
 
     aseg, target = truth('seg-aseg_dseg'), truth('label-PVS_mask') > 0
-    inside = np.isin(aseg, (*anatomy.WHITE_MATTER, *anatomy.BASAL_GANGLIA))
+    inside = np.isin(aseg, (*label_maps.WHITE_MATTER, *label_maps.BASAL_GANGLIA))
     box = bounding_box(inside)
     data, aseg, target, inside = data[box], aseg[box], target[box], inside[box]
     maps = filter_maps(data, inside, np.isin(aseg, (2, 41)), 12, float(image.header.get_zooms()[0]))

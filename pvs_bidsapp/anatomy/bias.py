@@ -14,7 +14,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from .bridge import array_to_ants
+from .ants_images import array_to_ants
 from .resampling import Grid, isotropic_grid, resample
 
 COARSE = 4.0  # mm
@@ -77,7 +77,9 @@ def estimate(image: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing: f
     return BiasField(logarithm - logarithm[inside].mean(), grid)
 
 
-def even_out(field: BiasField, image: np.ndarray, affine: np.ndarray, white: np.ndarray) -> BiasField:
+def correct_with_white_matter(
+    field: BiasField, image: np.ndarray, affine: np.ndarray, white: np.ndarray
+) -> BiasField:
     """The field with that added which it leaves of the unevenness of white matter.
 
     The logarithm of white matter over its median, low-passed (Wells et al. 1996), here for one class:

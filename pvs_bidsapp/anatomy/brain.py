@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from ..errors import ImageError
 from . import bias, template, tissues
-from .bridge import array_to_ants
+from .ants_images import array_to_ants
 from .morphology import close
 from .registration import Transform, apply, register
 from .resampling import Grid, isotropic_grid, resample
@@ -146,7 +146,7 @@ def _about_brain(margin: float, grid: Grid, to_subject: Transform, like: ants.AN
     return ants.resample_image_to_target(array_to_ants(around, grid.affine), like, 'nearestNeighbor')
 
 
-def extract(
+def extract_brain(
     image: np.ndarray,
     affine: np.ndarray,
     folder: Path,
@@ -234,7 +234,7 @@ def even_field(
     for _ in range(ROUNDS):
         flat = small / field.on(grid.shape, grid.affine)
         white = tissues.classify(flat, grid.affine, share > 0.5, likely) == tissues.WM
-        field = bias.even_out(field, small, grid.affine, edt.edt(white) > 1)
+        field = bias.correct_with_white_matter(field, small, grid.affine, edt.edt(white) > 1)
     return field
 
 

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from . import bias
-from .bridge import array_to_ants
+from .ants_images import array_to_ants
 from .registration import Transform, apply, register
 from .resampling import Grid, resample
 
@@ -53,7 +53,7 @@ def align_t2w(
     return forward
 
 
-def bring_t2w(
+def coregister_t2w(
     t2w: nib.Nifti1Image, t1w: np.ndarray, brain: np.ndarray, affine: np.ndarray, grid: Grid, folder: Path
 ) -> np.ndarray:
     """A T2w aligned to the T1w, on a grid, its bias corrected.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .bridge import array_to_ants
+from .ants_images import array_to_ants
 from .resampling import Grid
 
 if TYPE_CHECKING:

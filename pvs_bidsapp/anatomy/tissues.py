@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from .bridge import array_to_ants
+from .ants_images import array_to_ants
 from .morphology import bounding_box
 
 CSF, GM, WM = 1, 2, 3

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .files import write_json, write_text
+from ..runtime.files import write_json, write_text
 
 BIDS_VERSION = '1.10.0'
 URL = 'https://github.com/pvs-bidsapp/pvs-bidsapp'

@@ -98,7 +98,7 @@ def add_group(g: argparse._ArgumentGroup) -> None:
 
 def group(args: argparse.Namespace) -> int:
     """Run the group level; returns the exit status."""
-    from ..workflows.group import GroupJob, run_group
+    from ..commands.group import GroupOptions, run_group
 
     if args.cohort and args.compare:
         raise InputError('--cohort and --compare: give one of them')
@@ -110,7 +110,7 @@ def group(args: argparse.Namespace) -> int:
         if not path or not Path(path).is_dir():
             raise InputError(f'--compare {entry}: give NAME=OUT_DIR, the folder of another participant run')
         others[name] = Path(path)
-    page = run_group(GroupJob(
+    page = run_group(GroupOptions(
         args.bids_dir, args.out_dir, tuple(sorted(args.size_filters)), args.cohort, others, tuple(args.match),
         args.rating, tuple(args.covariates), args.formula, args.harmonize,
     ))  # fmt: skip
@@ -295,7 +295,7 @@ def participant(args: argparse.Namespace) -> int:
     """Run the participant level; returns the exit status."""
     settings = make_settings(args)
     if args.boilerplate_only:
-        from ..workflows.texts import methods
+        from ..outputs.texts import methods
 
         print(methods(settings))
         return 0
@@ -306,7 +306,7 @@ def participant(args: argparse.Namespace) -> int:
         _print_plan(scans, settings)
         return 0
     check_writable(args.out_dir)
-    from ..workflows import participant as workflow
+    from ..commands import participant as workflow
 
     if args.reports_only:
         for page in workflow.write_pages(scans, settings, {}):
@@ -355,12 +355,12 @@ def make_settings(args: argparse.Namespace) -> Settings:
     InputError, ModelError
         If an argument is out of its range, or the model is missing or damaged.
     """
-    from ..limits import cores
-    from ..segmentation.bundle import find
+    from ..runtime.resources import cores
     from ..segmentation.device import choose_device
+    from ..segmentation.model import load_model
     from ..settings import Analysis, Execution, Settings
 
-    bundle = find(args.model)
+    bundle = load_model(args.model)
     bundle.verify()
     card = bundle.card
     threshold = card.threshold if args.threshold is None else args.threshold
@@ -413,7 +413,7 @@ def enough_memory(asked: float | None) -> float:
     InputError
         If a scan does not fit into it.
     """
-    from ..limits import memory_gb
+    from ..runtime.resources import memory_gb
 
     there = memory_gb()
     if min(asked or there, there) < LEAST_MEMORY:
@@ -436,7 +436,7 @@ def check_writable(folder: Path, what: str = 'OUT_DIR') -> None:
 
 
 def _print_plan(scans: list[Scan], settings: Settings) -> None:
-    from ..bids.derivatives import status
+    from ..outputs.scan import status
 
     root = settings.bids_dir
     for scan in scans:

@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
             raise InputError(f'{folder}: no such folder')
     if not all(0 < t < 1 for t in args.thresholds) or min(args.size_filters) < 0:
         raise InputError('--thresholds must lie between 0 and 1 and --size-filters must not be negative')
-    from ..workflows.evaluate import run
+    from ..commands.evaluate import run
 
     found = run(args.pred_dir, args.ref_dir, args.out_dir, args.size_filters, args.thresholds)
     columns = ['dice', 'recall', 'precision', 'avd', 'cluster_dice', 'large_recall', 'large_precision']

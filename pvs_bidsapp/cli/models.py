@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from ..segmentation.bundle import bundled_names, find
+from ..segmentation.model import bundled_names, load_model
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,10 +34,10 @@ def main(argv: list[str]) -> int:
     if args.action == 'show':
         if not args.name:
             p.error(f'show: name one of {", ".join(bundled_names())}')
-        print(json.dumps(asdict(find(args.name).card), indent=2, ensure_ascii=False))
+        print(json.dumps(asdict(load_model(args.name).card), indent=2, ensure_ascii=False))
         return 0
     for name in [args.name] if args.name else bundled_names():
-        bundle = find(name)
+        bundle = load_model(name)
         if args.action == 'verify':
             bundle.verify()
             print(f'{name}\tok\t{bundle.card.sha256}')

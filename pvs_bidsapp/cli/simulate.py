@@ -100,7 +100,7 @@ def main(argv: list[str]) -> int:
         raise InputError('--sites must be at least 0 and --sessions at least 1')
     if not 0 <= args.rater_reliability <= 1:
         raise InputError(f'--rater-reliability {args.rater_reliability}: between 0 and 1, please')
-    from ..simulation.dataset import SUITE_SEEDS
+    from ..simulation.subjects import SUITE_SEEDS
 
     if args.seed is None:
         args.seed = SUITE_SEEDS[args.suite]
@@ -111,8 +111,8 @@ def main(argv: list[str]) -> int:
 
 def _heads(args: argparse.Namespace) -> int:
     from ..bids.naming import labels_dir
-    from ..simulation.dataset import plan
-    from ..workflows.simulate import SimulationJob, run
+    from ..commands.simulate import SimulationJob, run
+    from ..simulation.subjects import plan
 
     maps = label_maps(args.label_maps) if args.label_maps else []
     subjects = plan(args.n_subjects, maps, args.seed, args.first, args.sites)
@@ -127,7 +127,7 @@ def _heads(args: argparse.Namespace) -> int:
 
 
 def _into(args: argparse.Namespace) -> int:
-    from ..workflows.into import DrawingJob, run
+    from ..commands.insert import DrawingJob, run
 
     if not args.into.is_dir():
         raise InputError(f'--into {args.into}: no such folder')

@@ -13,8 +13,8 @@ from ..errors import InputError
 from .arguments import SUITES, command_parser
 
 if TYPE_CHECKING:
+    from ..training.initial_model import InitialModel
     from ..training.recipes import Recipe
-    from ..training.start import Start
 
 LOG = logging.getLogger(__name__)
 
@@ -207,14 +207,14 @@ def _check(args: argparse.Namespace) -> None:
 
 def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     """The recipe with what the command line changes of it."""
+    from ..training.initial_model import read_initial_model
     from ..training.recipes import find_recipe
-    from ..training.start import read_start
 
     recipe = find_recipe(args.recipe)
     changes = {k: getattr(args, k) for k in ('batch_size', 'learning_rate', 'loss') if getattr(args, k)}
     if args.no_pretraining:
         changes['pretraining'] = False
-    given = read_start(args.init) if args.init else None
+    given = read_initial_model(args.init) if args.init else None
     changes['architecture'] = choose_architecture(args, recipe, given)
     changes |= choose_grid(args, recipe, given, device)
     changes['turns'] = args.turns or args.paint is not None
@@ -230,7 +230,9 @@ def choose_recipe(args: argparse.Namespace, device: str) -> Recipe:
     return recipe
 
 
-def choose_architecture(args: argparse.Namespace, recipe: Recipe, given: Start | None) -> dict[str, Any]:
+def choose_architecture(
+    args: argparse.Namespace, recipe: Recipe, given: InitialModel | None
+) -> dict[str, Any]:
     """The recipe's network with what is asked for, else with what the model that is trained further has."""
     architecture = dict(recipe.architecture)
     if args.dropout is not None and 'dropout' not in architecture:
@@ -246,7 +248,9 @@ def choose_architecture(args: argparse.Namespace, recipe: Recipe, given: Start |
     return architecture
 
 
-def choose_grid(args: argparse.Namespace, recipe: Recipe, given: Start | None, device: str) -> dict[str, Any]:
+def choose_grid(
+    args: argparse.Namespace, recipe: Recipe, given: InitialModel | None, device: str
+) -> dict[str, Any]:
     """Voxels and patches: as asked for, else those of the model that is trained further, else the recipe's."""
     changes: dict[str, Any] = {}
     if args.spacing:
@@ -311,9 +315,9 @@ def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     _check(args)
     from ..bids.naming import labels_dir
+    from ..commands.train import TrainingJob, run
+    from ..commands.training_run import Task
     from ..segmentation.device import choose_device
-    from ..workflows.train import TrainingJob, run
-    from ..workflows.training_run import Task
 
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     device = choose_device(args.device)

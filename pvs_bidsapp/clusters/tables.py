@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..anatomy.regions import REGIONS
-from .morphology import Shape
+from .shape import Shape
 
 CLUSTER_COLUMNS = {
     'index': ('number of the cluster in the dseg image, by falling volume', None),

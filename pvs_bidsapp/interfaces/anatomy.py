@@ -64,7 +64,7 @@ class ExtractBrain(SimpleInterface):
     output_spec = _ExtractBrainOutputSpec
 
     def _run_interface(self, runtime):
-        from ..anatomy.brain import extract
+        from ..anatomy.brain import extract_brain
         from ..anatomy.registration import deterministic
         from ..anatomy.resampling import Grid, resample
         from ..anatomy.tissues import from_segmentation
@@ -78,7 +78,7 @@ class ExtractBrain(SimpleInterface):
         if isdefined(self.inputs.segmentation):
             labels, labels_affine = read(self.inputs.segmentation)
             segmentation = from_segmentation(resample(labels, labels_affine, grid, order=0))
-        brain = extract(image, affine, Path(runtime.cwd), given=given, segmentation=segmentation)
+        brain = extract_brain(image, affine, Path(runtime.cwd), given=given, segmentation=segmentation)
         out, cwd = self._results, runtime.cwd
         out['brain'] = write(cwd, 'brain.nii', brain.mask, affine)
         out['tissues'] = write(cwd, 'tissues.nii', brain.tissues, affine)
@@ -180,7 +180,7 @@ class Coregister(SimpleInterface):
 
     def _run_interface(self, runtime):
         from ..anatomy.conform import load_scan
-        from ..anatomy.coregistration import bring_t2w
+        from ..anatomy.coregistration import coregister_t2w
         from ..anatomy.registration import deterministic
         from ..anatomy.resampling import Grid
 
@@ -189,6 +189,6 @@ class Coregister(SimpleInterface):
         brain = read(self.inputs.brain)[0] > 0
         reference = nib.load(self.inputs.reference)
         grid = Grid(reference.shape, reference.affine)
-        out = bring_t2w(load_scan(Path(self.inputs.t2w)), t1w, brain, affine, grid, Path(runtime.cwd))
+        out = coregister_t2w(load_scan(Path(self.inputs.t2w)), t1w, brain, affine, grid, Path(runtime.cwd))
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
         return runtime

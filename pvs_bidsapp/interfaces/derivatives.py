@@ -43,7 +43,7 @@ class WriteDerivatives(SimpleInterface):
     always_run = True  # outputs lie outside the node's folder: nipype cannot know of them
 
     def _run_interface(self, runtime):
-        from ..bids.derivatives import Results, write
+        from ..outputs.scan import Results, write
 
         files = (
             'preproc', 'brain', 'tissues', 'regions', 'probability', 'clusters',

@@ -43,11 +43,11 @@ class Segment(SimpleInterface):
         import torch
 
         from ..errors import ImageError
-        from ..segmentation.bundle import find
+        from ..segmentation.model import load_model
         from ..segmentation.predict import predict
 
         torch.set_num_threads(self.inputs.num_threads)
-        bundle = find(self.inputs.model)
+        bundle = load_model(self.inputs.model)
         t1w, affine = read(self.inputs.t1w)
         images = {'T1w': t1w}
         if isdefined(self.inputs.t2w):
@@ -89,9 +89,9 @@ class Measure(SimpleInterface):
     def _run_interface(self, runtime):
         from ..anatomy.registration import apply_points
         from ..clusters.label import label_clusters, within_regions
-        from ..clusters.morphology import measure
-        from ..clusters.ratings import estimate_grades
+        from ..clusters.shape import measure
         from ..clusters.tables import cluster_table, region_table, to_tsv
+        from ..clusters.visual_grades import estimate_grades
 
         probability, affine = read(self.inputs.probability)
         regions = read(self.inputs.regions)[0]

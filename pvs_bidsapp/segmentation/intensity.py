@@ -13,7 +13,7 @@ from ..errors import ImageError, ModelError
 
 
 @dataclass(frozen=True)
-class TissueLevels:
+class TissueNormalization:
     """The ``wm-csf`` rule: white matter and CSF are sent to fixed values, linearly.
 
     T1w and T2w come out alike: perivascular spaces are low in both.
@@ -41,7 +41,7 @@ class TissueLevels:
         return {'rule': self.rule, **asdict(self)}
 
     @classmethod
-    def from_card(cls, entry: dict[str, Any]) -> TissueLevels:
+    def from_card(cls, entry: dict[str, Any]) -> TissueNormalization:
         """The rule that a model's card names.
 
         Raises

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..anatomy.resampling import Grid, resample
-from .bundle import Bundle
 from .grid import network_grid
-from .intensity import TissueLevels, measure_levels
+from .intensity import TissueNormalization, measure_levels
+from .model import Model
 
 
 def predict(
@@ -18,7 +18,7 @@ def predict(
     brain: np.ndarray,
     tissues: np.ndarray,
     anatomy_affine: np.ndarray,
-    bundle: Bundle,
+    bundle: Model,
     *,
     device: str = 'cpu',
 ) -> np.ndarray:
@@ -34,7 +34,7 @@ def predict(
         Brain mask and tissue classes, on their own grid.
     anatomy_affine : ndarray, shape (4, 4)
         Of the brain mask and tissue classes.
-    bundle : Bundle
+    bundle : Model
     device : str
         A torch device.
 
@@ -44,7 +44,7 @@ def predict(
         On the T1w's grid, in [0, 1]; 0 outside the brain's box.
     """
     card = bundle.card
-    rule = TissueLevels.from_card(card.intensity)
+    rule = TissueNormalization.from_card(card.intensity)
     native = Grid(tuple(channels[0].shape), affine)
     # the scan's own voxels decide, not those that its anatomy was worked out at
     place = resample(brain, anatomy_affine, native, order=0) > 0.5
@@ -59,7 +59,7 @@ def predict(
     return np.clip(resample(probability * inside, grid.affine, native, order=1), 0, 1)
 
 
-def run_network(bundle: Bundle, volume: np.ndarray, device: str) -> np.ndarray:
+def run_network(bundle: Model, volume: np.ndarray, device: str) -> np.ndarray:
     """Probability map of a whole volume of shape (channels, x, y, z), as float32 (x, y, z)."""
     import torch
 

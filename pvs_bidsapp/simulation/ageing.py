@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .anatomy import CORTEX, LATERAL_VENTRICLES, VESSEL_SPACES, WHITE_MATTER, Anatomy, distance
 from .fields import control_points, smooth_field
+from .label_maps import CORTEX, LATERAL_VENTRICLES, VESSEL_SPACES, WHITE_MATTER, Anatomy, distance
 
 #: Millimetres by which ventricle walls have moved, and sulci have opened, at 90 years.
 VENTRICLE_GROWTH, SULCAL_WIDENING = 1.8, 1.1

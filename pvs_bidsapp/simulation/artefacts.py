@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import fft, ndimage
 
-from .anatomy import distance
 from .fields import smooth_field
+from .label_maps import distance
 
 
 def blur(image: np.ndarray, fwhm: np.ndarray, spacing: np.ndarray) -> np.ndarray:

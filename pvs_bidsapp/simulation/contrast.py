@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from . import anatomy as codes
-from .anatomy import Anatomy
+from . import label_maps as codes
 from .fields import control_points, smooth_field
+from .label_maps import Anatomy
 from .mimics import Mimics
 from .rendering import Rendering
 

@@ -13,8 +13,8 @@ from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
 from . import ageing, artefacts, contrast, mimics, rendering, vessels
-from . import anatomy as anatomies
-from .anatomy import Anatomy
+from . import label_maps as anatomies
+from .label_maps import Anatomy
 from .mimics import Mimics
 from .rendering import Rendering
 from .scanner import Difficulty, Scanner, draw_scanner

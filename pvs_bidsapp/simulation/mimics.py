@@ -15,8 +15,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from .anatomy import CORTEX, HIPPOCAMPUS, LATERAL_VENTRICLES, PUTAMEN, Anatomy, distance
 from .fields import control_points, smooth_field
+from .label_maps import CORTEX, HIPPOCAMPUS, LATERAL_VENTRICLES, PUTAMEN, Anatomy, distance
 from .rendering import tube_occupancy
 from .vessels import Depths, Territory, territories, trace
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from .anatomy import (
+from .fields import control_points, smooth_field
+from .label_maps import (
     ACCUMBENS,
     BASAL_GANGLIA,
     BRAINSTEM,
@@ -32,7 +33,6 @@ from .anatomy import (
     Anatomy,
     distance,
 )
-from .fields import control_points, smooth_field
 
 STEP = 0.5  # mm between the points of a centre line
 

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """One process and its place among those that train together.
 
     Attributes
@@ -29,7 +29,7 @@ class Team:
         return self.rank == 0
 
     @classmethod
-    def join(cls, rank: int, world: int, meeting: Path, device: torch.device) -> Team:
+    def join(cls, rank: int, world: int, meeting: Path, device: torch.device) -> ProcessGroup:
         """Meet the other processes through a file (no port is opened to the network).
 
         Parameters

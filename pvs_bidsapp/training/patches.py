@@ -14,16 +14,16 @@ import torch
 from scipy import ndimage
 from torch.utils.data import Dataset
 
-from ..segmentation.intensity import TissueLevels
+from ..segmentation.intensity import TissueNormalization
+from ..simulation.patch_synthesis import HeadGeometry, synthesize_patch
 from ..simulation.scanner import Difficulty
-from ..simulation.stream import Scene, paint_patch
 
 #: Whole volumes are moved by up to so many voxels (Joliot et al. 2021: small translations).
 TRANSLATION = 4
 
 
 @dataclass(frozen=True)
-class Volume:
+class TrainingImage:
     """One prepared scan on the network's grid.
 
     Attributes
@@ -114,17 +114,19 @@ class Batch:
         return [Batch(image, target, extra[k]) for k, (image, target) in enumerate(parts)]
 
 
-class PatchBatches(Dataset):
+class PatchDataset(Dataset):
     """Batches by number of the step.
 
     Parameters
     ----------
-    volumes : sequence of Volume
-    rule : TissueLevels
+    volumes : sequence of TrainingImage
+    rule : TissueNormalization
     sampling : Sampling
     """
 
-    def __init__(self, volumes: Sequence[Volume], rule: TissueLevels, sampling: Sampling) -> None:
+    def __init__(
+        self, volumes: Sequence[TrainingImage], rule: TissueNormalization, sampling: Sampling
+    ) -> None:
         self.volumes, self.rule, self.sampling = volumes, rule, sampling
         self.positives = [np.argwhere(v.target) for v in volumes]
         self.inside = [np.argwhere(v.brain)[::50].copy() for v in volumes]  # a view would keep all of it
@@ -158,7 +160,7 @@ class PatchBatches(Dataset):
         if np.any(around):  # the box reaches beyond the scan
             image = np.pad(image, [(0, 0), *around], constant_values=self.rule.outside)
             target = np.pad(target, around)
-        image, target = turn(image, target[None], rng, every=self.sampling.turns)
+        image, target = random_orientation(image, target[None], rng, every=self.sampling.turns)
         return np.ascontiguousarray(image, np.float32), np.ascontiguousarray(target, np.float32)
 
     def _place(self, rng: np.random.Generator, step: int) -> tuple[int, np.ndarray]:
@@ -182,13 +184,13 @@ class PatchBatches(Dataset):
         return self.volumes[number].image[(slice(None), *box)].astype(np.float32)
 
 
-class PaintedBatches(PatchBatches):
+class SyntheticPatchDataset(PatchDataset):
     """Batches of patches whose images are painted anew each time, from simulated heads.
 
     Parameters
     ----------
-    scenes : sequence of Scene
-    rule : TissueLevels
+    scenes : sequence of HeadGeometry
+    rule : TissueNormalization
     sampling : Sampling
     difficulty : Difficulty
         What scanners are drawn from.
@@ -197,33 +199,33 @@ class PaintedBatches(PatchBatches):
 
     def __init__(
         self,
-        scenes: Sequence[Scene],
-        rule: TissueLevels,
+        scenes: Sequence[HeadGeometry],
+        rule: TissueNormalization,
         sampling: Sampling,
         difficulty: Difficulty,
         channels: tuple[str, ...] = ('T1w',),
     ) -> None:
         self.scenes, self.difficulty, self.channels = scenes, difficulty, channels
         empty = np.zeros((len(channels), 0, 0, 0), np.float16)
-        geometry = [Volume(s.name, empty, s.brain, s.target.astype(np.uint8)) for s in scenes]
+        geometry = [TrainingImage(s.name, empty, s.brain, s.target.astype(np.uint8)) for s in scenes]
         super().__init__(geometry, rule, sampling)
 
     def _image(self, number: int, box: tuple[slice, ...], rng: np.random.Generator) -> np.ndarray:
-        return paint_patch(self.scenes[number], box, rng, self.difficulty, self.rule, self.channels)
+        return synthesize_patch(self.scenes[number], box, rng, self.difficulty, self.rule, self.channels)
 
 
-class WithUnlabelled(Dataset):
+class SemiSupervisedDataset(Dataset):
     """Batches of traced patches, each joined by as many untraced ones.
 
     Parameters
     ----------
-    labelled, unlabelled : PatchBatches
+    labelled, unlabelled : PatchDataset
         Of the latter the images alone are used.
     first : int
         Step of the first untraced patches.
     """
 
-    def __init__(self, labelled: PatchBatches, unlabelled: PatchBatches, first: int) -> None:
+    def __init__(self, labelled: PatchDataset, unlabelled: PatchDataset, first: int) -> None:
         self.labelled, self.unlabelled, self.first = labelled, unlabelled, first
 
     def __len__(self) -> int:
@@ -236,7 +238,7 @@ class WithUnlabelled(Dataset):
         return batch
 
 
-def turn(
+def random_orientation(
     image: np.ndarray, target: np.ndarray, rng: np.random.Generator, *, every: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Flip a sample at the mid-sagittal plane half the time, or lay a cube in one of its 48 ways.
@@ -284,7 +286,9 @@ def vary_intensity(image: np.ndarray, target: np.ndarray, rng: np.random.Generat
     return np.stack(channels).astype(np.float32)
 
 
-def fade(image: np.ndarray, target: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+def reduce_contrast(
+    image: np.ndarray, target: np.ndarray, share: float, rng: np.random.Generator
+) -> np.ndarray:
     """Make perivascular spaces fainter by a share of their contrast with what is around them.
 
     Noise fades along and is made up for, else faded spaces would be known by their smoothness.
@@ -319,7 +323,7 @@ def _noise(image: np.ndarray, where: np.ndarray) -> float:
 def _vary_channel(image: np.ndarray, target: np.ndarray, rng: np.random.Generator, wm: float) -> np.ndarray:
     """Gain, offset, bias, sharpness, noise, faintness of one channel."""
     if rng.random() < 0.5:  # many people's spaces are fainter than most of those simulated
-        image = fade(image, target, rng.uniform(0, 0.7), rng)
+        image = reduce_contrast(image, target, rng.uniform(0, 0.7), rng)
     image = wm + (image - wm) * rng.uniform(0.85, 1.2) + rng.normal(0, 0.08)
     if rng.random() < 0.3:  # residual bias: a gentle slope
         slope = rng.normal(0, 0.12, 3)

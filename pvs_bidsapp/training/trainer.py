@@ -27,8 +27,8 @@ from tqdm.auto import tqdm
 from ..errors import InputError
 from ..segmentation.inference import HALF
 from ..segmentation.networks import build
-from .distributed import Team
-from .journal import Journal
+from .distributed import ProcessGroup
+from .log import TrainingLog
 from .losses import POSITIVE_WEIGHT, undo_positive_weight
 from .patches import Batch
 
@@ -131,7 +131,7 @@ class Trainer:
     plan : Plan
     folder : Path
     device : torch.device
-    team : Team, optional
+    team : ProcessGroup, optional
         The processes that train together.
     stop : callable, optional
         Asked after every step; training stops in good order when it says so.
@@ -143,12 +143,12 @@ class Trainer:
         folder: Path,
         device: torch.device,
         *,
-        team: Team | None = None,
+        team: ProcessGroup | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.folder, self.device, self.stop = plan, Path(folder), device, stop
-        self.team = team or Team()
+        self.team = team or ProcessGroup()
         self.network = build(plan.architecture).to(device)
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if not plan.architecture['name'].endswith('autoencoder'):
@@ -254,7 +254,7 @@ class Trainer:
         validate : callable, optional
             Score of a network, higher is better; without it the last weights are the best.
         """
-        journal = Journal(self.folder, self.step) if self.team.first else None
+        journal = TrainingLog(self.folder, self.step) if self.team.first else None
         earlier, started = self.minutes, time.monotonic()
         plan = self.plan
         while (self.step < plan.steps or self.losses) and not self.stopped:
@@ -274,7 +274,7 @@ class Trainer:
                 break
         self.save(self.last)
 
-    def _close_epoch(self, validate: Validation | None, journal: Journal | None) -> None:
+    def _close_epoch(self, validate: Validation | None, journal: TrainingLog | None) -> None:
         score = validate(self.average.module.eval()) if validate and self.team.first else float('nan')
         score = self.team.from_first(score)
         loss = self.team.mean(float(np.nanmean(self.losses)))

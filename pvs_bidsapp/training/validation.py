@@ -10,8 +10,8 @@ from torch import nn
 
 from ..evaluation.metrics import dice
 from ..segmentation.inference import HALF, infer
-from ..segmentation.intensity import TissueLevels
-from .patches import Volume
+from ..segmentation.intensity import TissueNormalization
+from .patches import TrainingImage
 from .recipes import Recipe
 
 #: Candidates for a model's default threshold.
@@ -23,8 +23,8 @@ class Validator:
 
     Parameters
     ----------
-    volumes : sequence of Volume
-    rule : TissueLevels
+    volumes : sequence of TrainingImage
+    rule : TissueNormalization
     device : torch.device
     patch, stride, box : int or None, tuple of int
         As in a model card.
@@ -36,8 +36,8 @@ class Validator:
 
     def __init__(
         self,
-        volumes: Sequence[Volume],
-        rule: TissueLevels,
+        volumes: Sequence[TrainingImage],
+        rule: TissueNormalization,
         device: torch.device,
         *,
         patch: int | None,
@@ -54,7 +54,7 @@ class Validator:
     def of(
         cls,
         recipe: Recipe,
-        volumes: Sequence[Volume],
+        volumes: Sequence[TrainingImage],
         device: str | torch.device,
         *,
         precision: str = 'fp32',
@@ -62,11 +62,11 @@ class Validator:
         """A validator that shows a network scans as they are shown at work, in the training's precision."""
         size = recipe.patch_size if recipe.stride else None
         return cls(
-            volumes, TissueLevels(), torch.device(device), patch=size, stride=recipe.stride, box=recipe.box,
+            volumes, TissueNormalization(), torch.device(device), patch=size, stride=recipe.stride, box=recipe.box,
             mirror=recipe.mirror, half=HALF.get(precision),
         )  # fmt: skip
 
-    def probability(self, network: nn.Module, volume: Volume) -> np.ndarray:
+    def probability(self, network: nn.Module, volume: TrainingImage) -> np.ndarray:
         """Probability map of a scan, 0 outside the brain."""
         image = np.where(volume.brain, volume.image.astype(np.float32), self.rule.outside)
         image = np.clip(image, self.rule.low, self.rule.high)

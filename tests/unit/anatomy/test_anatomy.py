@@ -63,8 +63,8 @@ def unevenness(image, field, affine, white):
 
 def test_white_matter_evens_out_what_is_left_of_the_field(rng):
     image, white, _, _, affine = phantom(rng, 0.15)
-    field = bias.even_out(no_field(image.shape, affine), image, affine, white)
-    again = bias.even_out(field, image, affine, white)
+    field = bias.correct_with_white_matter(no_field(image.shape, affine), image, affine, white)
+    again = bias.correct_with_white_matter(field, image, affine, white)
     before, once, twice = (
         unevenness(image, f, affine, white) for f in (no_field(image.shape, affine), field, again)
     )
@@ -72,7 +72,7 @@ def test_white_matter_evens_out_what_is_left_of_the_field(rng):
     assert twice < once
     # nothing is known where no white matter is within reach
     assert np.abs(field.logarithm[0, 0, 0]) < 1e-3
-    nothing = bias.even_out(field, image, affine, np.zeros_like(white))
+    nothing = bias.correct_with_white_matter(field, image, affine, np.zeros_like(white))
     np.testing.assert_array_equal(nothing.logarithm, field.logarithm)
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pvs_bidsapp.clusters import ratings
+from pvs_bidsapp.clusters import visual_grades
 from pvs_bidsapp.clusters.label import label_clusters, within_regions
-from pvs_bidsapp.clusters.morphology import measure
+from pvs_bidsapp.clusters.shape import measure
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, cluster_table, region_table, to_tsv
 
 
@@ -108,12 +108,12 @@ def test_tables_of_nothing(made):
     ('count', 'grade'), [(0, 0), (1, 1), (10, 1), (11, 2), (20, 2), (21, 3), (40, 3), (41, 4)]
 )
 def test_potter(count, grade):
-    assert ratings.potter(count) == grade
+    assert visual_grades.potter(count) == grade
 
 
 def test_zhu():
-    assert [ratings.zhu_basal_ganglia(n) for n in (0, 4, 5, 10, 11, 26)] == [1, 1, 2, 2, 3, 4]
-    assert [ratings.zhu_white_matter(*p) for p in ((9, 9), (12, 8), (40, 11), (90, 21))] == [1, 2, 3, 4]
+    assert [visual_grades.zhu_basal_ganglia(n) for n in (0, 4, 5, 10, 11, 26)] == [1, 1, 2, 2, 3, 4]
+    assert [visual_grades.zhu_white_matter(*p) for p in ((9, 9), (12, 8), (40, 11), (90, 21))] == [1, 2, 3, 4]
 
 
 def test_grades_count_spots_of_the_worst_section_not_clusters():
@@ -122,7 +122,7 @@ def test_grades_count_spots_of_the_worst_section_not_clusters():
     clusters[2:28:3, 4, 5] = np.arange(1, 10)  # nine spots in one section
     clusters[2:28:3, 20, 5] = np.arange(10, 19)  # and nine more
     clusters[2, 4, :] = 1  # one of them runs through all sections
-    grades = ratings.estimate_grades(clusters, regions, np.eye(4))
+    grades = visual_grades.estimate_grades(clusters, regions, np.eye(4))
     assert grades['potter_basal_ganglia'] == 2
     assert grades['zhu_basal_ganglia'] == 3
     assert grades['potter_midbrain'] == 0

@@ -6,10 +6,10 @@ import torch
 
 from pvs_bidsapp.anatomy.resampling import Grid, isotropic_grid, resample
 from pvs_bidsapp.errors import ImageError, InputError, ModelError
-from pvs_bidsapp.segmentation import bundle as bundles
+from pvs_bidsapp.segmentation import model as bundles
 from pvs_bidsapp.segmentation.device import choose_device
 from pvs_bidsapp.segmentation.grid import BOX, network_grid
-from pvs_bidsapp.segmentation.intensity import TissueLevels, measure_levels
+from pvs_bidsapp.segmentation.intensity import TissueNormalization, measure_levels
 from pvs_bidsapp.segmentation.networks import build
 from pvs_bidsapp.segmentation.predict import predict, run_network
 
@@ -19,10 +19,10 @@ SMALL = {'name': 'joliot2021', 'in_channels': 1, 'blocks': 3, 'filters': 2, 'dro
 def card(**changes):
     values = {
         'name': 'small', 'version': '1', 'architecture': SMALL, 'channels': ('T1w',), 'spacing': 1.0,
-        'box': (16, 16, 16), 'intensity': TissueLevels().card(), 'threshold': 0.5, 'min_cluster_size': 0.0,
+        'box': (16, 16, 16), 'intensity': TissueNormalization().card(), 'threshold': 0.5, 'min_cluster_size': 0.0,
         'trained_on': '', 'limits': '', 'licence': '',
     }  # fmt: skip
-    return bundles.Card(**(values | changes))
+    return bundles.ModelCard(**(values | changes))
 
 
 def test_the_network_is_the_papers():
@@ -56,13 +56,13 @@ def test_gradients_reach_every_parameter():
 
 @pytest.mark.parametrize('spacing', [0.8, (0.6, 1.2)])
 def test_a_card_keeps_one_voxel_size_or_a_range(tmp_path, spacing):
-    bundles.write_bundle(tmp_path / 'm', build(SMALL), card(spacing=spacing))
+    bundles.write_model(tmp_path / 'm', build(SMALL), card(spacing=spacing))
     assert bundles.find(tmp_path / 'm').card.spacing == spacing
 
 
 def test_bundle_round_trip_and_tampering(tmp_path):
     network = build(SMALL).eval()
-    bundles.write_bundle(tmp_path, network, card())
+    bundles.write_model(tmp_path, network, card())
     bundle = bundles.find(tmp_path)
     again = bundle.network()
     image = torch.randn(1, 1, 16, 16, 16)
@@ -83,14 +83,14 @@ def test_bad_cards(tmp_path):
     (tmp_path / 'model.json').write_text('{"name": 1}')
     with pytest.raises(ModelError, match=r'model\.json'):
         bundles.find(tmp_path)
-    bundles.write_bundle(tmp_path, build(SMALL), card(architecture={'name': 'other'}))
+    bundles.write_model(tmp_path, build(SMALL), card(architecture={'name': 'other'}))
     with pytest.raises(ModelError, match='unknown architecture'):
         bundles.find(tmp_path).network()
-    bundles.write_bundle(tmp_path, build(SMALL), card(architecture=SMALL | {'filters': 4}))
+    bundles.write_model(tmp_path, build(SMALL), card(architecture=SMALL | {'filters': 4}))
     with pytest.raises(ModelError, match='does not fit'):
         bundles.find(tmp_path).network()
     with pytest.raises(ModelError, match='intensity rule'):
-        TissueLevels.from_card({'rule': 'other'})
+        TissueNormalization.from_card({'rule': 'other'})
 
 
 def test_bundled_models_match_their_cards():
@@ -105,7 +105,7 @@ def test_bundled_models_match_their_cards():
 
 
 def test_prediction_is_a_probability(tmp_path):
-    bundles.write_bundle(tmp_path, build(SMALL), card())
+    bundles.write_model(tmp_path, build(SMALL), card())
     out = run_network(bundles.find(tmp_path), np.zeros((1, 16, 18, 16), np.float32), 'cpu')
     assert out.shape == (16, 18, 16)
     assert ((out >= 0) & (out <= 1)).all()
@@ -125,7 +125,7 @@ def test_a_scan_at_1_mm_reaches_the_grid_and_returns_untouched(rng):
 
 @pytest.mark.parametrize(('spacing', 'kept'), [((0.6, 1.2), True), (1.0, False)])
 def test_the_scans_own_voxels_decide_and_not_those_of_its_anatomy(rng, tmp_path, monkeypatch, spacing, kept):
-    made = bundles.Bundle(card(spacing=spacing), tmp_path)
+    made = bundles.Model(card(spacing=spacing), tmp_path)
     monkeypatch.setattr(
         'pvs_bidsapp.segmentation.predict.run_network', lambda bundle, volume, device: volume[0] / 10 + 0.5
     )
@@ -185,7 +185,7 @@ def test_white_matter_and_csf_are_sent_to_their_values(rng):
     tissues = np.repeat([1, 2, 3], 12)[:, None, None] * np.ones((36, 12, 12), int)
     for csf, wm in ((20, 100), (300, 80)):  # T1w, T2w
         image = np.where(tissues == 1, csf, np.where(tissues == 2, (csf + wm) / 2, wm)).astype(float)
-        rule = TissueLevels()
+        rule = TissueNormalization()
         scaled = rule.apply(image, measure_levels(image, tissues))
         assert scaled[tissues == 3].mean() == pytest.approx(rule.wm)
         assert scaled[tissues == 1].mean() == pytest.approx(rule.csf)

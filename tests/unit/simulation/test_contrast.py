@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pvs_bidsapp.simulation import contrast
-from pvs_bidsapp.simulation.anatomy import Anatomy
+from pvs_bidsapp.simulation.label_maps import Anatomy
 from pvs_bidsapp.simulation.mimics import Mimics
 from pvs_bidsapp.simulation.rendering import Rendering
 

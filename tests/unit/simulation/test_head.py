@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from pvs_bidsapp.simulation import anatomy, head, vessels
+from pvs_bidsapp.simulation import head, label_maps, vessels
 from pvs_bidsapp.simulation.scanner import SUITES
 
 
 @pytest.fixture(scope='module')
 def source():
-    return anatomy.template_anatomy()
+    return label_maps.template_anatomy()
 
 
 @pytest.fixture(scope='module')
@@ -23,8 +23,8 @@ def test_the_same_seed_gives_the_same_head(source, made):
 
 def test_spaces_lie_in_their_regions_and_are_darker_on_t1w(made):
     labels = made.anatomy.labels
-    allowed = (*anatomy.WHITE_MATTER, *anatomy.BASAL_GANGLIA, *anatomy.ACCUMBENS, *anatomy.BRAINSTEM,
-               *anatomy.VENTRAL_DC, *anatomy.HIPPOCAMPUS)  # fmt: skip
+    allowed = (*label_maps.WHITE_MATTER, *label_maps.BASAL_GANGLIA, *label_maps.ACCUMBENS, *label_maps.BRAINSTEM,
+               *label_maps.VENTRAL_DC, *label_maps.HIPPOCAMPUS)  # fmt: skip
     assert made.mask.sum() > 50
     assert np.isin(labels[made.rendering.occupancy > 0.9], allowed).mean() > 0.97
     white = np.isin(labels, (2, 41))
@@ -33,21 +33,21 @@ def test_spaces_lie_in_their_regions_and_are_darker_on_t1w(made):
 
 
 def test_mirror_exchanges_the_sides(source):
-    other = anatomy.mirror(source)
+    other = label_maps.mirror(source)
     np.testing.assert_array_equal(other.select(11)[::-1], source.select(50))
-    np.testing.assert_array_equal(anatomy.mirror(other).labels, source.labels)
+    np.testing.assert_array_equal(label_maps.mirror(other).labels, source.labels)
 
 
 def test_brain_mask_holds_all_brain_labels_but_csf(source):
-    brain = (source.labels > 0) & (source.labels < anatomy.FIRST_HEAD_CODE) & (source.labels != 24)
-    mask = anatomy.brain_mask(source)
+    brain = (source.labels > 0) & (source.labels < label_maps.FIRST_HEAD_CODE) & (source.labels != 24)
+    mask = label_maps.brain_mask(source)
     assert mask[brain].all()
     assert mask.sum() < 1.25 * brain.sum()
 
 
 def test_medullary_spaces_point_from_the_cortex_to_the_ventricle(source):
     territory = vessels.territories(source, vessels.Depths.of(source))[0]
-    to_ventricle = anatomy.distance(source.select(*anatomy.VENTRICLES), source.spacing)
+    to_ventricle = label_maps.distance(source.select(*label_maps.VENTRICLES), source.spacing)
     points = np.argwhere(territory.mask & (to_ventricle < 20))[::5000] * source.spacing
     closer = 0
     for point in points:

@@ -3,7 +3,7 @@
 import nibabel as nib
 import numpy as np
 
-from pvs_bidsapp.simulation.anatomy import PUTAMEN, load_label_map
+from pvs_bidsapp.simulation.label_maps import PUTAMEN, load_label_map
 
 
 def test_spaces_that_the_person_has_become_the_tissue_about_them(tmp_path):

@@ -3,19 +3,28 @@
 import numpy as np
 import pytest
 
-from pvs_bidsapp.segmentation.intensity import TissueLevels
-from pvs_bidsapp.simulation import ageing, anatomy, artefacts, into, mimics, scanner, stream, vessels
-from pvs_bidsapp.simulation.dataset import plan, rate
+from pvs_bidsapp.segmentation.intensity import TissueNormalization
+from pvs_bidsapp.simulation import (
+    ageing,
+    artefacts,
+    insertion,
+    label_maps,
+    mimics,
+    patch_synthesis,
+    scanner,
+    vessels,
+)
+from pvs_bidsapp.simulation.subjects import plan, rate
 
 
 @pytest.fixture(scope='module')
 def brain():
-    return anatomy.crop(anatomy.template_anatomy(), 10)
+    return label_maps.crop(label_maps.template_anatomy(), 10)
 
 
 def test_the_old_have_larger_ventricles_and_less_cortex(brain):
     young, old = (ageing.grow_old(brain, np.random.default_rng(1), age) for age in (25, 85))
-    for codes, grows in ((anatomy.LATERAL_VENTRICLES, True), (anatomy.CORTEX, False)):
+    for codes, grows in ((label_maps.LATERAL_VENTRICLES, True), (label_maps.CORTEX, False)):
         sizes = [a.select(*codes).sum() for a in (young, old)]
         assert (sizes[1] > 1.05 * sizes[0]) == grows
         assert (sizes[1] < 0.98 * sizes[0]) != grows
@@ -37,10 +46,10 @@ def test_mimics_of_all_common_kinds_clear_of_the_spaces(brain):
 
 
 def test_a_head_is_put_about_a_bare_brain(brain):
-    bare = anatomy.Anatomy(
-        np.where(brain.labels < anatomy.FIRST_HEAD_CODE, brain.labels, 0), brain.affine, 'bare'
+    bare = label_maps.Anatomy(
+        np.where(brain.labels < label_maps.FIRST_HEAD_CODE, brain.labels, 0), brain.affine, 'bare'
     )
-    whole = anatomy.with_head(bare)
+    whole = label_maps.with_head(bare)
     assert {24, 511, 515, 516} <= set(np.unique(whole.labels))
     assert (whole.labels == 41).sum() == (bare.labels == 41).sum()
 
@@ -68,7 +77,7 @@ def test_motion_spoils_an_image_but_keeps_its_signal(brain):
 
 
 def test_defacing_and_stripping_leave_the_brain(brain):
-    inside = anatomy.brain_mask(brain)
+    inside = label_maps.brain_mask(brain)
     image = np.ones(brain.labels.shape, np.float32)
     defaced, stripped = artefacts.deface(image, inside, brain.spacing), artefacts.strip(image, inside)
     assert (defaced[inside] == 1).all()
@@ -91,7 +100,7 @@ def test_drawing_into_a_scan_changes_nothing_elsewhere():
     affine = np.diag([0.8, 0.8, 0.8, 1])
     line = np.stack([np.full(21, 16.0), np.full(21, 16.0), 10 + 0.5 * np.arange(21)], 1)
     tube = vessels.Vessel(line, np.full(21, 1.6), 'white-matter')
-    drawn, made = into.draw_into(
+    drawn, made = insertion.draw_into(
         image, affine, [tube], np.ones(image.shape, bool), (100.0, 20.0), np.ones_like(image), np.array([0.8])
     )
     untouched = made.occupancy == 0
@@ -105,7 +114,7 @@ def test_a_space_drawn_into_grey_matter_is_darker_than_it():
     image, affine = np.full((40, 40, 40), 60, np.float32), np.diag([0.8, 0.8, 0.8, 1])
     line = np.stack([np.full(21, 16.0), np.full(21, 16.0), 10 + 0.5 * np.arange(21)], 1)
     tube = vessels.Vessel(line, np.full(21, 1.6), 'basal-ganglia')
-    drawn, made = into.draw_into(
+    drawn, made = insertion.draw_into(
         image, affine, [tube], np.ones(image.shape, bool), (100.0, 20.0), np.ones_like(image), np.array([0.5])
     )
     assert drawn[made.occupancy > 0.99].mean() == pytest.approx(40, abs=0.5)  # half of the way from 60 to 20
@@ -116,7 +125,7 @@ def test_vessels_keep_their_place_on_another_grid():
     source = np.diag([1, 1, 1, 1.0])
     source[:3, 3] = (1, 2, 3)
     tube = vessels.Vessel(np.array([[5.0, 6, 7], [5, 6, 8]]), np.ones(2), 'a')
-    moved = into.to_grid([tube], source, affine)[0]
+    moved = insertion.to_grid([tube], source, affine)[0]
     voxels = moved.points / np.array([0.7, 0.5, 1.1])
     world = voxels @ affine[:3, :3].T + affine[:3, 3]
     np.testing.assert_allclose(world, tube.points + np.array([1, 2, 3]))
@@ -128,14 +137,14 @@ def test_patches_are_painted_in_the_networks_units(brain):
     white = np.argwhere(ndimage_erode(labels == 41))
     x, y, z = white[len(white) // 2]
     occupancy[x : x + 2, y : y + 2, z - 4 : z + 4] = 1
-    scene = stream.make_scene(
+    scene = patch_synthesis.make_head_geometry(
         'a', labels, occupancy, occupancy.astype(int), np.zeros_like(labels), labels > 0, 1.0
     )
-    rule, easy = TissueLevels(), scanner.SUITES['easy']
+    rule, easy = TissueNormalization(), scanner.SUITES['easy']
     centre = np.argwhere(scene.target).mean(0).astype(int)
     box = tuple(slice(c - 16, c + 16) for c in centre)
     one, two, other = (
-        stream.paint_patch(scene, box, np.random.default_rng(s), easy, rule, ('T1w', 'T2w'))
+        patch_synthesis.synthesize_patch(scene, box, np.random.default_rng(s), easy, rule, ('T1w', 'T2w'))
         for s in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, two)

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from pvs_bidsapp.errors import InputError
-from pvs_bidsapp.segmentation.intensity import TissueLevels
+from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.segmentation.networks import build
 from pvs_bidsapp.segmentation.networks.joliot import transfer
 from pvs_bidsapp.training.losses import make_loss
-from pvs_bidsapp.training.patches import PatchBatches, Sampling, WithUnlabelled
+from pvs_bidsapp.training.patches import PatchDataset, Sampling, SemiSupervisedDataset
 from pvs_bidsapp.training.pretraining import Reconstruction
 from pvs_bidsapp.training.recipes import M2SS, RECIPES
 from pvs_bidsapp.training.semisupervised import SemiSupervised
@@ -31,9 +31,9 @@ def plan(**changes) -> Plan:
     return Plan(**({'architecture': JOLIOT, 'epochs': 4, 'steps_per_epoch': 12} | changes))
 
 
-def batches(volumes, steps: int, **changes) -> PatchBatches:
+def batches(volumes, steps: int, **changes) -> PatchDataset:
     options = {'size': (16, 16, 16), 'batch_size': 4, 'steps': steps, 'seed': 1} | changes
-    return PatchBatches(volumes, TissueLevels(), Sampling(**options))
+    return PatchDataset(volumes, TissueNormalization(), Sampling(**options))
 
 
 def supervised(loss: str = 'dice-ce') -> Supervised:
@@ -41,7 +41,7 @@ def supervised(loss: str = 'dice-ce') -> Supervised:
 
 
 def validator(volumes, **changes) -> Validator:
-    return Validator(volumes, TissueLevels(), CPU, **({'patch': None, 'stride': None} | changes))
+    return Validator(volumes, TissueNormalization(), CPU, **({'patch': None, 'stride': None} | changes))
 
 
 @pytest.mark.parametrize('loss', ['dice', 'dice-ce'])
@@ -66,7 +66,7 @@ def test_each_system_of_table_1_learns(tmp_path, paired, name):
     objective, data = supervised('focal'), labelled
     if recipe.semisupervised:
         untraced = batches(paired, 120, seed=2, positive_share=0.0)
-        data = WithUnlabelled(labelled, untraced, 24)
+        data = SemiSupervisedDataset(labelled, untraced, 24)
         objective = SemiSupervised(
             make_loss('focal'), warmup_steps=24, confidence=0.8, noise=0.15, weight=M2SS.consistency_weight
         )

@@ -1,0 +1,197 @@
+"""Write the results of one scan as BIDS derivatives, and know whether they are there already."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from ..anatomy.regions import REGIONS
+from ..anatomy.template import SPACE
+from ..bids.naming import Naming
+from ..bids.query import Scan
+from ..clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, describe
+from ..clusters.visual_grades import GRADES
+from ..runtime.files import save_image, write_json, write_text
+from ..settings import Settings
+from . import sidecars
+
+
+@dataclass(frozen=True)
+class Results:
+    """Files of one scan in the work folder, to be written as derivatives.
+
+    Attributes
+    ----------
+    preproc, brain, tissues, regions, probability, clusters : Path
+        Images on the T1w's grid.
+    cluster_table, region_table, grades : Path
+    figures : dict of str to Path
+        Pictures by ``desc``.
+    stripped : bool
+        The T1w came without a skull.
+    t2w : Path or None
+    """
+
+    preproc: Path
+    brain: Path
+    tissues: Path
+    regions: Path
+    probability: Path
+    clusters: Path
+    cluster_table: Path
+    region_table: Path
+    grades: Path
+    figures: dict[str, Path]
+    stripped: bool
+    t2w: Path | None = None
+
+
+def fingerprint(scan: Scan, settings: Settings) -> str:
+    """Checksum of all that decides the results of a scan."""
+    return settings.analysis.fingerprint(scan.inputs)
+
+
+def status(scan: Scan, settings: Settings) -> str:
+    """State of a scan's outputs: ``done``, ``other settings`` or ``missing``."""
+    path = Naming.of(settings.out_dir, scan.t1w).status
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return 'missing'
+    if not all((settings.out_dir / name).exists() for name in record.get('files', ())):
+        return 'missing'
+    return 'done' if record.get('fingerprint') == fingerprint(scan, settings) else 'other settings'
+
+
+def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
+    """Write everything of one scan; the status record comes last. Returns what was written."""
+    names = Naming.of(settings.out_dir, scan.t1w)
+    names.status.unlink(missing_ok=True)  # until all is written again, the scan is not done
+    raw = [sidecars.bids_uri(scan.t1w, settings.bids_dir)]
+    if scan.t2w is not None and 'T2w' in settings.analysis.channels:
+        raw.append(sidecars.bids_uri(scan.t2w, settings.bids_dir))
+    written = [
+        *_write_anatomy(names, scan, settings, results),
+        *_write_findings(names, sidecars.common(raw, settings), settings, results),
+    ]
+    for desc, source in results.figures.items():
+        path = names.figure(desc)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written.append(_copy(source, path))
+    record = {
+        'fingerprint': fingerprint(scan, settings),
+        'inputs': scan.inputs,
+        'analysis': settings.dump()['analysis'],
+        'finished': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
+        'files': [p.relative_to(settings.out_dir).as_posix() for p in written],
+    }
+    write_json(names.status, record)
+    return written
+
+
+def _image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = nib.load(path)
+    return np.asanyarray(image.dataobj), image.affine
+
+
+def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
+    source = sidecars.common([sidecars.bids_uri(scan.t1w, settings.bids_dir)], settings)
+    preproc, affine = _image(results.preproc)
+    made = [
+        _pair(names, preproc, affine, np.float32, source | {
+            'Description': 'bias corrected (N4) T1w on its own grid',
+            'SkullStripped': bool(results.stripped),
+        }, 'T1w', desc='preproc'),
+        _pair(names, _image(results.brain)[0], affine, np.uint8, source | {
+            'Type': 'Brain', 'Description': 'brain with ventricles, without wide CSF spaces',
+        }, 'mask', desc='brain'),
+        _pair(names, _image(results.tissues)[0], affine, np.uint8, source | {
+            'Description': 'tissue classes within the brain mask; labels in the table',
+        }, 'dseg', seg='tissue'),
+        _pair(names, _image(results.regions)[0], affine, np.uint8, source | {
+            'Description': 'regions in which perivascular spaces are looked for; labels in the table',
+        }, 'dseg', seg='regions'),
+    ]  # fmt: skip
+    files = [f for pair in made for f in pair]
+    table = names.anat('dseg', '.tsv', seg='regions')
+    rows = [f'{r.index}\t{r.name} {r.hemisphere}\t{r.hemisphere}' for r in REGIONS]
+    write_text(table, '\n'.join(['index\tname\themisphere', *rows]) + '\n')
+    files.append(table)
+    table = names.anat('dseg', '.tsv', seg='tissue')
+    write_text(table, 'index\tname\n1\tCSF\n2\tgrey matter\n3\twhite matter\n')
+    files.append(table)
+    if results.t2w is not None and scan.t2w is not None:
+        sources = sidecars.common([sidecars.bids_uri(scan.t2w, settings.bids_dir)], settings)
+        files += _pair(names, _image(results.t2w)[0], affine, np.float32, sources | {
+            'Description': "bias corrected T2w, rigidly registered to the T1w's grid",
+            'SkullStripped': bool(results.stripped),
+            'SpatialReference': sidecars.bids_uri(scan.t1w, settings.bids_dir),
+        }, 'T2w', space='T1w', desc='preproc')  # fmt: skip
+    return files
+
+
+def _write_findings(
+    names: Naming, source: dict[str, Any], settings: Settings, results: Results
+) -> list[Path]:
+    source = source | sidecars.model(settings)
+    probability, affine = _image(results.probability)
+    clusters, _ = _image(results.clusters)
+    files = [
+        *_pair(names, probability, affine, np.float32, source | {
+            'Description': 'probability of perivascular space, 0 outside the regions',
+        }, 'probseg', label='PVS'),
+        *_pair(names, clusters > 0, affine, np.uint8, source | {
+            'Type': 'ROI', 'Description': 'perivascular spaces',
+        }, 'mask', label='PVS'),
+        *_pair(names, clusters, affine, np.int32, source | describe(CLUSTER_COLUMNS) | {
+            'Description': 'clusters of perivascular space, 26-connected, by falling volume',
+            'MNISpace': SPACE,
+        }, 'dseg', desc='pvs'),
+    ]  # fmt: skip
+    grades = json.loads(Path(results.grades).read_text())
+    estimated = {key: {'Description': GRADES[key], 'Value': value} for key, value in grades.items()}
+    stats = names.anat('stats', '.json', desc='pvs')
+    brain = nib.load(results.brain)
+    volume = float(np.count_nonzero(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])))
+    write_json(stats, source | describe(REGION_COLUMNS) | {
+        'EstimatedVisualGrades': estimated, 'BrainMaskVolume': round(volume, 1),
+    })  # fmt: skip
+    for table, path in (
+        (results.cluster_table, names.anat('dseg', '.tsv', desc='pvs')),
+        (results.region_table, names.anat('stats', '.tsv', desc='pvs')),
+    ):
+        write_text(path, Path(table).read_text())
+        files.append(path)
+    return [*files, stats]
+
+
+def _pair(
+    names: Naming,
+    data: np.ndarray,
+    affine: np.ndarray,
+    dtype: Any,
+    sidecar: dict[str, Any],
+    suffix: str,
+    **entities: str,
+) -> tuple[Path, Path]:
+    """An image and its sidecar."""
+    image, text = names.anat(suffix, **entities), names.anat(suffix, '.json', **entities)
+    save_image(image, data, affine, dtype)
+    write_json(text, sidecar)
+    return image, text
+
+
+def _copy(source: Path, target: Path) -> Path:
+    import shutil
+
+    from ..runtime.files import writing
+
+    with writing(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return target

@@ -1,0 +1,220 @@
+"""The page of a cohort: one self-contained HTML file with sortable tables and distributions."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+
+from .. import __version__
+from ..anatomy import template
+from ..clusters.tables import to_tsv
+from ..group import distributions
+from .figures import pyplot
+
+if TYPE_CHECKING:
+    from ..commands.group import GroupOptions, GroupResults
+    from ..outputs.cohort import Cohort
+
+#: Template heights (mm) of the sections on which maps are drawn.
+SECTIONS = (-18, -6, 2, 10, 22, 34)
+
+
+def render(job: GroupOptions, cohort: Cohort, found: GroupResults) -> str:
+    """The page's HTML; pictures and numbers are inside, nothing is loaded from elsewhere."""
+    environment = Environment(loader=PackageLoader('pvs_bidsapp.reports'), autoescape=True)
+    tables = {
+        'Regions': found.summary,
+        'Comparison of cohorts': found.comparison,
+        'Rating by number of clusters': found.rating,
+        'Regression': found.regression,
+        'Two scans of one person': found.repeated if len(found.repeated) else None,
+    }
+    return environment.get_template('group.html').render(
+        version=__version__, job=job, notes=found.notes, missing=cohort.missing,
+        n_scans=len(cohort.scans), n_people=cohort.scans['participant_id'].nunique(),
+        model=cohort.model, outliers=[_outlier(r) for r in found.outliers.to_dict('records')],
+        tables=[(name, _download(t), _plain(t)) for name, t in tables.items() if t is not None],
+        scans=_scan_rows(cohort), distributions=_distributions(found, job.size_filters),
+        figures=_figures(cohort, found), confusion=_confusion(found), methods=methods(job, cohort, found),
+    )  # fmt: skip
+
+
+def methods(job: GroupOptions, cohort: Cohort, found: GroupResults) -> str:
+    """Paragraph for a methods section."""
+    name, _, threshold, smallest = cohort.model
+    people = cohort.scans['participant_id'].nunique()
+    parts = [
+        f'Outputs of the PVS BIDS-App {__version__} (model {name}, threshold {threshold}, smallest cluster {smallest} mm3) of {len(cohort.scans)} scans of {people} people were put together.'
+    ]
+    if found.comparison is not None:
+        sizes = ', '.join(f'{s:g}' for s in job.size_filters)
+        matched = (
+            f' after matching on {" and ".join(job.match)} (ages within {distributions.CALIPER:g} years)'
+            if job.match
+            else ''
+        )
+        parts.append(
+            f'Cohorts were compared{matched} by the two-sample Kolmogorov-Smirnov test of the number of clusters in '
+            f'deep white matter, clusters below {sizes} mm3 left out in turn; p was corrected over pairs (Holm).'
+        )
+    if job.rating:
+        parts.append(
+            f'The rating {job.rating} was regressed on the number of clusters by ordinal logistic regression '
+            '(statsmodels OrderedModel) at each probability threshold; proportional odds were checked (Brant 1990).'
+        )
+    if found.regression is not None:
+        explained = job.formula or ' + '.join(job.covariates)
+        parts.append(
+            f'Log-transformed volume and fraction (ordinary least squares, HC3 errors) and count (negative binomial, '
+            f'HC1 errors) of each region were regressed on {explained}; p was corrected over regions '
+            '(Benjamini-Hochberg).'
+        )
+    return ' '.join([*parts, *found.notes])
+
+
+def _plain(table: pd.DataFrame) -> dict[str, Any]:
+    """Columns and rows as text."""
+    rows = [[_cell(v) for v in row] for row in table.itertuples(index=False)]
+    return {'columns': list(table.columns), 'rows': rows}
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return 'n/a'
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
+
+
+def _outlier(row: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(k): _cell(v) for k, v in row.items()} | {'report': _report(str(row['scan']))}
+
+
+def _report(scan: str) -> str:
+    """File name of the page that shows a scan."""
+    parts = [p for p in scan.split('_') if p.startswith(('sub-', 'ses-'))]
+    return '_'.join(parts) + '.html'
+
+
+def _download(table: pd.DataFrame | None) -> str:
+    """The table as a data address, so that the page alone holds its numbers."""
+    text = '' if table is None else to_tsv(table)
+    return 'data:text/tab-separated-values;base64,' + base64.b64encode(text.encode()).decode()
+
+
+def _scan_rows(cohort: Cohort) -> str:
+    """The scans' table as JSON for the page's script; safe inside a script element."""
+    columns = [
+        'scan',
+        'count',
+        'volume_mm3',
+        'volume_fraction',
+        'dwm_count',
+        'dwm_volume_mm3',
+        *cohort.columns,
+    ]
+    columns = [c for c in dict.fromkeys(columns) if c in cohort.scans]
+    rows = [[_cell(v) for v in row] for row in cohort.scans[columns].itertuples(index=False)]
+    links = [_report(s) for s in cohort.scans['scan']]
+    return _json({'columns': columns, 'rows': rows, 'links': links})
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content).replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
+
+
+def _distributions(found: GroupResults, sizes: tuple[float, ...]) -> str:
+    """Values of each cohort by measure, for the page's distribution plot."""
+    measures = {
+        'number of PVS': 'count',
+        'volume (mm3)': 'volume_mm3',
+        'deep white matter: volume (mm3)': 'dwm_volume_mm3',
+    }
+    measures |= {
+        f'deep white matter: number of clusters of {s:g} mm3 or more': distributions.column(s) for s in sizes
+    }
+    return _json({
+        name: {
+            cohort: [round(float(v), 2) for v in np.sort(part[column].dropna())]
+            for cohort, part in found.cohorts.items()
+        }
+        for name, column in measures.items()
+    })  # fmt: skip
+
+
+def _confusion(found: GroupResults) -> dict[str, Any] | None:
+    fit = found.rating_fit
+    if fit is None or fit.confusion is None:
+        return None
+    return {'levels': [str(v) for v in fit.levels], 'rows': fit.confusion.to_numpy().tolist()}
+
+
+def _figures(cohort: Cohort, found: GroupResults) -> list[tuple[str, str]]:
+    """Captions and pictures."""
+    made = [
+        (f'Frequency of perivascular spaces, {name}', _map_figure(share))
+        for name, share in found.maps.items()
+    ]
+    if found.rating is not None and found.rating['r2_nagelkerke'].notna().any():
+        made.append(('Pseudo-R2 of the rating by probability threshold', _rating_figure(found.rating)))
+    if len(found.repeated):
+        made.append(('Two scans of one person (Bland-Altman)', _repeat_figure(cohort.scans)))
+    return made
+
+
+def _map_figure(share: np.ndarray) -> str:
+    plt = pyplot()
+    atlas = template.load()
+    background = atlas.t1w[::2, ::2, ::2]
+    figure, axes = plt.subplots(1, len(SECTIONS), figsize=(16, 3.4), facecolor='black')
+    top = max(float(np.percentile(share[share > 0], 99.5)) if (share > 0).any() else 0.0, 1e-3)
+    for ax, z in zip(axes, SECTIONS, strict=True):
+        k = round(float(z - atlas.affine[2, 3]) / 2)
+        ax.imshow(background[:, :, k].T, origin='lower', cmap='gray')
+        layer = np.ma.masked_less(share[:, :, k].T, 0.02 * top)
+        drawn = ax.imshow(layer, origin='lower', cmap='hot', vmin=0, vmax=top, alpha=0.85)
+        ax.set_title(f'z = {z} mm', color='white', fontsize=9)
+        ax.axis('off')
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.012, pad=0.01)
+    bar.ax.tick_params(colors='white')
+    bar.set_label('share of people', color='white')
+    return _png(plt, figure)
+
+
+def _rating_figure(table: pd.DataFrame) -> str:
+    plt = pyplot()
+    figure, ax = plt.subplots(figsize=(6, 3.2), constrained_layout=True)
+    for name in ('r2_nagelkerke', 'r2_mcfadden', 'r2_cox_snell'):
+        ax.plot(table['threshold'], table[name], 'o-', label=name.removeprefix('r2_').replace('_', ' and '))
+    ax.set(xlabel='probability threshold', ylabel='pseudo-R2', ylim=(0, None))
+    ax.legend(frameon=False)
+    return _png(plt, figure)
+
+
+def _repeat_figure(scans: pd.DataFrame) -> str:
+    plt = pyplot()
+    ordered = scans.sort_values('scan')
+    place = ordered.groupby('participant_id').cumcount()
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), constrained_layout=True)
+    for ax, measure in zip(axes, ('count', 'volume_mm3'), strict=True):
+        one, two = (ordered[place == k].set_index('participant_id')[measure] for k in (0, 1))
+        both = pd.concat([one, two], axis=1, join='inner').to_numpy(float)
+        gap = both[:, 1] - both[:, 0]
+        ax.plot(both.mean(1), gap, 'o', alpha=0.6)
+        limits = gap.mean() + np.array([-1.96, 0, 1.96]) * (gap.std(ddof=1) if len(gap) > 1 else 0)
+        for level in limits:
+            ax.axhline(level, color='grey', linestyle=':' if level != limits[1] else '-')
+        ax.set(xlabel=f'mean {measure}', ylabel='second - first')
+    return _png(plt, figure)
+
+
+def _png(plt: Any, figure: Any) -> str:
+    stream = io.BytesIO()
+    figure.savefig(stream, format='png', dpi=85, facecolor=figure.get_facecolor())
+    plt.close(figure)
+    return 'data:image/png;base64,' + base64.b64encode(stream.getvalue()).decode()

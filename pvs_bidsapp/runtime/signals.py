@@ -1,0 +1,83 @@
+"""Stopping in good order when the system asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+
+
+class Stopped(Exception):
+    """Work was given up since the program was asked to stop."""
+
+
+def end_with_parent() -> None:
+    """First thing that a worker does: it is to end when the program that asked for it ends, however that happens.
+
+    A worker of a fork server is no child of that program, and keeps the pipes open through which it would learn of its
+    end: it has to watch.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+class StopRequest:
+    """Whether SIGTERM (a cluster's time is up, the job is preempted) or Ctrl-C has come.
+
+    As a context manager it listens; a second signal ends the program at once.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, object] = {}
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def __enter__(self) -> StopRequest:
+        self._before = {number: signal.signal(number, self._hear) for number in self.SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+class Terminated(SystemExit):
+    """SIGTERM came; the exit status is the one that shells give for it."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Unwind on SIGTERM as on Ctrl-C, so that workers are ended, locks given back and pages written."""
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,149 @@
+"""The group level as a user runs it, on the tables of simulated cohorts with known effects."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import nibabel as nib
+import pandas as pd
+import pytest
+from program import pvs
+
+from pvs_bidsapp.simulation.cohort import Effects
+from pvs_bidsapp.testing import write_cohort
+
+
+def group(root, *options):
+    return pvs(root / 'bids', root / 'out', 'group', *options)
+
+
+def table(root, name):
+    return pd.read_csv(root / 'out' / f'group_{name}.tsv', sep='\t', na_values='n/a')
+
+
+@pytest.fixture(scope='module')
+def cohort(tmp_path_factory):
+    root = tmp_path_factory.mktemp('cohort')
+    write_cohort(root, 150, Effects(age_slope=0.015, site_shift=0.5, spread=0.35), seed=3, sessions=2)
+    return root
+
+
+@pytest.fixture
+def few(tmp_path):
+    write_cohort(tmp_path, 6, Effects(), seed=4)
+    return tmp_path
+
+
+def test_set_effects_are_recovered(cohort):
+    options = ('--cohort', 'site', '--match', 'age', 'sex', '--rating', 'rating')
+    done = group(cohort, *options, '--covariates', 'age', 'site')
+    assert done.returncode == 0, done.stderr
+    whole = table(cohort, 'regression').query('region == "all" and outcome == "count"').set_index('term')
+    for term, truth in (('age', 0.015), ('site[T.s1]', 0.5)):
+        assert whole.loc[term, 'ci_low'] <= truth <= whole.loc[term, 'ci_high']
+    comparison = table(cohort, 'comparison')
+    assert comparison['size_filter_mm3'].tolist() == [0, 5, 10, 15]
+    assert comparison['p'].iloc[0] < 0.01
+    assert comparison['n_1'].equals(comparison['n_2'])
+    rating = table(cohort, 'rating')
+    assert rating['threshold'].tolist() == [0.6, 0.7, 0.8, 0.9]
+    assert rating['r2_nagelkerke'].iloc[0] > 0.2
+    assert table(cohort, 'repeated')['icc'].iloc[0] > 0.9
+    page = (cohort / 'out' / 'group.html').read_text()
+    assert 'http://' not in page.replace('http://www.w3.org', '')
+    assert 'https://' not in page
+
+
+def test_maps_are_shares_in_the_template(cohort):
+    assert group(cohort).returncode == 0
+    (path,) = (cohort / 'out').glob('group_cohort-this_*_frequency.nii.gz')
+    share = nib.load(path).get_fdata()
+    assert 0 < share.max() <= 1
+    assert json.loads(str(path.with_suffix('').with_suffix('.json').read_text()))['NumberOfPeople'] == 150
+    assert not (cohort / 'out' / 'group_comparison.tsv').exists()  # of an earlier call that asked for it
+
+
+def test_harmonizing_takes_the_site_out_of_the_volumes(cohort):
+    assert group(cohort, '--covariates', 'age', 'site').returncode == 0
+    before = (
+        table(cohort, 'regression').query('region == "all" and outcome == "volume_mm3"').set_index('term')
+    )
+    done = group(cohort, '--covariates', 'age', 'site', '--harmonize', 'site')
+    assert done.returncode == 0, done.stderr
+    after = table(cohort, 'regression').query('region == "all" and outcome == "volume_mm3"').set_index('term')
+    assert abs(after.loc['site[T.s1]', 'estimate']) < 0.2 * before.loc['site[T.s1]', 'estimate']
+    assert after.loc['age', 'estimate'] == pytest.approx(before.loc['age', 'estimate'], rel=0.4)
+
+
+def test_two_output_folders_are_compared(few, tmp_path_factory):
+    other = tmp_path_factory.mktemp('other')
+    write_cohort(other, 8, Effects(level=6), seed=9)
+    done = group(few, '--compare', f'rich={other / "out"}', '--match', 'sex')
+    assert done.returncode == 0, done.stderr
+    assert set(table(few, 'comparison')['cohort_2']) == {'rich'}
+    sidecar = other / 'out' / 'sub-00000' / 'anat' / 'sub-00000_desc-pvs_stats.json'
+    sidecar.write_text(sidecar.read_text().replace('0.6', '0.5'))
+    assert 'different models' in group(few, '--compare', f'rich={other / "out"}').stderr
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--cohort', 'colour'], 'there are: ICV, age, sex, site, rating'),
+        (['--covariates', 'weight'], '--covariates weight'),
+        (['--rating', 'grade'], '--rating grade'),
+        (['--match', 'age'], '--match needs'),
+        (['--compare', 'x=/nowhere'], 'give NAME=OUT_DIR'),
+        (['--formula', 'age +* sex'], '--formula'),
+        (['--formula', 'agge'], '--formula'),
+    ],
+)
+def test_wrong_use_is_said_in_one_line(few, options, message):
+    done = group(few, *options)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_nothing_to_work_on(few):
+    shutil.rmtree(few / 'out')
+    (few / 'out').mkdir()
+    done = group(few)
+    assert done.returncode == 2
+    assert 'run that first' in done.stderr
+
+
+def test_one_subject_without_participants(tmp_path):
+    write_cohort(tmp_path, 1, Effects(), seed=4)
+    (tmp_path / 'bids' / 'participants.tsv').unlink()
+    (tmp_path / 'bids' / 'sub-x').mkdir()
+    done = group(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert 'without age and sex' in done.stderr
+    assert 'no T1w' in (tmp_path / 'out' / 'group.html').read_text()
+
+
+def test_messy_participants_are_put_up_with(few):
+    path = few / 'bids' / 'participants.tsv'
+    rows = [line.split('\t') for line in path.read_text().splitlines()]
+    rows[1][1], rows[2][1], rows[3][2] = 'n/a', 'old', ''
+    rows[4][0] = rows[4][0].removeprefix('sub-')
+    rows.append(rows[5])
+    text = '\ufeff' + '\r\n'.join('\t'.join(row) for row in rows) + '\r\n'
+    path.write_bytes(text.encode())
+    done = group(few, '--cohort', 'sex', '--match', 'age', '--covariates', 'age', '--rating', 'rating')
+    assert done.returncode == 0, done.stderr
+    assert 'more than once' in done.stderr
+    assert "'old' is no number" in done.stderr
+    scans = table(few, 'scans')
+    assert len(scans) == 6
+    assert scans['age'].notna().sum() == 4
+
+
+def test_constant_rating_and_no_spaces_at_all(tmp_path):
+    write_cohort(tmp_path, 5, Effects(level=-20), seed=4)
+    done = group(tmp_path, '--rating', 'rating', '--covariates', 'age', '--cohort', 'sex')
+    assert done.returncode == 0, done.stderr
+    assert 'one level' in table(tmp_path, 'rating')['note'].iloc[0]
+    assert table(tmp_path, 'regression')['note'].str.contains('constant').all()

@@ -1,0 +1,55 @@
+"""Two jobs are never at one scan where they share its outputs or its work folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pvs_bidsapp.bids.query import Scan
+from pvs_bidsapp.commands.participant import WORKFLOW, _clean, _locks
+from pvs_bidsapp.workflows.scan import workflow_name
+
+
+@pytest.fixture
+def scan(settings):
+    return Scan(Path(settings.bids_dir) / 'sub-1' / 'anat' / 'sub-1_T1w.nii.gz')
+
+
+def elsewhere(settings, folder):
+    """The same settings with another output folder, and with another work folder."""
+    work = replace(settings.execution, work_dir=folder / 'work2')
+    return replace(settings, out_dir=folder / 'out2'), replace(settings, execution=work)
+
+
+@pytest.mark.parametrize('which', [0, 1])
+def test_one_job_at_a_time_where_outputs_or_work_folder_are_shared(settings, scan, tmp_path, which):
+    other = elsewhere(settings, tmp_path)[which]
+    held, waiting = _locks(scan, settings), _locks(scan, other)
+    assert held.take()
+    assert not waiting.take()
+    held.give_back()
+    assert waiting.take()
+    waiting.give_back()
+
+
+def test_jobs_that_share_neither_do_not_wait_for_each_other(settings, scan, tmp_path):
+    one, two = elsewhere(settings, tmp_path)
+    held, free = _locks(scan, one), _locks(scan, two)
+    assert held.take()
+    assert free.take()
+    held.give_back()
+    free.give_back()
+
+
+def test_a_work_folder_that_another_job_is_in_is_not_removed(settings, scan, tmp_path):
+    folder = settings.execution.work_dir / WORKFLOW / workflow_name(scan, settings)
+    folder.mkdir(parents=True)
+    other = _locks(scan, elsewhere(settings, tmp_path)[0])
+    assert other.take()
+    _clean([scan], settings)
+    assert folder.is_dir()
+    other.give_back()
+    _clean([scan], settings)
+    assert not settings.execution.work_dir.exists()
