@@ -13,12 +13,14 @@ import mkdocs_gen_files
 
 PACKAGE = Path('pvs_bidsapp')
 ROOMS = ('anatomy', 'segmentation', 'clusters', 'simulation', 'training', 'evaluation', 'group', 'outputs')
+#: Front matter: in a search, guides come before functions.
+BEHIND_THE_GUIDES = '---\nsearch:\n  boost: 0.3\n---\n'
 INTRODUCTION = """\
 # Python API
 
 The steps of the program can be called from Python. The functions of these packages take and return arrays,
-images and plain dataclasses; they know nothing of BIDS, nipype or the command line (`pvs_bidsapp.outputs`, which
-reads and writes output folders, excepted). The interface may change between releases: pin the version that you use.
+images and plain dataclasses; they do not depend on BIDS, nipype or the command line. The exception is
+`pvs_bidsapp.outputs`, which reads and writes output folders. The interface may change between releases: pin the version that you use.
 
 """
 
@@ -48,7 +50,7 @@ for room in (PACKAGE / name for name in ROOMS):
         navigation[parts[1:]] = page
         overview.append(f'[`{".".join(parts)}`]({page})\n:   {summary(path)}\n')
         with mkdocs_gen_files.open(f'reference/api/{page}', 'w') as file:
-            file.write(f'::: {".".join(parts)}\n')
+            file.write(f'{BEHIND_THE_GUIDES}::: {".".join(parts)}\n')
 
 with mkdocs_gen_files.open('reference/api/index.md', 'w') as file:
     file.write(INTRODUCTION + '\n'.join(overview))

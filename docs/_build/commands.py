@@ -14,7 +14,8 @@ import pvs_bidsapp.cli as cli
 
 #: Order of the page; commands that are not named here follow.
 ORDER = ('pvs', 'pvs predict', 'pvs train', 'pvs evaluate', 'pvs simulate', 'pvs models')
-TITLES = {'pvs': 'pvs participant and pvs group'}
+TITLES = {'pvs': 'pvs participant, pvs group'}
+GROUPS = {'positional arguments': 'arguments'}
 INTRODUCTION = """\
 # Commands
 
@@ -42,9 +43,11 @@ def anchor(*words: str) -> str:
 def prose(text: str) -> str:
     """Help text as Markdown: options and file names as code, everything else literal."""
     words = []
-    for word in re.split(r'(\s+|`[^`]*`)', text):
+    for word in re.split(r'(\s+|`[^`]*`|\{".*\})', text):
         core = re.match(r'^([("\']*)(.*?)([)\].,;:"\']*)$', word, re.DOTALL)
-        if word.startswith('`') or not word.strip() or core is None:
+        if word.startswith('{"'):
+            words.append(f'`{word}`')
+        elif word.startswith('`') or not word.strip() or core is None:
             words.append(word)
         elif re.fullmatch(r'--?[a-z][\w-]*|.*[*_{].*', core[2]):
             words.append(f'{core[1]}`{core[2]}`{core[3]}')
@@ -71,7 +74,7 @@ def entry(action: argparse.Action, prog: str) -> str:
     """A definition: the option as its term, with an anchor, and its help."""
     formatter = argparse.HelpFormatter(prog)
     text = formatter._expand_help(action) if action.help else ''
-    name = (spellings(action) or [action.dest])[-1]
+    name = next((n for n in spellings(action) if n.startswith('--')), action.dest)
     return f'`{signature(action)}`{{ #{anchor(prog, name)} }}\n:   {prose(text)}\n'
 
 
@@ -88,10 +91,11 @@ def section(parser: argparse.ArgumentParser) -> str:
     if parser.description:
         parts.append(prose(' '.join(parser.description.split())) + '\n')
     for group in parser._action_groups:
-        actions = [a for a in group._group_actions if a.help != argparse.SUPPRESS]
+        hidden = (argparse.SUPPRESS, None)
+        actions = [a for a in group._group_actions if a.help not in hidden and a.dest != 'help']
         if actions:
-            title = (group.title or '').capitalize()
-            parts.append(f'### {title} {{ #{anchor(parser.prog, group.title or "")} }}\n')
+            title = GROUPS.get(group.title or '', group.title or '')
+            parts.append(f'### {title.capitalize()} {{ #{anchor(parser.prog, title)} }}\n')
             parts += [entry(action, parser.prog) for action in actions]
     if parser.epilog:
         parts.append(f'### Notes and examples {{ #{anchor(parser.prog, "examples")} }}\n')
