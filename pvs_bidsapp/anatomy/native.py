@@ -1,0 +1,108 @@
+"""A scan and its anatomy on the scan's own grid.
+
+Anatomy is found at 1 mm (`pvs_bidsapp.anatomy.conform`). What is measured, learnt from or drawn into is the scan
+itself, so results are brought back to its grid here, by one path for all commands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+
+from . import bias
+from .bias import BiasField
+from .resampling import Grid, resample
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeScan:
+    """A bias corrected scan with its anatomy.
+
+    Attributes
+    ----------
+    grid : Grid
+        The scan's own grid.
+    image : ndarray of float32, shape (x, y, z)
+        The scan divided by its bias field, in the scan's units.
+    brain : ndarray of bool, shape (x, y, z)
+    tissues : ndarray of uint8, shape (x, y, z)
+        1 CSF, 2 grey matter, 3 white matter, 0 elsewhere; not cut to `brain`.
+    """
+
+    grid: Grid
+    image: np.ndarray
+    brain: np.ndarray
+    tissues: np.ndarray
+
+
+def grid_of(scan: nib.Nifti1Image) -> Grid:
+    """The grid of an image."""
+    return Grid(tuple(scan.shape), scan.affine)
+
+
+def brain_to_native(brain: np.ndarray, affine: np.ndarray, grid: Grid) -> np.ndarray:
+    """A brain mask on another grid: linear interpolation, cut at one half.
+
+    Parameters
+    ----------
+    brain : ndarray of bool, shape (x, y, z)
+    affine : ndarray, shape (4, 4)
+        Of the mask.
+    grid : Grid
+        The grid that is wanted.
+
+    Returns
+    -------
+    brain : ndarray of bool
+        Of the grid's shape.
+    """
+    return resample(brain, affine, grid, order=1) > 0.5
+
+
+def labels_to_native(labels: np.ndarray, affine: np.ndarray, grid: Grid) -> np.ndarray:
+    """A label map on another grid, by the nearest voxel; parameters as `brain_to_native`.
+
+    Returns
+    -------
+    labels : ndarray of uint8
+        Of the grid's shape.
+    """
+    return np.rint(resample(labels, affine, grid, order=0)).astype(np.uint8)
+
+
+def to_native(
+    scan: nib.Nifti1Image,
+    brain: np.ndarray,
+    tissues: np.ndarray,
+    affine: np.ndarray,
+    *,
+    bias_field: BiasField | None,
+) -> NativeScan:
+    """Bring a scan's anatomy to the scan's own grid, and correct the scan's bias.
+
+    Parameters
+    ----------
+    scan : Nifti1Image
+        As `pvs_bidsapp.anatomy.conform.load_scan` gives it.
+    brain : ndarray of bool, shape (x, y, z)
+        Brain mask on the grid that anatomy was found on.
+    tissues : ndarray of uint8, shape (x, y, z)
+        Tissue classes on the same grid.
+    affine : ndarray, shape (4, 4)
+        Of that grid.
+    bias_field : BiasField or None
+        The field to divide by. None: N4 alone, estimated anew within the brain on the scan's own grid; training uses
+        it.
+    """
+    grid = grid_of(scan)
+    own_brain = brain_to_native(brain, affine, grid)
+    data = scan.get_fdata(dtype=np.float32)
+    if bias_field is None:
+        image = bias.correct(data, grid.affine, own_brain)
+    else:
+        image = data / bias_field.on(grid.shape, grid.affine)
+    return NativeScan(
+        grid=grid, image=image, brain=own_brain, tissues=labels_to_native(tissues, affine, grid)
+    )
