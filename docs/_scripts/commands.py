@@ -65,8 +65,10 @@ def signature(action: argparse.Action) -> str:
     """An option, or argument, with its value: ``-w DIR, --work-dir DIR``."""
     formatter = argparse.HelpFormatter('pvs')
     if not action.option_strings:
-        return str(action.metavar or '{' + ','.join(map(str, action.choices or ())) + '}' if action.choices else action.metavar or action.dest)
-    value = formatter._format_args(action, formatter._get_default_metavar_for_optional(action)) if action.nargs != 0 else ''
+        choices = '{' + ','.join(map(str, action.choices or ())) + '}'
+        return str(action.metavar or (choices if action.choices else action.dest))
+    default = formatter._get_default_metavar_for_optional(action)
+    value = formatter._format_args(action, default) if action.nargs != 0 else ''
     return ', '.join(f'{name} {value}'.strip() for name in spellings(action))
 
 
@@ -80,8 +82,10 @@ def entry(action: argparse.Action, prog: str) -> str:
 
 def usage(parser: argparse.ArgumentParser) -> str:
     """One line: the positional arguments, and that options follow."""
-    arguments = [signature(a) if not a.nargs else f'[{signature(a)}]' for a in parser._actions if not a.option_strings]
-    return f'{parser.prog} {" ".join(arguments)} [options]'
+    positional = [action for action in parser._actions if not action.option_strings]
+    words = [f'[{signature(action)}]' if action.nargs else signature(action) for action in positional]
+    options = ['[options]'] if any(a.option_strings and a.dest != 'help' for a in parser._actions) else []
+    return ' '.join([parser.prog, *words, *options])
 
 
 def section(parser: argparse.ArgumentParser) -> str:

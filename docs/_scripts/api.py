@@ -20,14 +20,19 @@ INTRODUCTION = """\
 
 The steps of the program can be called from Python. The functions of these packages take and return arrays,
 images and plain dataclasses; they do not depend on BIDS, nipype or the command line. The exception is
-`pvs_bidsapp.outputs`, which reads and writes output folders. The interface may change between releases: pin the version that you use.
+`pvs_bidsapp.outputs`, which reads and writes output folders. The interface may change between releases:
+pin the version that you use.
 
 """
 
 
 def public_modules(room: Path) -> list[Path]:
     """Modules of a room, and of the rooms within it, that are not private; sorted."""
-    return sorted(p for p in room.rglob('*.py') if not any(part.startswith('_') for part in p.relative_to(room).parts))
+
+    def is_public(path: Path) -> bool:
+        return not any(part.startswith('_') for part in path.relative_to(room).parts)
+
+    return sorted(filter(is_public, room.rglob('*.py')))
 
 
 def summary(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Griffe extension: types in docstrings are prose (``ndarray, shape (x, y, z)``), not code with names to link to."""
+"""Griffe extension: types in docstrings (``ndarray, shape (x, y, z)``) are prose, not code with links."""
 
 from __future__ import annotations
 
