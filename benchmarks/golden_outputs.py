@@ -1,13 +1,13 @@
 """Record what the program writes, and compare it with what another version of it wrote.
 
-Every command runs as a user runs it: simulation, participant runs with one and two channels, a real scan (where one
-is given), a training by each recipe that is interrupted and resumed, and the group level.
+Every command runs as a user runs it: simulation, participant runs with one and two channels, a real scan
+(where one is given), a training by each recipe that is interrupted and resumed, and the group level.
 
-    python benchmarks/golden_outputs.py record WORK --program "python run.py" [--inputs OTHER_WORK] [--real T1W]
+    python benchmarks/golden_outputs.py record WORK --program "python run.py" [--inputs W] [--real BIDS_DIR]
     python benchmarks/golden_outputs.py compare WORK_OF_ONE WORK_OF_THE_OTHER
 
-Images and weights are compared by their bytes; tables and losses by their text; JSON files by all values except
-those that name the version, the date, a folder, or describe a column in prose.
+Images and weights are compared by their bytes; tables and losses by their text; JSON files by all values
+except those that name the version, the date, a folder, or describe a column in prose.
 """
 
 from __future__ import annotations
@@ -28,24 +28,14 @@ from typing import Any
 RECIPES = ('joliot2021', 'm2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mono')
 #: Keys of JSON files that may differ between versions: prose, dates, versions, folders, clocks.
 FREE_KEYS = frozenset((
-    'Description', 'SoftwareVersions', 'GeneratedBy', 'DatasetLinks', 'HowToAcknowledge', 'Levels', 'finished', 'seconds',
-    'version', 'model_dir', 'work_dir', 'out_dir', 'bids_dir', 'trained_on', 'limits', 'inputs', 'fingerprint', 'Name',
-    'Method', 'commands',
+    'Description', 'SoftwareVersions', 'GeneratedBy', 'DatasetLinks', 'HowToAcknowledge', 'Levels',
+    'finished', 'seconds', 'version', 'model_dir', 'work_dir', 'out_dir', 'bids_dir', 'trained_on', 'limits', 'inputs',
+    'fingerprint', 'Name', 'Method', 'commands',
 ))  # fmt: skip
 TRAINING = (
-    '--epochs',
-    '4',
-    '--steps',
-    '5',
-    '--batch-size',
-    '2',
-    '--validation',
-    '0.4',
-    '--device',
-    'cpu',
-    '--seed',
-    '3',
-)
+    '--epochs', '4', '--steps', '5', '--batch-size', '2', '--validation', '0.4', '--device', 'cpu',
+    '--seed', '3', '--spacing', '2', '--filters', '4',
+)  # fmt: skip
 
 
 def record(work: Path, program: list[str], inputs: Path | None, real: Path | None) -> None:
@@ -84,7 +74,7 @@ def record(work: Path, program: list[str], inputs: Path | None, real: Path | Non
     run('group', *_group(work, source))
     for recipe in RECIPES:
         _train(run, work, small, recipe)
-    _train(run, work, small, 'supervised-multi', 'painted', '--paint', 'mixed', '--spacing', 2)
+    _train(run, work, small, 'supervised-multi', 'painted', '--paint', 'mixed')
     common = ('participant', '--device', 'cpu', '--omp-nthreads', 1, '--nprocs', 1)
     run('t1w', heads, work / 't1w', *common, '--modality', 'T1w')
     run('t1w_t2w', heads, work / 't1w_t2w', *common, '--model', 'm2ss-t1t2')
@@ -95,11 +85,9 @@ def record(work: Path, program: list[str], inputs: Path | None, real: Path | Non
 def _train(run: Any, work: Path, data: Path, recipe: str, name: str = '', *options: object) -> None:
     """A training of 20 steps that is stopped after ten and resumed."""
     name = name or recipe
-    patch = ('--filters', 4, *options)
-    if recipe == 'joliot2021':
-        patch = (*patch, '--patch-size', 64)
+    patch = ('--patch-size', 64, *options) if recipe == 'joliot2021' else options
     cache = ('--cache', work / 'cache')
-    half = [a if a != '4' else '2' for a in TRAINING]
+    half = ['2' if before == '--epochs' else a for before, a in zip(('', *TRAINING), TRAINING, strict=False)]
     run(
         f'train_{name}_half', 'train', data, work / 'models' / name, '--recipe', recipe, *half, *patch, *cache
     )
@@ -117,8 +105,8 @@ def _group(work: Path, source: Path) -> tuple[object, ...]:
         content['DatasetLinks'] = {'raw': (root / 'bids').resolve().as_uri()}
         description.write_text(json.dumps(content))
     return (
-        root / 'bids', root / 'out', 'group', '--cohort', 'site', '--match', 'age', 'sex', '--rating', 'rating',
-        '--covariates', 'age', 'site',
+        root / 'bids', root / 'out', 'group', '--cohort', 'site', '--match', 'age', 'sex',
+        '--rating', 'rating', '--covariates', 'age', 'site',
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, each with the exit status that `docs/usage.md` promises."""
+"""Errors that a user can mend, each with the exit status that `docs/how-to/troubleshoot.md` promises."""
 
 
 class PVSError(Exception):

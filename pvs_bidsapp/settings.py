@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+#: Raised when the same inputs and settings give other results: scans that were finished before are then
+#: processed again. The version of the program changes more often.
+RESULTS_VERSION = '0.1.0'
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Analysis:
     """What decides the result: two runs that agree in this give the same masks.
 
@@ -21,8 +25,9 @@ class Analysis:
     channels : tuple of str
         Channels that the model asks for.
     threshold : float
+        Probability from which a voxel counts as PVS, in (0, 1].
     min_cluster_size : float
-        In mm3.
+        Smaller clusters are dropped, in mm3.
     random_seed : int
     modality : str
         ``auto``, ``T1w`` or ``T1w+T2w``.
@@ -45,22 +50,43 @@ class Analysis:
     architecture: str = 'joliot2021'
 
     def fingerprint(self, inputs: dict[str, Any]) -> str:
-        """Checksum of these settings and the inputs of one scan."""
-        content = asdict(self)
-        content.pop('model_dir')  # the checksum of the weights says which model it is
+        """Checksum of these settings and the inputs of one scan.
+
+        The keys are written out here, apart from the names of the fields: a new name must not make every
+        finished scan count as unfinished. The model's folder is left out, since the weights' checksum says
+        which model it is.
+
+        Parameters
+        ----------
+        inputs : dict
+            `pvs_bidsapp.bids.query.Scan.inputs`.
+        """
+        content = {
+            'model_name': self.model_name,
+            'model_version': self.model_version,
+            'model_sha256': self.model_sha256,
+            'channels': list(self.channels),
+            'threshold': self.threshold,
+            'min_cluster_size': self.min_cluster_size,
+            'random_seed': self.random_seed,
+            'modality': self.modality,
+            'version': RESULTS_VERSION,
+            'architecture': self.architecture,
+        }
         text = json.dumps([content, inputs], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How it is run; of no influence on the result.
+    """How the program runs; without influence on the result.
 
     Attributes
     ----------
     nprocs, omp_nthreads : int
-        Processes at a time; threads of one of them.
+        Processes in parallel; threads of the network's process.
     memory_gb : float
+        Memory that all processes together may use, in GiB.
     device : str
         A torch device.
     work_dir : Path
@@ -83,7 +109,7 @@ class Execution:
     verbose: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of a participant run.
 

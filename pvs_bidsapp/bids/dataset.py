@@ -50,5 +50,5 @@ def describe_derivative(root: Path, name: str, source: Path | None = None) -> No
 
 
 def generated_by() -> dict[str, str]:
-    """This program, as an entry of ``GeneratedBy``."""
+    """An entry of ``GeneratedBy`` for this program."""
     return {'Name': 'PVS BIDS-App', 'Version': __version__, 'CodeURL': URL}

@@ -129,3 +129,30 @@ class Naming:
         raw = [k for k in known if k not in derived]
         tail = [k for k in known if k in derived]
         return '_'.join(f'{k}-{values[k]}' for k in (*raw, *unknown, *tail))
+
+
+@dataclass(frozen=True)
+class GroupNaming:
+    """Names of all that the group level writes.
+
+    Attributes
+    ----------
+    root : Path
+        The derivative data set.
+    """
+
+    root: Path
+
+    @property
+    def page(self) -> Path:
+        """The cohort's page."""
+        return self.root / 'group.html'
+
+    def table(self, name: str, extension: str = '.tsv') -> Path:
+        """Path of a table, or of its sidecar."""
+        return self.root / f'group_{name}{extension}'
+
+    def frequency_map(self, cohort: str, space: str, extension: str = '.nii.gz') -> Path:
+        """Path of a cohort's frequency map, or of its sidecar."""
+        label = ''.join(c for c in cohort if c.isalnum()) or 'all'
+        return self.root / f'group_cohort-{label}_space-{space}_desc-pvs_frequency{extension}'

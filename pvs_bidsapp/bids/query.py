@@ -50,10 +50,13 @@ class Scan:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """Name, size and time of change of each input file."""
+        """Name, size in bytes and modification time in ns of each input file."""
         files = {
-            't1w': self.t1w, 't2w': self.t2w, 'brain_mask': self.brain_mask, 'segmentation': self.segmentation,
-        }  # fmt: skip
+            't1w': self.t1w,
+            't2w': self.t2w,
+            'brain_mask': self.brain_mask,
+            'segmentation': self.segmentation,
+        }
         return {
             key: [path.name, path.stat().st_size, path.stat().st_mtime_ns]
             for key, path in files.items()

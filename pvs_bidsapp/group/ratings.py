@@ -146,7 +146,7 @@ def _separated(x: np.ndarray, codes: np.ndarray) -> bool:
 
 
 def _proportional(x: np.ndarray, codes: np.ndarray, fitted: float) -> float:
-    """Check of proportional odds: do separate slopes for each cut fit better?
+    """P-value of the check of proportional odds: do separate slopes for each cut fit better.
 
     The separate logistic regressions of "above grade k" give slopes and their joint covariance
     (Brant 1990, doi:10.2307/2532457); a Wald test asks whether they are equal.

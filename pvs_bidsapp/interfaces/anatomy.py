@@ -1,4 +1,4 @@
-"""Interfaces of the anatomical steps."""
+"""Nipype interfaces of the anatomical steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
+    Bunch,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -27,12 +28,12 @@ class _ConformOutputSpec(TraitedSpec):
 
 
 class Conform(SimpleInterface):
-    """Check a scan and bring it to the 1 mm working grid."""
+    """Check a scan and resample it to the 1 mm working grid."""
 
     input_spec = _ConformInputSpec
     output_spec = _ConformOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.conform import load_scan, working_image
 
         image = working_image(load_scan(Path(self.inputs.in_file)))
@@ -54,7 +55,7 @@ class _ExtractBrainOutputSpec(TraitedSpec):
     bias = File(exists=True, desc='logarithm of the bias field at 4 mm')
     to_subject = File(exists=True, desc='template to scan')
     to_template = File(exists=True, desc='scan to template')
-    stripped = traits.Bool(desc='the scan came without a skull')
+    stripped = traits.Bool(desc='the scan was skull-stripped already')
 
 
 class ExtractBrain(SimpleInterface):
@@ -63,22 +64,25 @@ class ExtractBrain(SimpleInterface):
     input_spec = _ExtractBrainInputSpec
     output_spec = _ExtractBrainOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.brain import extract_brain
+        from ..anatomy.native import brain_to_native
         from ..anatomy.registration import deterministic
         from ..anatomy.resampling import Grid, resample
         from ..anatomy.tissues import from_segmentation
 
         deterministic(self.inputs.seed)
         image, affine = read(self.inputs.in_file)
-        grid, given, segmentation = Grid(image.shape, affine), None, None
+        grid, brain_mask, segmentation = Grid(image.shape, affine), None, None
         if isdefined(self.inputs.brain_mask):
             mask, mask_affine = read(self.inputs.brain_mask)
-            given = resample(mask > 0, mask_affine, grid, order=1) > 0.5
+            brain_mask = brain_to_native(mask > 0, mask_affine, grid)
         if isdefined(self.inputs.segmentation):
             labels, labels_affine = read(self.inputs.segmentation)
             segmentation = from_segmentation(resample(labels, labels_affine, grid, order=0))
-        brain = extract_brain(image, affine, Path(runtime.cwd), given=given, segmentation=segmentation)
+        brain = extract_brain(
+            image, affine, Path(runtime.cwd), brain_mask=brain_mask, segmentation=segmentation
+        )
         out, cwd = self._results, runtime.cwd
         out['brain'] = write(cwd, 'brain.nii', brain.mask, affine)
         out['tissues'] = write(cwd, 'tissues.nii', brain.tissues, affine)
@@ -101,12 +105,12 @@ class _FindRegionsOutputSpec(TraitedSpec):
 
 
 class FindRegions(SimpleInterface):
-    """The regions in which perivascular spaces are looked for."""
+    """The regions in which PVS are segmented."""
 
     input_spec = _FindRegionsInputSpec
     output_spec = _FindRegionsOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.regions import find_regions
         from ..anatomy.registration import deterministic
 
@@ -120,7 +124,7 @@ class FindRegions(SimpleInterface):
 
 
 class _ToNativeInputSpec(BaseInterfaceInputSpec):
-    in_file = File(exists=True, mandatory=True, desc='the T1w as it came')
+    in_file = File(exists=True, mandatory=True, desc='the T1w, not processed')
     brain = File(exists=True, mandatory=True)
     tissues = File(exists=True, mandatory=True)
     regions = File(exists=True, mandatory=True)
@@ -128,7 +132,7 @@ class _ToNativeInputSpec(BaseInterfaceInputSpec):
 
 
 class _ToNativeOutputSpec(TraitedSpec):
-    preproc = File(exists=True, desc='bias corrected T1w')
+    preproc = File(exists=True, desc='the bias corrected T1w')
     brain = File(exists=True, desc='brain mask')
     tissues = File(exists=True, desc='tissue classes')
     regions = File(exists=True, desc='region map')
@@ -140,28 +144,34 @@ class ToNative(SimpleInterface):
     input_spec = _ToNativeInputSpec
     output_spec = _ToNativeOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.bias import BiasField
         from ..anatomy.conform import load_scan
-        from ..anatomy.resampling import Grid, resample
+        from ..anatomy.native import labels_to_native, to_native
+        from ..anatomy.resampling import Grid
 
-        scan = load_scan(Path(self.inputs.in_file))
-        grid = Grid(tuple(scan.shape), scan.affine)
-        logarithm, affine = read(self.inputs.bias)
-        field = BiasField(logarithm, Grid(logarithm.shape, affine)).on(grid.shape, grid.affine)
-        brain, brain_affine = read(self.inputs.brain)
-        own_brain = resample(brain, brain_affine, grid, order=1) > 0.5
-        out, cwd = self._results, runtime.cwd
-        out['preproc'] = write(cwd, 'preproc.nii', scan.get_fdata(dtype=np.float32) / field, grid.affine)
-        out['brain'] = write(cwd, 'brain.nii', own_brain, grid.affine)
-        for name in ('tissues', 'regions'):
-            labels = resample(read(getattr(self.inputs, name))[0], brain_affine, grid, order=0)
-            out[name] = write(cwd, f'{name}.nii', np.rint(labels).astype(np.uint8) * own_brain, grid.affine)
+        logarithm, field_affine = read(self.inputs.bias)
+        brain, affine = read(self.inputs.brain)
+        native = to_native(
+            load_scan(Path(self.inputs.in_file)),
+            brain,
+            read(self.inputs.tissues)[0],
+            affine,
+            bias_field=BiasField(logarithm, Grid(logarithm.shape, field_affine)),
+        )
+        regions = labels_to_native(read(self.inputs.regions)[0], affine, native.grid)
+        for name, array in (
+            ('preproc', native.image),
+            ('brain', native.brain),
+            ('tissues', native.tissues * native.brain),
+            ('regions', regions * native.brain),
+        ):
+            self._results[name] = write(runtime.cwd, f'{name}.nii', array, native.grid.affine)
         return runtime
 
 
 class _CoregisterInputSpec(BaseInterfaceInputSpec):
-    t2w = File(exists=True, mandatory=True, desc='the T2w as it came')
+    t2w = File(exists=True, mandatory=True, desc='the T2w, not processed')
     t1w = File(exists=True, mandatory=True, desc='T1w at 1 mm')
     brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
     reference = File(exists=True, mandatory=True, desc="an image on the T1w's own grid")
@@ -173,22 +183,23 @@ class _CoregisterOutputSpec(TraitedSpec):
 
 
 class Coregister(SimpleInterface):
-    """Bring the T2w to the T1w, rigidly, and correct its bias."""
+    """Register the T2w rigidly to the T1w, resample it, and correct its bias field."""
 
     input_spec = _CoregisterInputSpec
     output_spec = _CoregisterOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.conform import load_scan
         from ..anatomy.coregistration import coregister_t2w
+        from ..anatomy.native import grid_of
         from ..anatomy.registration import deterministic
-        from ..anatomy.resampling import Grid
 
         deterministic(self.inputs.seed)
         t1w, affine = read(self.inputs.t1w)
-        brain = read(self.inputs.brain)[0] > 0
-        reference = nib.load(self.inputs.reference)
-        grid = Grid(reference.shape, reference.affine)
-        out = coregister_t2w(load_scan(Path(self.inputs.t2w)), t1w, brain, affine, grid, Path(runtime.cwd))
+        brain_mask = read(self.inputs.brain)[0] > 0
+        grid = grid_of(nib.load(self.inputs.reference))
+        out = coregister_t2w(
+            load_scan(Path(self.inputs.t2w)), t1w, brain_mask, affine, grid, Path(runtime.cwd)
+        )
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
         return runtime

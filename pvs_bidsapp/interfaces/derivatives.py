@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
+    Bunch,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -42,7 +43,7 @@ class WriteDerivatives(SimpleInterface):
     output_spec = _WriteDerivativesOutputSpec
     always_run = True  # outputs lie outside the node's folder: nipype cannot know of them
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..outputs.scan import Results, write
 
         files = (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
+    Bunch,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -34,7 +35,7 @@ class DrawFigures(SimpleInterface):
     input_spec = _DrawFiguresInputSpec
     output_spec = _DrawFiguresOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..reports.figures import draw_all
 
         t1w, affine = read(self.inputs.t1w)

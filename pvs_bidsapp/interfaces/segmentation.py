@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
+    Bunch,
     File,
     SimpleInterface,
     TraitedSpec,
@@ -39,7 +40,7 @@ class Segment(SimpleInterface):
     input_spec = _SegmentInputSpec
     output_spec = _SegmentOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Bunch) -> Bunch:
         import torch
 
         from ..errors import ImageError
@@ -86,7 +87,7 @@ class Measure(SimpleInterface):
     input_spec = _MeasureInputSpec
     output_spec = _MeasureOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.registration import apply_points
         from ..clusters.label import label_clusters, within_regions
         from ..clusters.shape import measure

@@ -1,1 +1,1 @@
-"""What the program writes and reads back: a scan's results, ground truth, cohort tables, data set descriptions."""
+"""What the program writes and reads back: results of a scan, ground truth, cohort tables, pages."""

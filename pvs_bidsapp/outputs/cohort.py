@@ -6,7 +6,6 @@ import io
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -17,8 +16,10 @@ from tqdm.auto import tqdm
 
 from ..anatomy import template
 from ..bids.naming import parse_entities
+from ..bids.participants import read_participants
 from ..errors import InputError
 from ..group import maps
+from ..group.cohort import Cohort
 from ..group.collect import DEEP, collect, count_clusters
 
 LOG = logging.getLogger(__name__)
@@ -26,39 +27,6 @@ SUFFIX = '_desc-pvs_stats.tsv'
 #: Scans whose cluster tables are held at a time.
 CHUNK = 500
 _CLUSTER_COLUMNS = ['region', 'volume_mm3', 'max_probability', *maps.COLUMNS]
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """All finished scans of one output folder.
-
-    Attributes
-    ----------
-    tidy : DataFrame
-        One row a scan and region, with the participants' columns.
-    scans : DataFrame
-        One row a scan: totals, ICV and cluster counts, with the participants' columns.
-    voxels : dict of str to ndarray
-        Voxels of the frequency map that each scan's clusters pass.
-    model : tuple of str
-        Name, checksum, threshold, smallest cluster.
-    missing : dict of str to str
-        Subjects without results, and why.
-    columns : tuple of str
-        Columns that came from participants.tsv.
-    """
-
-    tidy: pd.DataFrame
-    scans: pd.DataFrame
-    voxels: dict[str, np.ndarray]
-    model: tuple[str, ...]
-    missing: dict[str, str]
-    columns: tuple[str, ...]
-
-    @property
-    def threshold(self) -> float:
-        """Probability threshold of the masks."""
-        return float(self.model[2])
 
 
 def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) -> Cohort:
@@ -91,13 +59,20 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     rows.insert(1, 'ICV', [sidecars[name].get('BrainMaskVolume', np.nan) for name in names])
     tidy = collect(regions.assign(scan=np.array(names, object)[regions.pop('table')]), entities, people)
     own = tuple(str(c) for c in people if c != 'participant_id') if people is not None else ()
-    return Cohort(tidy, _per_scan(tidy, rows), voxels, model, _missing(bids_dir, out_dir, entities), own)
+    return Cohort(
+        tidy=tidy,
+        scans=_per_scan(tidy, rows),
+        voxels=voxels,
+        model=model,
+        missing=_missing(bids_dir, out_dir, entities),
+        columns=own,
+    )
 
 
 def read_tables(
     files: Sequence[Path], columns: Sequence[str] | None = None
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Many small tables with the same columns as one, in one go: a hundred times faster than one by one.
+    """Read many small tables with the same columns as one: a hundred times faster than one by one.
 
     Parameters
     ----------
@@ -108,7 +83,7 @@ def read_tables(
     Returns
     -------
     table : DataFrame
-        With a column ``table``: the number of the file.
+        With a column ``table``: the index of the file in `files`.
     lengths : ndarray of int
         Rows of each file.
 
@@ -221,46 +196,3 @@ def _raw_data_set(out_dir: Path) -> Path | None:
     except (OSError, ValueError, KeyError):
         return None
     return folder if folder.is_dir() else None
-
-
-def read_participants(bids_dir: Path) -> pd.DataFrame | None:
-    """``participants.tsv``: numbers as numbers, one row a person; None, with a word, where it is of no use.
-
-    Byte-order marks, Windows line ends, missing ``sub-`` and repeated rows are put up with.
-    """
-    path = bids_dir / 'participants.tsv'
-    if not path.exists():
-        LOG.warning('%s: not there; tables go without age and sex', path)
-        return None
-    try:
-        table = pd.read_csv(path, sep='\t', dtype=str, encoding='utf-8-sig', keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f'{path}: not a table with tabs in UTF-8 ({str(error)[:100]})') from error
-    table.columns = table.columns.str.strip()
-    if 'participant_id' not in table:
-        LOG.warning('%s: no column participant_id (there are: %s); not used', path, ', '.join(table.columns))
-        return None
-    table = table.map(lambda v: v.strip() if isinstance(v, str) else v)
-    table = table.replace(dict.fromkeys(('', 'n/a', 'N/A', 'NA', 'nan', 'NaN'), np.nan))
-    table = table.dropna(subset=['participant_id'])
-    bare = ~table['participant_id'].str.startswith('sub-')
-    table.loc[bare, 'participant_id'] = 'sub-' + table.loc[bare, 'participant_id']
-    repeated = table['participant_id'].duplicated()
-    if repeated.any():
-        LOG.warning(
-            '%s: %s given more than once; the first row counts',
-            path,
-            ', '.join(table.loc[repeated, 'participant_id'].unique()),
-        )
-    table = table[~repeated].reset_index(drop=True)
-    for name in table.columns.drop('participant_id'):
-        numbers = pd.to_numeric(table[name], errors='coerce')
-        if numbers.notna().sum() == table[name].notna().sum() and numbers.notna().any():
-            table[name] = numbers
-        elif numbers.notna().mean() > 0.5:
-            odd = table.loc[numbers.isna() & table[name].notna(), name].unique()
-            LOG.warning(
-                '%s: column %s: %s is no number; taken as missing', path, name, ', '.join(map(repr, odd[:5]))
-            )
-            table[name] = numbers
-    return table

@@ -17,7 +17,7 @@ from ..bids.naming import Naming
 from ..bids.query import Scan
 from ..clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, describe
 from ..clusters.visual_grades import GRADES
-from ..runtime.files import save_image, write_json, write_text
+from ..runtime.files import copy_file, save_image, write_json, write_text
 from ..settings import Settings
 from . import sidecars
 
@@ -82,8 +82,7 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
     ]
     for desc, source in results.figures.items():
         path = names.figure(desc)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written.append(_copy(source, path))
+        written.append(copy_file(source, path))
     record = {
         'fingerprint': fingerprint(scan, settings),
         'inputs': scan.inputs,
@@ -185,13 +184,3 @@ def _pair(
     save_image(image, data, affine, dtype)
     write_json(text, sidecar)
     return image, text
-
-
-def _copy(source: Path, target: Path) -> Path:
-    import shutil
-
-    from ..runtime.files import writing
-
-    with writing(target) as temporary:
-        shutil.copyfile(source, temporary)
-    return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from nibabel import orientations
@@ -153,7 +154,8 @@ def _draw(
     ax.axis('off')  # type: ignore[attr-defined]
 
 
-def pyplot():
+def pyplot() -> ModuleType:
+    """Matplotlib's pyplot without a display; imported where it is needed, since it takes half a second."""
     import matplotlib as mpl
 
     mpl.use('Agg')

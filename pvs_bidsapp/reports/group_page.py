@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,67 +16,75 @@ from .. import __version__
 from ..anatomy import template
 from ..clusters.tables import to_tsv
 from ..group import distributions
+from ..group.cohort import Cohort
+from ..group.results import GroupOptions, GroupResults
 from .figures import pyplot
-
-if TYPE_CHECKING:
-    from ..commands.group import GroupOptions, GroupResults
-    from ..outputs.cohort import Cohort
 
 #: Template heights (mm) of the sections on which maps are drawn.
 SECTIONS = (-18, -6, 2, 10, 22, 34)
 
 
-def render(job: GroupOptions, cohort: Cohort, found: GroupResults) -> str:
-    """The page's HTML; pictures and numbers are inside, nothing is loaded from elsewhere."""
+def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
+    """Write the page's HTML; figures and numbers are inside, nothing is loaded from elsewhere.
+
+    Parameters
+    ----------
+    options : GroupOptions
+    cohort : Cohort
+    results : GroupResults
+    """
     environment = Environment(loader=PackageLoader('pvs_bidsapp.reports'), autoescape=True)
     tables = {
-        'Regions': found.summary,
-        'Comparison of cohorts': found.comparison,
-        'Rating by number of clusters': found.rating,
-        'Regression': found.regression,
-        'Two scans of one person': found.repeated if len(found.repeated) else None,
+        'Regions': results.summary,
+        'Comparison of cohorts': results.comparison,
+        'Rating by number of clusters': results.rating,
+        'Regression': results.regression,
+        'Two scans of one person': results.repeated if len(results.repeated) else None,
     }
     return environment.get_template('group.html').render(
-        version=__version__, job=job, notes=found.notes, missing=cohort.missing,
+        version=__version__, options=options, notes=results.notes, missing=cohort.missing,
         n_scans=len(cohort.scans), n_people=cohort.scans['participant_id'].nunique(),
-        model=cohort.model, outliers=[_outlier(r) for r in found.outliers.to_dict('records')],
+        model=cohort.model, outliers=[_outlier(r) for r in results.outliers.to_dict('records')],
         tables=[(name, _download(t), _plain(t)) for name, t in tables.items() if t is not None],
-        scans=_scan_rows(cohort), distributions=_distributions(found, job.size_filters),
-        figures=_figures(cohort, found), confusion=_confusion(found), methods=methods(job, cohort, found),
+        scans=_scan_rows(cohort), distributions=_distributions(results, options.size_filters),
+        figures=_figures(cohort, results), confusion=_confusion(results),
+        methods=methods(options, cohort, results),
     )  # fmt: skip
 
 
-def methods(job: GroupOptions, cohort: Cohort, found: GroupResults) -> str:
+def methods(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
     """Paragraph for a methods section."""
     name, _, threshold, smallest = cohort.model
     people = cohort.scans['participant_id'].nunique()
-    parts = [
-        f'Outputs of the PVS BIDS-App {__version__} (model {name}, threshold {threshold}, smallest cluster {smallest} mm3) of {len(cohort.scans)} scans of {people} people were put together.'
-    ]
-    if found.comparison is not None:
-        sizes = ', '.join(f'{s:g}' for s in job.size_filters)
+    scans = len(cohort.scans)
+    model = f'model {name}, threshold {threshold}, smallest cluster {smallest} mm3'
+    parts = [f'{scans} scans of {people} people, processed with the PVS BIDS-App {__version__} ({model}).']
+    if results.comparison is not None:
+        sizes = ', '.join(f'{s:g}' for s in options.size_filters)
         matched = (
-            f' after matching on {" and ".join(job.match)} (ages within {distributions.CALIPER:g} years)'
-            if job.match
+            f' after matching on {" and ".join(options.match)} (numbers within {distributions.CALIPER:g})'
+            if options.match
             else ''
         )
         parts.append(
-            f'Cohorts were compared{matched} by the two-sample Kolmogorov-Smirnov test of the number of clusters in '
-            f'deep white matter, clusters below {sizes} mm3 left out in turn; p was corrected over pairs (Holm).'
+            f'Cohorts were compared{matched} by the two-sample Kolmogorov-Smirnov test of the number of '
+            f'clusters in deep white matter, with clusters below {sizes} mm3 left out; p was corrected over '
+            'pairs (Holm).'
         )
-    if job.rating:
+    if options.rating:
         parts.append(
-            f'The rating {job.rating} was regressed on the number of clusters by ordinal logistic regression '
-            '(statsmodels OrderedModel) at each probability threshold; proportional odds were checked (Brant 1990).'
+            f'The rating {options.rating} was regressed on the number of clusters by ordinal logistic '
+            'regression (statsmodels OrderedModel) at each probability threshold; proportional odds were '
+            'checked (Brant 1990).'
         )
-    if found.regression is not None:
-        explained = job.formula or ' + '.join(job.covariates)
+    if results.regression is not None:
+        covariates = options.formula or ' + '.join(options.covariates)
         parts.append(
-            f'Log-transformed volume and fraction (ordinary least squares, HC3 errors) and count (negative binomial, '
-            f'HC1 errors) of each region were regressed on {explained}; p was corrected over regions '
-            '(Benjamini-Hochberg).'
+            'Log-transformed volume and fraction (ordinary least squares, HC3 errors) and count (negative '
+            f'binomial, HC1 errors) of each region were regressed on {covariates}; p was corrected over '
+            'regions (Benjamini-Hochberg).'
         )
-    return ' '.join([*parts, *found.notes])
+    return ' '.join([*parts, *results.notes])
 
 
 def _plain(table: pd.DataFrame) -> dict[str, Any]:
@@ -128,7 +136,7 @@ def _json(content: Any) -> str:
     return json.dumps(content).replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
 
 
-def _distributions(found: GroupResults, sizes: tuple[float, ...]) -> str:
+def _distributions(results: GroupResults, sizes: tuple[float, ...]) -> str:
     """Values of each cohort by measure, for the page's distribution plot."""
     measures = {
         'number of PVS': 'count',
@@ -141,28 +149,28 @@ def _distributions(found: GroupResults, sizes: tuple[float, ...]) -> str:
     return _json({
         name: {
             cohort: [round(float(v), 2) for v in np.sort(part[column].dropna())]
-            for cohort, part in found.cohorts.items()
+            for cohort, part in results.cohorts.items()
         }
         for name, column in measures.items()
     })  # fmt: skip
 
 
-def _confusion(found: GroupResults) -> dict[str, Any] | None:
-    fit = found.rating_fit
+def _confusion(results: GroupResults) -> dict[str, Any] | None:
+    fit = results.rating_fit
     if fit is None or fit.confusion is None:
         return None
     return {'levels': [str(v) for v in fit.levels], 'rows': fit.confusion.to_numpy().tolist()}
 
 
-def _figures(cohort: Cohort, found: GroupResults) -> list[tuple[str, str]]:
+def _figures(cohort: Cohort, results: GroupResults) -> list[tuple[str, str]]:
     """Captions and pictures."""
     made = [
         (f'Frequency of perivascular spaces, {name}', _map_figure(share))
-        for name, share in found.maps.items()
+        for name, share in results.maps.items()
     ]
-    if found.rating is not None and found.rating['r2_nagelkerke'].notna().any():
-        made.append(('Pseudo-R2 of the rating by probability threshold', _rating_figure(found.rating)))
-    if len(found.repeated):
+    if results.rating is not None and results.rating['r2_nagelkerke'].notna().any():
+        made.append(('Pseudo-R2 of the rating by probability threshold', _rating_figure(results.rating)))
+    if len(results.repeated):
         made.append(('Two scans of one person (Bland-Altman)', _repeat_figure(cohort.scans)))
     return made
 

@@ -15,14 +15,16 @@ from jinja2 import Environment, PackageLoader
 from .. import __version__
 
 CAPTIONS = {
-    'pvs': 'Perivascular spaces (red) over the T1w, sections with most of them; the same section without outline above. The left of the picture is the left of the brain.',
+    'pvs': 'Perivascular spaces (red outlines) on the axial sections of the T1w that hold most of them. '
+    'Above each section, the same section without outlines. The left of the picture is the left of the brain.',
     'brain': 'Brain mask (yellow) over the bias corrected T1w.',
-    'regions': 'Regions in which perivascular spaces are looked for: deep white matter (blue), basal ganglia (green), midbrain and hippocampus (violet).',
-    't2w': 'Outline of dark tissue of the T1w (yellow) over the registered T2w: it should follow the CSF.',
+    'regions': 'Regions that are searched for perivascular spaces: deep white matter (blue), basal ganglia '
+    '(green), midbrain and hippocampus (violet).',
+    't2w': 'Outline of dark tissue of the T1w (yellow) over the registered T2w. It should follow the CSF.',
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScanSection:
     """What the page shows of one scan.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from ..errors import InputError
+
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it at the end, remove it on failure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +31,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8."""
-    with writing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding='utf-8')
 
 
@@ -43,5 +46,35 @@ def save_image(path: Path, data: np.ndarray, affine: np.ndarray, dtype: Any = No
     image.header.set_xyzt_units('mm')
     image.set_qform(affine, 1)
     image.set_sform(affine, 1)
-    with writing(path) as temporary:
+    with atomic_write(path) as temporary:
         nib.save(image, temporary)
+
+
+def copy_file(source: Path, target: Path) -> Path:
+    """Copy a file; returns the target's path."""
+    with atomic_write(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return target
+
+
+def check_writable(folder: Path, name: str) -> None:
+    """Make a folder, and see that files can be written to it.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        What the folder is called in the message, such as ``OUT_DIR``.
+
+    Raises
+    ------
+    InputError
+        If they cannot, in one line with the reason.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f'.write-{os.getpid()}'
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f'{name} {folder} cannot be written to ({error.strerror})') from error

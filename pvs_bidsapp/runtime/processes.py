@@ -21,7 +21,7 @@ def map_in_processes(
     *,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Any]:
-    """Call `work` once for each tuple of arguments, `nprocs` at a time, with a progress bar.
+    """Call `work` once for each tuple of arguments, in `nprocs` processes in parallel, with a progress bar.
 
     Raises
     ------

@@ -7,7 +7,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ..errors import InputError
+
 GIB = 2**30
+#: GiB that the steps of one scan need at most, 2.6, and some more for the program itself.
+LEAST_MEMORY = 3.0
 #: Cores of a job: Slurm, SGE, PBS, LSF.
 _CORES = ('SLURM_CPUS_PER_TASK', 'NSLOTS', 'PBS_NP', 'NCPUS', 'LSB_DJOB_NUMPROC')
 
@@ -51,6 +55,24 @@ def memory_gb(root: Path = Path('/'), environment: Mapping[str, str] = os.enviro
     elif (each := environment.get('SLURM_MEM_PER_CPU', '')).isdigit():
         limits.append(int(each) * 2**20 * int(environment.get('SLURM_CPUS_ON_NODE', '1')))
     return min(limits) / GIB
+
+
+def memory_for_scans(limit: float | None) -> float:
+    """Memory in GiB that scans may use: the limit that is asked for, else 90 % of what is available.
+
+    Raises
+    ------
+    InputError
+        If a scan does not fit into it.
+    """
+    available = memory_gb()
+    least = min(limit or available, available)
+    if least < LEAST_MEMORY:
+        raise InputError(
+            f'{least:.1f} GB of memory may be used here, and a scan needs {LEAST_MEMORY:g}: ask for more '
+            '(docker -m 6g, sbatch --mem=6G, --mem 6)'
+        )
+    return limit or 0.9 * available
 
 
 def _control_groups(root: Path, controller: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Stopping in good order when the system asks for it."""
+"""Stopping cleanly when the system asks for it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from types import FrameType, TracebackType
 
 
 class Stopped(Exception):
-    """Work was given up since the program was asked to stop."""
+    """Work ended early because the program was asked to stop."""
 
 
 def end_with_parent() -> None:
-    """First thing that a worker does: it is to end when the program that asked for it ends, however that happens.
+    """Make a worker process end when the program that started it ends, however that happens.
 
-    A worker of a fork server is no child of that program, and keeps the pipes open through which it would learn of its
-    end: it has to watch.
+    Each worker calls it first. A worker of a fork server is no child of that program, and keeps the pipes
+    open through which it would learn of its end: it has to watch.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if (parent := multiprocessing.parent_process()) is not None:
@@ -40,14 +40,15 @@ class StopRequest:
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: dict[int, object] = {}
 
     def __call__(self) -> bool:
-        return self.asked
+        """Whether a signal has come."""
+        return self.requested
 
     def __enter__(self) -> StopRequest:
-        self._before = {number: signal.signal(number, self._hear) for number in self.SIGNALS}
+        self._before = {number: signal.signal(number, self._on_signal) for number in self.SIGNALS}
         return self
 
     def __exit__(
@@ -56,10 +57,10 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
 
 
 class Terminated(SystemExit):
@@ -73,10 +74,10 @@ class Terminated(SystemExit):
 def ending_on_sigterm() -> Iterator[None]:
     """Unwind on SIGTERM as on Ctrl-C, so that workers are ended, locks given back and pages written."""
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, hear)
+    before = signal.signal(signal.SIGTERM, on_signal)
     try:
         yield
     finally:

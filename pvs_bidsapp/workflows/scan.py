@@ -1,8 +1,9 @@
-"""The workflow of one scan: a factory that only connects interfaces."""
+"""The workflow of one scan: its steps in running order, and what passes between them."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline import engine as pe
@@ -14,6 +15,10 @@ from ..interfaces.derivatives import WriteDerivatives
 from ..interfaces.reports import DrawFigures
 from ..interfaces.segmentation import Measure, Segment
 from ..settings import Settings
+
+Nodes = dict[str, pe.Node]
+#: From a node to a node: pairs of an output and an input.
+Edge = tuple[pe.Node, pe.Node, list[tuple[str, str]]]
 
 
 def workflow_name(scan: Scan, settings: Settings) -> str:
@@ -31,96 +36,100 @@ def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
 
     Returns
     -------
-    Workflow
+    workflow : Workflow
         Reads the scan, writes its derivatives.
     """
     workflow = pe.Workflow(name=workflow_name(scan, settings))
-    inputs = pe.Node(IdentityInterface(fields=['t1w']), name='inputnode')
-    inputs.inputs.t1w = str(scan.t1w)
-    write = pe.Node(WriteDerivatives(scan=scan, settings=settings), name='write', mem_gb=1.0)
-    draw = pe.Node(DrawFigures(), name='draw', mem_gb=1.0)
-    anatomy, native = _connect_anatomy(workflow, inputs, scan, settings)
-    segment = _connect_segmentation(workflow, anatomy, native, write, settings)
-    workflow.connect([
-        (native, write, [
-            ('preproc', 'preproc'), ('brain', 'brain'), ('tissues', 'tissues'),
-        ]),
-        (native, draw, [('preproc', 't1w'), ('brain', 'brain')]),
-        (anatomy, write, [('stripped', 'stripped')]),
-        (draw, write, [('figures', 'figures')]),
-    ])  # fmt: skip
-    measure = workflow.get_node('measure')
-    workflow.connect([(measure, draw, [('clusters', 'clusters'), ('regions', 'regions')])])
+    nodes = make_nodes(scan, settings)
+    edges = [*anatomy_edges(nodes), *segmentation_edges(nodes), *output_edges(nodes)]
     if scan.t2w is not None:
-        coregister = _coregistration(scan, settings)
-        workflow.connect([
-            (workflow.get_node('conform'), coregister, [('out_file', 't1w')]),
-            (anatomy, coregister, [('brain', 'brain')]),
-            (native, coregister, [('preproc', 'reference')]),
-            (coregister, draw, [('out_file', 't2w')]),
-            (coregister, write, [('out_file', 't2w')]),
-        ])  # fmt: skip
-        if 'T2w' in settings.analysis.channels:
-            workflow.connect(coregister, 'out_file', segment, 't2w')
+        edges += t2w_edges(nodes, is_channel='T2w' in settings.analysis.channels)
+    workflow.connect(edges)
     return workflow
 
 
-def _connect_anatomy(
-    workflow: pe.Workflow, inputs: pe.Node, scan: Scan, settings: Settings
-) -> tuple[pe.Node, pe.Node]:
-    """Brain, tissues, regions; then the same on the scan's own grid."""
-    seed = settings.analysis.random_seed
-    conform = pe.Node(Conform(), name='conform', mem_gb=1.0)
-    anatomy = pe.Node(ExtractBrain(seed=seed), name='extract_brain', mem_gb=2.5)
-    if scan.brain_mask is not None:
-        anatomy.inputs.brain_mask = str(scan.brain_mask)
-    if scan.segmentation is not None:
-        anatomy.inputs.segmentation = str(scan.segmentation)
-    regions = pe.Node(FindRegions(seed=seed), name='find_regions', mem_gb=2.0)
-    native = pe.Node(ToNative(), name='to_native', mem_gb=1.5)
-    workflow.connect([
-        (inputs, conform, [('t1w', 'in_file')]),
-        (conform, anatomy, [('out_file', 'in_file')]),
-        (anatomy, regions, [('brain', 'brain'), ('tissues', 'tissues'), ('to_subject', 'to_subject')]),
-        (inputs, native, [('t1w', 'in_file')]),
-        (anatomy, native, [('brain', 'brain'), ('tissues', 'tissues'), ('bias', 'bias')]),
-        (regions, native, [('regions', 'regions')]),
-    ])  # fmt: skip
-    return anatomy, native
-
-
-def _connect_segmentation(
-    workflow: pe.Workflow, anatomy: pe.Node, native: pe.Node, write: pe.Node, settings: Settings
-) -> pe.Node:
-    """Network, clusters and tables."""
+def make_nodes(scan: Scan, settings: Settings) -> Nodes:
+    """The steps of one scan by name, in running order, each with the memory (GiB) that it needs at most."""
     analysis, execution = settings.analysis, settings.execution
-    segment = pe.Node(
-        Segment(
-            model=analysis.model_dir, identity=f'{analysis.model_version} {analysis.model_sha256}',
-            device=execution.device, num_threads=execution.omp_nthreads,
-        ),
-        name='segment', mem_gb=4.5, n_procs=execution.omp_nthreads,
-    )  # fmt: skip
-    measure = pe.Node(
-        Measure(threshold=analysis.threshold, min_cluster_size=analysis.min_cluster_size),
-        name='measure', mem_gb=1.0,
-    )  # fmt: skip
-    workflow.connect([
-        (native, segment, [('preproc', 't1w')]),
-        (anatomy, segment, [('brain', 'brain'), ('tissues', 'tissues')]),
-        (segment, measure, [('probability', 'probability')]),
-        (native, measure, [('regions', 'regions')]),
-        (anatomy, measure, [('to_subject', 'to_subject')]),
-        (measure, write, [
-            ('probability', 'probability'), ('regions', 'regions'), ('clusters', 'clusters'), ('cluster_table', 'cluster_table'),
-            ('region_table', 'region_table'), ('grades', 'grades'),
-        ]),
-    ])  # fmt: skip
-    return segment
+    source = pe.Node(IdentityInterface(fields=['t1w']), name='inputnode')
+    source.inputs.t1w = str(scan.t1w)
+    ready_made = {
+        name: str(path)
+        for name, path in (('brain_mask', scan.brain_mask), ('segmentation', scan.segmentation))
+        if path is not None
+    }
+    steps: list[tuple[str, Any, dict[str, Any]]] = [
+        ('conform', Conform(), {'mem_gb': 1.0}),
+        ('extract_brain', ExtractBrain(seed=analysis.random_seed, **ready_made), {'mem_gb': 2.5}),
+        ('find_regions', FindRegions(seed=analysis.random_seed), {'mem_gb': 2.0}),
+        ('to_native', ToNative(), {'mem_gb': 1.5}),
+    ]
+    if scan.t2w is not None:
+        coregister = Coregister(t2w=str(scan.t2w), seed=analysis.random_seed)
+        steps.append(('coregister', coregister, {'mem_gb': 2.5}))
+    segment = Segment(
+        model=analysis.model_dir,
+        identity=f'{analysis.model_version} {analysis.model_sha256}',
+        device=execution.device,
+        num_threads=execution.omp_nthreads,
+    )
+    measure = Measure(threshold=analysis.threshold, min_cluster_size=analysis.min_cluster_size)
+    steps += [
+        ('segment', segment, {'mem_gb': 4.5, 'n_procs': execution.omp_nthreads}),
+        ('measure', measure, {'mem_gb': 1.0}),
+        ('draw', DrawFigures(), {'mem_gb': 1.0}),
+        ('write', WriteDerivatives(scan=scan, settings=settings), {'mem_gb': 1.0}),
+    ]
+    made = {name: pe.Node(interface, name=name, **needs) for name, interface, needs in steps}
+    return {'inputnode': source, **made}
 
 
-def _coregistration(scan: Scan, settings: Settings) -> pe.Node:
-    return pe.Node(
-        Coregister(t2w=str(scan.t2w), seed=settings.analysis.random_seed),
-        name='coregister', mem_gb=2.5,
-    )  # fmt: skip
+def anatomy_edges(nodes: Nodes) -> list[Edge]:
+    """Brain, tissues and regions at 1 mm; then the same on the scan's own grid."""
+    brain, native = nodes['extract_brain'], nodes['to_native']
+    return [
+        (nodes['inputnode'], nodes['conform'], [('t1w', 'in_file')]),
+        (nodes['conform'], brain, [('out_file', 'in_file')]),
+        (brain, nodes['find_regions'], [(name, name) for name in ('brain', 'tissues', 'to_subject')]),
+        (nodes['inputnode'], native, [('t1w', 'in_file')]),
+        (brain, native, [('brain', 'brain'), ('tissues', 'tissues'), ('bias', 'bias')]),
+        (nodes['find_regions'], native, [('regions', 'regions')]),
+    ]
+
+
+def segmentation_edges(nodes: Nodes) -> list[Edge]:
+    """Probabilities, then clusters and their measures."""
+    return [
+        (nodes['to_native'], nodes['segment'], [('preproc', 't1w')]),
+        (nodes['extract_brain'], nodes['segment'], [('brain', 'brain'), ('tissues', 'tissues')]),
+        (nodes['segment'], nodes['measure'], [('probability', 'probability')]),
+        (nodes['to_native'], nodes['measure'], [('regions', 'regions')]),
+        (nodes['extract_brain'], nodes['measure'], [('to_subject', 'to_subject')]),
+    ]
+
+
+def t2w_edges(nodes: Nodes, *, is_channel: bool) -> list[Edge]:
+    """The T2w on the T1w's grid, for the outputs; for the network only if it is a channel of the model."""
+    coregister = nodes['coregister']
+    edges = [
+        (nodes['conform'], coregister, [('out_file', 't1w')]),
+        (nodes['extract_brain'], coregister, [('brain', 'brain')]),
+        (nodes['to_native'], coregister, [('preproc', 'reference')]),
+        (coregister, nodes['draw'], [('out_file', 't2w')]),
+        (coregister, nodes['write'], [('out_file', 't2w')]),
+    ]
+    return [*edges, (coregister, nodes['segment'], [('out_file', 't2w')])] if is_channel else edges
+
+
+def output_edges(nodes: Nodes) -> list[Edge]:
+    """What is drawn and written."""
+    native, measure = nodes['to_native'], nodes['measure']
+    measured = ('probability', 'regions', 'clusters', 'cluster_table', 'region_table', 'grades')
+    return [
+        (native, nodes['draw'], [('preproc', 't1w'), ('brain', 'brain')]),
+        (measure, nodes['draw'], [('clusters', 'clusters'), ('regions', 'regions')]),
+        (native, nodes['write'], [(name, name) for name in ('preproc', 'brain', 'tissues')]),
+        (nodes['extract_brain'], nodes['write'], [('stripped', 'stripped')]),
+        (measure, nodes['write'], [(name, name) for name in measured]),
+        (nodes['draw'], nodes['write'], [('figures', 'figures')]),
+    ]

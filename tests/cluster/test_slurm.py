@@ -1,7 +1,7 @@
 """A real Slurm: participant by nipype's plugin and by the array script, killed, requeued, and twice at once.
 
-Needs a Slurm that takes jobs of this machine's user, and PVS_SLURM=1, so that nobody's queue is filled by accident;
-skipped aloud without. `.ci/run` starts one where it can.
+Needs a Slurm that takes jobs of this machine's user, and PVS_SLURM=1, so that nobody's queue is filled by
+accident; skipped with a message without. `.ci/run` starts one where it can.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def test_two_arrays_at_once_and_a_task_killed_and_requeued(bids, options, by_plu
     wait(lambda: not (queued(first) or queued(second)), 'all tasks end')
     said = logs(out.parent)
     assert said.count('1 done, 0 kept, 0 failed') == 3, said
-    assert 'another job is at work on it, waiting' in said
+    assert 'another job is working on it; waiting' in said
     assert not list(out.parent.glob('pvs-*/*'))  # work folders are empty or gone
     assert {p.name for p in out.glob('sub-*.html')} == {f'sub-{s}.html' for s in SUBJECTS}
     # the array's masks and those of the plugin are the same, bit for bit

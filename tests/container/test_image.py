@@ -1,8 +1,9 @@
 """The built images, run the hard way: no network, read-only root, no capabilities, an unknown uid, no HOME.
 
-Docker: needs PVS_IMAGE, the tag of a built image, and PVS_IMAGE_TOOL, a command `TOOL run TAG [-v ...] -- ARGS`.
-Apptainer: PVS_SIF, the file, and PVS_SIF_TOOL, a command `TOOL run FILE.sif [-B ...] -- ARGS` that passes --containall.
-Skipped aloud without them. `.ci/run` gives all four where it can.
+Docker: needs PVS_IMAGE, the tag of a built image, and PVS_IMAGE_TOOL, a command
+`TOOL run TAG [-v ...] -- ARGS`. Apptainer: PVS_SIF, the file, and PVS_SIF_TOOL, a command
+`TOOL run FILE.sif [-B ...] -- ARGS` that passes --containall. Skipped with a message without them.
+`.ci/run` gives all four where it can.
 """
 
 from __future__ import annotations

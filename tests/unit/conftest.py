@@ -9,6 +9,13 @@ from pvs_bidsapp.settings import Analysis, Execution, Settings
 
 @pytest.fixture
 def settings(tmp_path):
-    analysis = Analysis('m', '1', 'abc', str(tmp_path / 'm'), ('T1w',), 0.5, 0.0, 1, 'T1w', '1')
-    execution = Execution(1, 1, 4.0, 'cpu', tmp_path / 'work', clean_workdir=True)
-    return Settings(tmp_path / 'bids', tmp_path / 'out', analysis, execution)
+    analysis = Analysis(
+        model_name='m', model_version='1', model_sha256='abc', model_dir=str(tmp_path / 'm'),
+        channels=('T1w',), threshold=0.5, min_cluster_size=0.0, random_seed=1, modality='T1w', version='1',
+    )  # fmt: skip
+    execution = Execution(
+        nprocs=1, omp_nthreads=1, memory_gb=4.0, device='cpu', work_dir=tmp_path / 'work', clean_workdir=True
+    )
+    return Settings(
+        bids_dir=tmp_path / 'bids', out_dir=tmp_path / 'out', analysis=analysis, execution=execution
+    )

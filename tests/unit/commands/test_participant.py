@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pvs_bidsapp.bids.query import Scan
-from pvs_bidsapp.commands.participant import WORKFLOW, _clean, _locks
+from pvs_bidsapp.commands.participant import clean_work_dir, locks_of
+from pvs_bidsapp.workflows.engine import WORKFLOW
 from pvs_bidsapp.workflows.scan import workflow_name
 
 
@@ -26,7 +27,7 @@ def elsewhere(settings, folder):
 @pytest.mark.parametrize('which', [0, 1])
 def test_one_job_at_a_time_where_outputs_or_work_folder_are_shared(settings, scan, tmp_path, which):
     other = elsewhere(settings, tmp_path)[which]
-    held, waiting = _locks(scan, settings), _locks(scan, other)
+    held, waiting = locks_of(scan, settings), locks_of(scan, other)
     assert held.take()
     assert not waiting.take()
     held.give_back()
@@ -36,7 +37,7 @@ def test_one_job_at_a_time_where_outputs_or_work_folder_are_shared(settings, sca
 
 def test_jobs_that_share_neither_do_not_wait_for_each_other(settings, scan, tmp_path):
     one, two = elsewhere(settings, tmp_path)
-    held, free = _locks(scan, one), _locks(scan, two)
+    held, free = locks_of(scan, one), locks_of(scan, two)
     assert held.take()
     assert free.take()
     held.give_back()
@@ -46,10 +47,10 @@ def test_jobs_that_share_neither_do_not_wait_for_each_other(settings, scan, tmp_
 def test_a_work_folder_that_another_job_is_in_is_not_removed(settings, scan, tmp_path):
     folder = settings.execution.work_dir / WORKFLOW / workflow_name(scan, settings)
     folder.mkdir(parents=True)
-    other = _locks(scan, elsewhere(settings, tmp_path)[0])
+    other = locks_of(scan, elsewhere(settings, tmp_path)[0])
     assert other.take()
-    _clean([scan], settings)
+    clean_work_dir([scan], settings)
     assert folder.is_dir()
     other.give_back()
-    _clean([scan], settings)
+    clean_work_dir([scan], settings)
     assert not settings.execution.work_dir.exists()

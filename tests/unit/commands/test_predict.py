@@ -1,6 +1,6 @@
 import pytest
 
-from pvs_bidsapp.cli.predict import find_images, stage
+from pvs_bidsapp.commands.predict import find_images, stage
 from pvs_bidsapp.errors import InputError
 
 

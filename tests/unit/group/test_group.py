@@ -186,8 +186,10 @@ def test_icc_of_the_published_example():
 
 
 def test_outliers_are_found(rng):
-    totals = pd.DataFrame({'scan': [f's{k}' for k in range(50)], 'count': rng.poisson(60, 50),
-                           'volume_mm3': rng.normal(400, 40, 50), 'region_volume_mm3': np.full(50, 4e5)})  # fmt: skip
+    totals = pd.DataFrame({
+        'scan': [f's{k}' for k in range(50)], 'count': rng.poisson(60, 50),
+        'volume_mm3': rng.normal(400, 40, 50), 'region_volume_mm3': np.full(50, 4e5),
+    })  # fmt: skip
     totals.loc[7, 'volume_mm3'] = 9000
     listed = quality.outliers(totals)
     assert listed['scan'].iloc[0] == 's7'
@@ -217,8 +219,8 @@ def test_a_line_is_found_where_it_is():
 
 
 def test_published_examples_are_reproduced():
-    # tonsil size of carriers of Streptococcus pyogenes, McCullagh 1980 (doi:10.1111/j.2517-6161.1980.tb01109.x):
-    # log odds ratio 0.603, standard error 0.225
+    # tonsil size of carriers of Streptococcus pyogenes, McCullagh 1980
+    # (doi:10.1111/j.2517-6161.1980.tb01109.x): log odds ratio 0.603, standard error 0.225
     sizes = [(0, (497, 560, 269)), (1, (19, 29, 24))]
     rows = [(carrier, grade) for carrier, counts in sizes for grade, n in enumerate(counts) for _ in range(n)]
     frame = pd.DataFrame(rows, columns=['carrier', 'size'])

@@ -1,4 +1,4 @@
-from pvs_bidsapp.commands.participant import error_line
+from pvs_bidsapp.workflows.engine import error_line
 
 CRASH = """nipype.pipeline.engine.nodes.NodeExecutionError: Exception raised while executing Node conform.
 

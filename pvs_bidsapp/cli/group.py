@@ -1,0 +1,67 @@
+"""``pvs BIDS_DIR OUT_DIR group``: statistics of a cohort."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import InputError
+from .arguments import add_option
+
+
+def add_options(g: argparse._ArgumentGroup) -> None:
+    """Add the options of the group level; columns are those of participants.tsv, and ICV."""
+    add_option(g, '--cohort', metavar='COLUMN', help='compare the groups of people that this column names')
+    add_option(
+        g, '--compare', action='append', default=[], metavar='NAME=OUT_DIR',
+        help='compare with the outputs of another data set (may be repeated)',
+    )  # fmt: skip
+    add_option(
+        g, '--match', nargs='+', default=[], metavar='COLUMN',
+        help='match the compared groups on these columns, e.g. age sex',
+    )  # fmt: skip
+    add_option(g, '--rating', metavar='COLUMN', help='regress this visual rating on the number of clusters')
+    add_option(
+        g, '--covariates', nargs='+', default=[], metavar='COLUMN',
+        help='regress volume, fraction and count of each region on these columns, e.g. age sex ICV',
+    )  # fmt: skip
+    add_option(g, '--formula', metavar='TEXT', help='right-hand side of a formula, e.g. "age * sex + ICV"')
+    add_option(
+        g, '--harmonize', metavar='COLUMN', help='remove the effects of this column (site) first, with ComBat'
+    )
+    add_option(
+        g, '--size-filters', nargs='+', type=float, default=[0, 5, 10, 15], metavar='MM3',
+        help='compare with clusters below each of these volumes left out (default 0 5 10 15)',
+    )  # fmt: skip
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the group level; returns the exit status."""
+    from ..commands.group import run_group
+    from ..group.results import GroupOptions
+
+    if args.cohort and args.compare:
+        raise InputError('--cohort and --compare: give one of them')
+    if args.match and not (args.cohort or args.compare):
+        raise InputError('--match needs --cohort or --compare')
+    page = run_group(GroupOptions(
+        bids_dir=args.bids_dir,
+        out_dir=args.out_dir,
+        size_filters=tuple(sorted(args.size_filters)),
+        cohort=args.cohort,
+        compare=dict(_other_cohort(entry) for entry in args.compare),
+        match=tuple(args.match),
+        rating=args.rating,
+        covariates=tuple(args.covariates),
+        formula=args.formula,
+        harmonize=args.harmonize,
+    ))  # fmt: skip
+    print(f'report: {page}')
+    return 0
+
+
+def _other_cohort(entry: str) -> tuple[str, Path]:
+    name, _, path = entry.partition('=')
+    if not path or not Path(path).is_dir():
+        raise InputError(f'--compare {entry}: give NAME=OUT_DIR, the folder of another participant run')
+    return name, Path(path)

@@ -1,0 +1,84 @@
+"""What the group level is asked for, and what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .ratings import RatingFit
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupOptions:
+    """What the group level is asked for.
+
+    Attributes
+    ----------
+    bids_dir, out_dir : Path
+    size_filters : tuple of float
+        In mm3.
+    cohort : str or None
+        Column whose values name the groups of people that are compared.
+    compare : dict of str to Path
+        Further cohorts: output folders by name.
+    match : tuple of str
+        Columns on which cohorts are matched.
+    rating : str or None
+        Column with a visual rating.
+    covariates : tuple of str
+    formula : str or None
+    harmonize : str or None
+        Column with the site.
+    """
+
+    bids_dir: Path
+    out_dir: Path
+    size_filters: tuple[float, ...] = (0, 5, 10, 15)
+    cohort: str | None = None
+    compare: dict[str, Path] = field(default_factory=dict)
+    match: tuple[str, ...] = ()
+    rating: str | None = None
+    covariates: tuple[str, ...] = ()
+    formula: str | None = None
+    harmonize: str | None = None
+
+
+@dataclass(kw_only=True)
+class GroupResults:
+    """Everything that the page shows; tables that were not asked for are None.
+
+    Attributes
+    ----------
+    summary : DataFrame
+        By region: number of scans, and median, mean and standard deviation of count and volume.
+    outliers, repeated : DataFrame
+        Scans far from the others; agreement of two scans of one person.
+    comparison : DataFrame or None
+        Kolmogorov-Smirnov comparison of the cohorts.
+    rating : DataFrame or None
+        Ordinal regression of the visual rating, by probability threshold.
+    rating_fit : RatingFit or None
+        Of these, the one at the threshold of the masks.
+    regression : DataFrame or None
+        Regression on the covariates, by region and outcome.
+    maps : dict of str to ndarray
+        Frequency maps by cohort, in [0, 1].
+    cohorts : dict of str to DataFrame
+        One row for each person.
+    notes : list of str
+        Sentences for the page: what was left out, and why.
+    """
+
+    summary: pd.DataFrame
+    outliers: pd.DataFrame
+    repeated: pd.DataFrame
+    comparison: pd.DataFrame | None = None
+    rating: pd.DataFrame | None = None
+    rating_fit: RatingFit | None = None
+    regression: pd.DataFrame | None = None
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
+    cohorts: dict[str, pd.DataFrame] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
