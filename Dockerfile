@@ -13,10 +13,12 @@ COPY requirements.lock /src/
 RUN for stage in tools dependencies clean; do sh /src/containers/install.sh $stage || exit 1; done
 
 FROM dependencies AS program
+# the program's version, such as v0.2.0: the build has no git to ask
+ARG VERSION=
 RUN sh /src/containers/install.sh tools
 COPY pyproject.toml setup.py README.md LICENSE /src/
 COPY pvs_bidsapp /src/pvs_bidsapp
-RUN sh /src/containers/install.sh program
+RUN VERSION="$VERSION" sh /src/containers/install.sh program
 
 FROM dependencies
 ARG VERSION=unknown

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := .demo
 NPROCS ?= $(shell nproc)
 
-.PHONY: demo test lint image lock clean
+.PHONY: demo test coverage lint docs image lock clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -16,6 +16,10 @@ $(VENV)/.lint: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e '.[lint]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@
+
 # Simulates two heads, finds the perivascular spaces in them, and shows where the reports are.
 demo: $(VENV)/.installed
 	$(BIN)/pvs simulate $(DEMO)/bids --n-subjects 2 --suite easy --nprocs $(NPROCS)
@@ -24,18 +28,32 @@ demo: $(VENV)/.installed
 	$(BIN)/pvs evaluate $(DEMO)/out $(DEMO)/bids/derivatives/labels $(DEMO)/evaluation
 	@echo; echo "Reports:"; ls -1 $(CURDIR)/$(DEMO)/out/*.html
 
-# A file a process, so that what a file's tests share is made once.
+# One process for each test file, so that fixtures that its tests share are made once.
 test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NPROCS) --dist loadfile
+
+# The same tests with their coverage, that of the programs they start included.
+coverage: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n $(NPROCS) --dist loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	.ci/file-sizes
 
-# The container image, by Docker; its versions stand in requirements.lock.
+# The documentation as a site, in build/docs; broken links and anchors are errors. (The two variables silence
+# announcements of other versions of MkDocs.)
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+
+# The container image, by Docker; its dependencies' versions stand in requirements.lock, its own in the git tag.
 image:
-	docker build -t pvs .
+	docker build --build-arg VERSION=$(shell git describe --tags --always) -t pvs .
 
 # Run it after a change of the dependencies in pyproject.toml. Of torch the version alone is kept: which build it
 # is (CPU, CUDA) is for pip to say where the image is built.

@@ -10,6 +10,9 @@
 #   install.sh check          does it run, for anybody, and are the models what they should be?
 #   install.sh all            all of it, in this order
 #
+# VERSION in the environment, such as v0.2.0, is the program's version: a build without git cannot ask for the tag.
+# Without it the program calls itself 0+unknown.
+#
 # The sources lie where this script lies, one folder up.
 set -eu
 SOURCE=$(cd "$(dirname "$0")/.." && pwd)
@@ -28,7 +31,7 @@ stage() {
     tools)
         apt_install python3-venv
         python3 -m venv $BUILD
-        $BUILD/bin/pip install --quiet 'setuptools>=77' wheel ;;
+        $BUILD/bin/pip install --quiet 'setuptools>=77' 'setuptools-scm>=8' wheel ;;
     dependencies)
         python3 -m venv --without-pip $VENV
         $BUILD/bin/pip --python $VENV/bin/python install --quiet --prefer-binary -r "$SOURCE/requirements.lock"
@@ -36,6 +39,8 @@ stage() {
         # headers and import libraries are for those who compile against torch
         rm -rf $VENV/lib/python3*/site-packages/torch/include $VENV/lib/python3*/site-packages/torch/lib/*.a ;;
     program)
+        version=$(printf %s "${VERSION:-}" | sed -n 's/^v\{0,1\}\([0-9][0-9.]*[a-z0-9.+]*\)$/\1/p')
+        [ -z "$version" ] || export SETUPTOOLS_SCM_PRETEND_VERSION="$version"
         $BUILD/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /tmp/wheel "$SOURCE"
         $BUILD/bin/pip --python $VENV/bin/python install --quiet --no-deps --upgrade --target $PROGRAM /tmp/wheel/*.whl
         rm -rf /tmp/wheel $PROGRAM/bin "$SOURCE/build" ;;
@@ -54,7 +59,7 @@ stage() {
             /opt/pvs/bin/python -c "from pvs_bidsapp.anatomy import template; print(\"template\", template.load().t1w.shape)"
             ! command -v pip gcc make' ;;
     all) for s in python tools dependencies program command clean check; do stage $s; done ;;
-    *) sed -n '2,13p' "$0"; exit 2 ;;
+    *) sed -n '2,16p' "$0"; exit 2 ;;
     esac
 }
 
