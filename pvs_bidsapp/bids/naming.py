@@ -1,28 +1,34 @@
 """The one place where the path of an output is made.
 
-Entities of the input are kept, all of them; those of a derivative are put where BIDS wants them.
+All entities of the input are kept; those of a derivative are put where BIDS wants them.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from ..errors import InputError
 
-#: Order of entities in a file name (BIDS 1.10, raw and derivative entities of anatomical images).
-ENTITY_ORDER = (
-    'sub', 'ses', 'sample', 'task', 'tracksys', 'acq', 'nuc', 'voi', 'ce', 'trc', 'stain', 'rec',
-    'dir', 'run', 'mod', 'echo', 'flip', 'inv', 'mt', 'part', 'proc', 'hemi', 'space', 'split',
-    'recording', 'chunk', 'atlas', 'seg', 'scale', 'res', 'den', 'label', 'desc',
-)  # fmt: skip
+#: Entities of derivatives; they stand behind all others, unknown ones included.
+_DERIVED = ('space', 'atlas', 'seg', 'scale', 'res', 'den', 'label', 'desc')
 
 _ENTITY = re.compile(r'([a-zA-Z]+)-([a-zA-Z0-9+]+)')
 
 
+@lru_cache(maxsize=1)
+def entity_order() -> tuple[str, ...]:
+    """Short names of all entities in the order that BIDS wants in a file name, from the schema of BIDS."""
+    from bidsschematools.schema import load_schema
+
+    schema = load_schema()
+    return tuple(str(schema.objects.entities[name]['name']) for name in schema.rules.entities)
+
+
 def labels_dir(data_dir: Path) -> Path:
-    """Derivative data set with the tracings, or the truth, of a data set."""
+    """Derivative data set with the labels of a data set: experts' masks, or a simulation's ground truth."""
     return data_dir / 'derivatives' / 'labels'
 
 
@@ -96,7 +102,7 @@ class Naming:
         return self.folder / 'anat' / f'{self._join(self._values | added)}_{suffix}{extension}'
 
     def figure(self, desc: str, extension: str = '.png') -> Path:
-        """Path of a picture in ``figures``."""
+        """Path of a figure in ``figures``."""
         name = self._join(self._values | {'desc': desc})
         return self.folder / 'figures' / f'{name}_T1w{extension}'
 
@@ -123,12 +129,12 @@ class Naming:
 
     @staticmethod
     def _join(values: dict[str, str]) -> str:
-        known = [k for k in ENTITY_ORDER if k in values]
-        unknown = [k for k in values if k not in ENTITY_ORDER]
-        derived = ('space', 'atlas', 'seg', 'scale', 'res', 'den', 'label', 'desc')
-        raw = [k for k in known if k not in derived]
-        tail = [k for k in known if k in derived]
-        return '_'.join(f'{k}-{values[k]}' for k in (*raw, *unknown, *tail))
+        order = entity_order()
+        known = [k for k in order if k in values]
+        unknown = [k for k in values if k not in order]
+        raw = [k for k in known if k not in _DERIVED]
+        derived = [k for k in known if k in _DERIVED]
+        return '_'.join(f'{k}-{values[k]}' for k in (*raw, *unknown, *derived))
 
 
 @dataclass(frozen=True)
