@@ -1,8 +1,8 @@
-"""Errors that a user can mend, each with the exit status that `docs/how-to/troubleshoot.md` promises."""
+"""Errors that a user can mend, each with the exit status that the documentation promises."""
 
 
 class PVSError(Exception):
-    """Base of all errors that are told in one line, without a traceback.
+    """Base of all errors that are reported in one line, without a traceback.
 
     Attributes
     ----------

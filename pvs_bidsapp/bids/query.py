@@ -1,4 +1,4 @@
-"""Which scans are worked on, and which T2w goes with which T1w."""
+"""Which scans are processed, and which T2w goes with which T1w."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def files_below(folder: Path, pattern: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class Scan:
-    """One T1w to work on.
+    """One T1w to process.
 
     Attributes
     ----------
@@ -64,9 +64,9 @@ class Scan:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Query:
-    """What is asked for.
+    """Which scans are wanted.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Query:
     database_dir : Path or None
         Where pybids keeps, or finds, its index.
     derivatives : tuple of Path
-        Data sets in which brain masks and segmentations are looked for.
+        Data sets that may hold ready-made brain masks and segmentations.
     """
 
     subjects: tuple[str, ...] = ()
@@ -114,9 +114,9 @@ def list_subjects(bids_dir: Path) -> list[str]:
 
 
 def find_scans(bids_dir: Path, query: Query) -> list[Scan]:
-    """All T1w that are asked for, sorted by path, each with its T2w.
+    """Find all T1w scans that are wanted, sorted by path, each with its T2w.
 
-    Only the folders of the subjects asked for are indexed, and no metadata is read.
+    Only the folders of the wanted subjects are indexed, and no metadata is read.
 
     Raises
     ------
@@ -139,7 +139,9 @@ def find_scans(bids_dir: Path, query: Query) -> list[Scan]:
         LOG.warning('sub-%s: no T1w, nothing to do', subject)
     t2w = _images(layout, 'T2w', subjects, query) if query.use_t2w else []
     return [
-        Scan(p, choose_t2w(p, t2w), *(_find_ready(p, query.derivatives, kind) for kind in ('mask', 'dseg')))
+        Scan(
+            p, choose_t2w(p, t2w), *(_find_ready(p, query.derivatives, suffix) for suffix in ('mask', 'dseg'))
+        )
         for p in t1w
     ]
 

@@ -1,4 +1,4 @@
-"""Entry point: sends each command to its module, and tells errors in one line."""
+"""Entry point: starts the module of each command, and prints errors in one line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments.pop(0) if arguments and arguments[0] in COMMANDS else 'app'
-    _house_matplotlib()
-    # the template's header lacks a sign that nibabel then puts in: of no interest to anyone
+    _set_matplotlib_folder()
+    # nibabel logs that it repairs a sign in the header of the template, which concerns no user
     logging.getLogger('nibabel.global').setLevel(logging.ERROR)
     try:
         status = import_module(f'.{name}', __package__).main(arguments)
-        sys.stdout.flush()  # here, where a closed pipe is still told apart
+        sys.stdout.flush()  # here, where a closed pipe can still be recognised
         return status
     except PVSError as error:
         print(f'pvs: error: {error}', file=sys.stderr)
@@ -33,21 +33,23 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         if not _reader_has_gone():
-            raise  # a pipe between our own processes
-        # "pvs models | head": who reads has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
-        return 141  # as of a program that SIGPIPE ends: the work may not be whole
+            raise  # a pipe between processes of the program
+        # "pvs models | head": the reader has closed the pipe
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or Python would complain when it exits
+        return 141  # as if SIGPIPE had ended the program: the work may be incomplete
 
 
 def _reader_has_gone() -> bool:
     """Whether our output is a pipe that nobody reads any more."""
     output = select.poll()
-    output.register(sys.stdout, 0)  # an error is told unasked
+    output.register(sys.stdout, 0)  # errors are reported without being registered
     return bool(output.poll(0))
 
 
-def _house_matplotlib() -> None:
-    """Give matplotlib a place for its cache where there is no home to write to: it would complain else."""
+def _set_matplotlib_folder() -> None:
+    """Give matplotlib a folder for its cache where the home cannot be written to; it would warn otherwise."""
     home = os.path.expanduser('~')
     if 'MPLCONFIGDIR' not in os.environ and not os.access(home, os.W_OK):
         os.environ['MPLCONFIGDIR'] = os.path.join(tempfile.gettempdir(), f'matplotlib-{os.getuid()}')

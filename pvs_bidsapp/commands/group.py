@@ -22,7 +22,7 @@ _FORMULA_ERRORS = ('PatsyError', 'FactorEvaluationError', 'FormulaicError', 'For
 
 
 def run_group(options: GroupOptions) -> Path:
-    """Run the statistics that are asked for, and write tables, maps and page; returns the page.
+    """Run the chosen statistics, and write tables, maps and page; returns the page.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def run_group(options: GroupOptions) -> Path:
 
 
 def _check_columns(options: GroupOptions, cohort: Cohort) -> None:
-    """Every column that is asked for must be there."""
+    """Check that every column named by an option exists."""
     for option, names in (
         ('--cohort', [options.cohort]), ('--rating', [options.rating]), ('--harmonize', [options.harmonize]),
         ('--match', options.match), ('--covariates', options.covariates),

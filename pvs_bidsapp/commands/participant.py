@@ -83,13 +83,13 @@ def run_unlocked_scans(scans: Sequence[Scan], settings: Settings) -> None:
     left, is_logged = list(scans), False
     while left:
         locks = {scan: locks_of(scan, settings) for scan in left}
-        mine = [scan for scan in left if locks[scan].take()]
+        mine = [scan for scan in left if locks[scan].acquire()]
         try:
             if todo := [scan for scan in mine if status(scan, settings) != 'done']:
                 engine.run_scans(todo, settings)
         finally:
             for scan in mine:
-                locks[scan].give_back()
+                locks[scan].release()
         left = [scan for scan in left if scan not in mine]
         if left and not mine:
             if not is_logged:
@@ -111,9 +111,9 @@ def clean_work_dir(scans: Sequence[Scan], settings: Settings) -> None:
     """Remove the work folders of these scans; what belongs to other jobs stays."""
     for scan in scans:
         lock = Lock(_work_lock(scan, settings))
-        if lock.take():  # else another job has begun with it, for its own output folder
+        if lock.acquire():  # else another job has begun with it, for its own output folder
             engine.remove_work_folder(scan, settings)
-            lock.give_back()
+            lock.release()
     engine.remove_empty_work_folder(settings)
 
 

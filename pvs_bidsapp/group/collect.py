@@ -64,7 +64,7 @@ def count_clusters(
     """Clusters of deep white matter by size filter and by probability threshold.
 
     A cluster is counted at a threshold where its highest probability reaches it: thresholds below
-    the applied one cannot be told from the table, and a cluster that would fall in two counts once.
+    the applied one are not in the table, and a cluster that would fall in two counts once.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def count_clusters(
 
 
 def thresholds(applied: float) -> tuple[float, ...]:
-    """Thresholds that can be told from masks made at `applied`, that one first."""
+    """Thresholds at which clusters of masks made at `applied` can be counted, that one first."""
     return (applied, *(t for t in THRESHOLDS if t > applied + 1e-9))
 
 

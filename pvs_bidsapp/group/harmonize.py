@@ -18,7 +18,7 @@ MEASURES = ('volume_mm3', 'volume_fraction')
 def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFrame:
     """Regional volumes and fractions without the sites' shifts and scales.
 
-    ComBat works on the logarithms that the regression uses, over all regions together, and keeps
+    ComBat is applied to the logarithms that the regression uses, over all regions together, and keeps
     what the covariates explain. Counts stay as they are.
 
     Parameters

@@ -92,11 +92,11 @@ def frequency(
 
     Returns
     -------
-    share : ndarray of float32, in [0, 1]
+    fraction : ndarray of float32, in [0, 1]
     """
     counts = np.zeros(int(np.prod(shape)), np.float32)
     for flat in scans:
         counts[flat] += 1
-    share = ndimage.gaussian_filter(counts.reshape(shape), SMOOTHING / 2.3548 / SPACING)
-    share /= max(1, len(scans))
-    return share if mask is None else share * mask
+    fraction = ndimage.gaussian_filter(counts.reshape(shape), SMOOTHING / 2.3548 / SPACING)
+    fraction /= max(1, len(scans))
+    return fraction if mask is None else fraction * mask

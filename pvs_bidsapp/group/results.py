@@ -1,4 +1,4 @@
-"""What the group level is asked for, and what it finds."""
+"""Options and results of the group level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .ratings import RatingFit
 
 @dataclass(frozen=True, kw_only=True)
 class GroupOptions:
-    """What the group level is asked for.
+    """Which statistics are wanted, of which outputs.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class GroupOptions:
 
 @dataclass(kw_only=True)
 class GroupResults:
-    """Everything that the page shows; tables that were not asked for are None.
+    """Everything that the page shows; tables of statistics that were not wanted are None.
 
     Attributes
     ----------

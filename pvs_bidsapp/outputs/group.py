@@ -55,7 +55,7 @@ def _write_tables(names: GroupNaming, options: GroupOptions, cohort: Cohort, res
     }
     for name, (table, described) in tables.items():
         text, sidecar = names.table(name), names.table(name, '.json')
-        if table is None:  # of an earlier run that asked for more
+        if table is None:  # left by an earlier run with more options
             text.unlink(missing_ok=True)
             sidecar.unlink(missing_ok=True)
         else:

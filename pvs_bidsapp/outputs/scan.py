@@ -22,7 +22,7 @@ from ..settings import Settings
 from . import sidecars
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """Files of one scan in the work folder, to be written as derivatives.
 
@@ -70,7 +70,12 @@ def status(scan: Scan, settings: Settings) -> str:
 
 
 def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
-    """Write everything of one scan; the status record comes last. Returns what was written."""
+    """Write all results of one scan, and last of all the record of its status.
+
+    Returns
+    -------
+    written : list of Path
+    """
     names = Naming.of(settings.out_dir, scan.t1w)
     names.status.unlink(missing_ok=True)  # until all is written again, the scan is not done
     raw = [sidecars.bids_uri(scan.t1w, settings.bids_dir)]
@@ -78,7 +83,7 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
         raw.append(sidecars.bids_uri(scan.t2w, settings.bids_dir))
     written = [
         *_write_anatomy(names, scan, settings, results),
-        *_write_findings(names, sidecars.common(raw, settings), settings, results),
+        *_write_segmentation(names, sidecars.common(raw, settings), settings, results),
     ]
     for desc, source in results.figures.items():
         path = names.figure(desc)
@@ -104,7 +109,7 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
     preproc, affine = _image(results.preproc)
     made = [
         _pair(names, preproc, affine, np.float32, source | {
-            'Description': 'bias corrected (N4) T1w on its own grid',
+            'Description': 'bias corrected T1w on its own grid',
             'SkullStripped': bool(results.stripped),
         }, 'T1w', desc='preproc'),
         _pair(names, _image(results.brain)[0], affine, np.uint8, source | {
@@ -114,7 +119,7 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
             'Description': 'tissue classes within the brain mask; labels in the table',
         }, 'dseg', seg='tissue'),
         _pair(names, _image(results.regions)[0], affine, np.uint8, source | {
-            'Description': 'regions in which perivascular spaces are looked for; labels in the table',
+            'Description': 'regions that are searched for perivascular spaces; labels in the table',
         }, 'dseg', seg='regions'),
     ]  # fmt: skip
     files = [f for pair in made for f in pair]
@@ -135,7 +140,7 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
     return files
 
 
-def _write_findings(
+def _write_segmentation(
     names: Naming, source: dict[str, Any], settings: Settings, results: Results
 ) -> list[Path]:
     source = source | sidecars.model(settings)

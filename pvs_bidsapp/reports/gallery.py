@@ -1,4 +1,4 @@
-"""A picture of simulated heads: what was made, and where the truth lies."""
+"""A figure of simulated heads with the outlines of their known perivascular spaces."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LEVELS = (0.45, 0.72)
 
 
 def draw_gallery(bids_dir: Path, labels_dir: Path, path: Path, *, most: int = 6) -> Path | None:
-    """Axial slices of the first heads, plain and with the true spaces outlined; T1w and T2w.
+    """Axial slices of the first heads, plain and with outlines of the known spaces; T1w and T2w.
 
     Parameters
     ----------
     bids_dir, labels_dir : Path
-        The simulated data set and its truth.
+        The simulated data set, and its ground truth.
     path : Path
         PNG file to write.
     most : int
@@ -29,7 +29,7 @@ def draw_gallery(bids_dir: Path, labels_dir: Path, path: Path, *, most: int = 6)
     Returns
     -------
     path : Path or None
-        None where there is nothing to show.
+        None where there is no scan.
     """
     scans = sorted(bids_dir.rglob('sub-*_T1w.nii.gz'))
     scans = [s for s in scans if 'derivatives' not in s.relative_to(bids_dir).parts][:most]
@@ -55,7 +55,7 @@ def _draw_head(row: np.ndarray, scan: Path, labels: Path) -> None:
     )
     brain = np.asarray(brain_mask.dataobj) > 0
     across, up = t1w.header.get_zooms()[:2]
-    truth = np.asarray(mask.dataobj) > 0
+    reference = np.asarray(mask.dataobj) > 0
     image = np.asarray(t1w.dataobj, np.float32)
     found = np.argwhere(brain)
     low, high = found.min(0) - 4, found.max(0) + 5
@@ -71,8 +71,8 @@ def _draw_head(row: np.ndarray, scan: Path, labels: Path) -> None:
                 continue
             top = np.percentile(source[brain], 99.8)
             ax.imshow(source[section].T, origin='lower', cmap='gray', vmin=0, vmax=top, aspect=up / across)
-            if outlined and truth[section].any():
-                ax.contour(truth[section].T, levels=[0.5], colors=['#ff2d2d'], linewidths=0.7)
+            if outlined and reference[section].any():
+                ax.contour(reference[section].T, levels=[0.5], colors=['#ff2d2d'], linewidths=0.7)
 
 
 def _on_grid(path: Path, like: nib.Nifti1Image) -> np.ndarray | None:

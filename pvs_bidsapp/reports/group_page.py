@@ -165,8 +165,8 @@ def _confusion(results: GroupResults) -> dict[str, Any] | None:
 def _figures(cohort: Cohort, results: GroupResults) -> list[tuple[str, str]]:
     """Captions and pictures."""
     made = [
-        (f'Frequency of perivascular spaces, {name}', _map_figure(share))
-        for name, share in results.maps.items()
+        (f'Frequency of perivascular spaces, {name}', _map_figure(fraction))
+        for name, fraction in results.maps.items()
     ]
     if results.rating is not None and results.rating['r2_nagelkerke'].notna().any():
         made.append(('Pseudo-R2 of the rating by probability threshold', _rating_figure(results.rating)))
@@ -175,22 +175,22 @@ def _figures(cohort: Cohort, results: GroupResults) -> list[tuple[str, str]]:
     return made
 
 
-def _map_figure(share: np.ndarray) -> str:
+def _map_figure(fraction: np.ndarray) -> str:
     plt = pyplot()
     atlas = template.load()
     background = atlas.t1w[::2, ::2, ::2]
     figure, axes = plt.subplots(1, len(SECTIONS), figsize=(16, 3.4), facecolor='black')
-    top = max(float(np.percentile(share[share > 0], 99.5)) if (share > 0).any() else 0.0, 1e-3)
+    top = max(float(np.percentile(fraction[fraction > 0], 99.5)) if (fraction > 0).any() else 0.0, 1e-3)
     for ax, z in zip(axes, SECTIONS, strict=True):
         k = round(float(z - atlas.affine[2, 3]) / 2)
         ax.imshow(background[:, :, k].T, origin='lower', cmap='gray')
-        layer = np.ma.masked_less(share[:, :, k].T, 0.02 * top)
+        layer = np.ma.masked_less(fraction[:, :, k].T, 0.02 * top)
         drawn = ax.imshow(layer, origin='lower', cmap='hot', vmin=0, vmax=top, alpha=0.85)
         ax.set_title(f'z = {z} mm', color='white', fontsize=9)
         ax.axis('off')
     bar = figure.colorbar(drawn, ax=axes, fraction=0.012, pad=0.01)
     bar.ax.tick_params(colors='white')
-    bar.set_label('share of people', color='white')
+    bar.set_label('fraction of people', color='white')
     return _png(plt, figure)
 
 

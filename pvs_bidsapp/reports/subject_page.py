@@ -16,7 +16,7 @@ from .. import __version__
 
 CAPTIONS = {
     'pvs': 'Perivascular spaces (red outlines) on the axial sections of the T1w that hold most of them. '
-    'Above each section, the same section without outlines. The left of the picture is the left of the brain.',
+    'Above each section, the same section without outlines. The left of the figure is the left of the brain.',
     'brain': 'Brain mask (yellow) over the bias corrected T1w.',
     'regions': 'Regions that are searched for perivascular spaces: deep white matter (blue), basal ganglia '
     '(green), midbrain and hippocampus (violet).',

@@ -1,4 +1,4 @@
-"""One job at a time for a scan, where several jobs write into one folder."""
+"""Locks on files, so that one job at a time processes a scan where several share a folder."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ LOG = logging.getLogger(__name__)
 
 
 class Lock:
-    """A lock on a file, which the system gives back when the process ends, however it ends.
+    """A lock on a file, which the system releases when the process ends, however it ends.
 
     Parameters
     ----------
     path : Path
-        Made when the lock is taken, removed when it is given back.
+        Created when the lock is acquired, removed when it is released.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self._handle = Path(path), -1
 
-    def take(self) -> bool:
-        """Take the lock; False where another process has it."""
+    def acquire(self) -> bool:
+        """Acquire the lock; False where another process holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -35,7 +35,7 @@ class Lock:
                 if error.errno in (errno.EAGAIN, errno.EACCES):
                     os.close(handle)
                     return False
-                # some network disks know no locks: work goes on without
+                # some network disks have no locks: work goes on without
                 LOG.debug('%s: no lock to be had (%s)', self.path, error)
             if self._is_current(handle):
                 self._handle = handle
@@ -48,8 +48,8 @@ class Lock:
         except FileNotFoundError:
             return False
 
-    def give_back(self) -> None:
-        """Give the lock back, if it was taken."""
+    def release(self) -> None:
+        """Release the lock, if it is held."""
         if self._handle >= 0:
             self.path.unlink(missing_ok=True)
             os.close(self._handle)
@@ -57,7 +57,7 @@ class Lock:
 
 
 class Locks:
-    """Several locks that are taken together: all of them, or none.
+    """Several locks that are acquired together: all of them, or none.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ class Locks:
     def __init__(self, paths: Iterable[Path]) -> None:
         self._locks = [Lock(path) for path in paths]
 
-    def take(self) -> bool:
-        """Take all locks; False, with none held, where another process has one of them."""
-        if all(lock.take() for lock in self._locks):
+    def acquire(self) -> bool:
+        """Acquire all locks; False, with none held, where another process holds one of them."""
+        if all(lock.acquire() for lock in self._locks):
             return True
-        self.give_back()
+        self.release()
         return False
 
-    def give_back(self) -> None:
-        """Give back those that were taken."""
+    def release(self) -> None:
+        """Release those that are held."""
         for lock in self._locks:
-            lock.give_back()
+            lock.release()

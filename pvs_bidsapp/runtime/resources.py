@@ -1,4 +1,4 @@
-"""What this process may use: the machine's cores and memory, less what a container or batch system sets."""
+"""Cores and memory that the program may use: those of the machine, the container or the batch job."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def memory_gb(root: Path = Path('/'), environment: Mapping[str, str] = os.enviro
 
 
 def memory_for_scans(limit: float | None) -> float:
-    """Memory in GiB that scans may use: the limit that is asked for, else 90 % of what is available.
+    """Memory in GiB that scans may use: `limit`, else 90 % of what is available.
 
     Raises
     ------

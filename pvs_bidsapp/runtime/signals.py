@@ -72,7 +72,7 @@ class Terminated(SystemExit):
 
 @contextlib.contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """Unwind on SIGTERM as on Ctrl-C, so that workers are ended, locks given back and pages written."""
+    """Unwind on SIGTERM as on Ctrl-C, so that workers are ended, locks released and pages written."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         raise Terminated

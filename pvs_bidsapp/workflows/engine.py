@@ -1,4 +1,4 @@
-"""Running the scans' graphs with nipype: its settings, its plugins, and what it says of failures."""
+"""Running the scans' workflows with nipype: its configuration, its plugins, and its reports of failures."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
 
 
 def _execute(top: Any, settings: Settings) -> None:
-    """Run a workflow here, or by the plugin that was asked for."""
+    """Run a workflow on this machine, or by the plugin that the settings name."""
     from .plugin import ProgressBar, Workers
 
     execution, progress = settings.execution, ProgressBar(top)

@@ -14,16 +14,16 @@ from tqdm.auto import tqdm
 
 from ..runtime.signals import end_with_parent
 
-#: A step whose worker was killed is tried so many times: a neighbour may have taken the memory.
+#: How often a step is tried whose worker is killed: another process may have used the memory.
 TRIES = 2
 KILLED = (
-    'MemoryError: a worker process was killed, most likely for want of memory; give more of it '
-    '(docker -m, sbatch --mem), or fewer --nprocs'
+    'MemoryError: a worker process was killed, most likely for lack of memory; allow more memory '
+    '(docker -m, sbatch --mem), or use fewer --nprocs'
 )
 
 
 def prepare_worker(folder: str) -> None:
-    """First thing that a worker does."""
+    """Set up a worker; the first thing that it does."""
     process_initializer(folder)
     end_with_parent()
 
@@ -59,7 +59,7 @@ class Workers(MultiProcPlugin):
         self._tries[taskid] = self._tries.get(taskid, 0) + 1
         try:
             self._task_obj[taskid] = self.pool.submit(run_node, node, updatehash, taskid)
-        except BrokenProcessPool:  # a worker was killed, and the pool is of no use any more
+        except BrokenProcessPool:  # a worker was killed: the pool cannot be used any more
             self.pool = self._new_pool()
             self._task_obj[taskid] = self.pool.submit(run_node, node, updatehash, taskid)
 

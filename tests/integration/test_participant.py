@@ -1,4 +1,4 @@
-"""The whole of the program on a simulated head, with bad scans beside it."""
+"""The whole program on a simulated head, with both models, and with bad scans beside it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,33 @@ from pvs_bidsapp.anatomy.regions import REGIONS
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS
 from pvs_bidsapp.evaluation.metrics import dice
 
-GOOD = 'sub-0001_acq-sim_run-1'
+GOOD, COPY = 'sub-0001_ses-a_acq-sim_run-1', 'sub-0001_ses-b_acq-sim_run-1'
 NPROCS = str(os.cpu_count())
+OPTIONS = ('participant', '--omp-nthreads', '1', '--device', 'cpu')
+TWO_CHANNELS = 'm2ss-t1t2'
 
 
 @pytest.fixture(scope='module')
 def bids(tmp_path_factory) -> Path:
-    """One good simulated head (with entities to keep), and scans that cannot be used."""
+    """A good simulated head, its T1w once more in a session without T2w, and scans that cannot be used."""
     root = tmp_path_factory.mktemp('data') / 'bids'
     assert pvs('simulate', root, '--suite', 'easy', '--n-subjects', '1', '--seed', '7').returncode == 0
-    anat = root / 'sub-0001' / 'anat'
-    for suffix in ('T1w', 'T2w'):
-        for extension in ('.nii.gz', '.json'):
-            (anat / f'sub-0001_{suffix}{extension}').rename(anat / f'{GOOD}_{suffix}{extension}')
-    good = nib.load(anat / f'{GOOD}_T1w.nii.gz')
-    shape, data = good.shape, good.get_fdata(dtype=np.float32)
+    simulated = root / 'sub-0001' / 'anat'
+    anat, copy = (root / 'sub-0001' / session / 'anat' for session in ('ses-a', 'ses-b'))
+    for folder in (anat, copy):
+        folder.mkdir(parents=True)
+    for extension in ('.nii.gz', '.json'):
+        shutil.copy(simulated / f'sub-0001_T1w{extension}', copy / f'{COPY}_T1w{extension}')
+        for suffix in ('T1w', 'T2w'):
+            (simulated / f'sub-0001_{suffix}{extension}').rename(anat / f'{GOOD}_{suffix}{extension}')
+    simulated.rmdir()
+    add_bad_scans(root, anat / f'{GOOD}_T1w.nii.gz')
+    return root
+
+
+def add_bad_scans(root: Path, good: Path) -> None:
+    image = nib.load(good)
+    shape, data = image.shape, image.get_fdata(dtype=np.float32)
     bad = {
         '4D': np.stack([data[::2, ::2, ::2]] * 2, -1),
         'empty': np.zeros(shape, np.float32),
@@ -42,25 +54,32 @@ def bids(tmp_path_factory) -> Path:
     for label, values in bad.items():
         path = root / f'sub-{label}' / 'anat' / f'sub-{label}_T1w.nii.gz'
         path.parent.mkdir(parents=True)
-        nib.save(nib.Nifti1Image(values, good.affine), path)
+        nib.save(nib.Nifti1Image(values, image.affine), path)
     path = root / 'sub-cut' / 'anat' / 'sub-cut_T1w.nii.gz'
     path.parent.mkdir(parents=True)
-    path.write_bytes((anat / f'{GOOD}_T1w.nii.gz').read_bytes()[:100_000])
+    path.write_bytes(good.read_bytes()[:100_000])
     (root / 'sub-none' / 'func').mkdir(parents=True)
-    return root
 
 
 @pytest.fixture(scope='module')
 def first(bids, tmp_path_factory):
     out = tmp_path_factory.mktemp('first') / 'out'
     before = {p: p.stat().st_mtime_ns for p in bids.rglob('*')}
-    done = pvs(bids, out, 'participant', '--nprocs', NPROCS, '--omp-nthreads', '1', '--device', 'cpu')
+    done = pvs(bids, out, *OPTIONS, '--nprocs', NPROCS)
     assert {p: p.stat().st_mtime_ns for p in bids.rglob('*')} == before, 'BIDS_DIR was written to'
     return out, done
 
 
-def files(out: Path) -> Path:
-    return out / 'sub-0001' / 'anat'
+@pytest.fixture(scope='module')
+def two_channels(bids, first, tmp_path_factory):
+    """The model of T1w and T2w, on the anatomy that the first run left in its work folder."""
+    out = tmp_path_factory.mktemp('both') / 'out'
+    options = ('--participant-label', '0001', '--model', TWO_CHANNELS, '-w', first[0] / 'work')
+    return out, pvs(bids, out, *OPTIONS, '--skip-bids-validation', *options)
+
+
+def files(out: Path, session: str = 'ses-a') -> Path:
+    return out / 'sub-0001' / session / 'anat'
 
 
 def test_bad_scans_are_named_and_the_good_one_is_finished(first):
@@ -74,12 +93,12 @@ def test_bad_scans_are_named_and_the_good_one_is_finished(first):
         assert word in (out / f'sub-{label}.html').read_text()
         assert not (out / f'sub-{label}').exists()
     assert 'sub-none: no T1w' in done.stderr
-    assert '1 done, 0 kept, 5 failed' in done.stdout
+    assert '2 done, 0 kept, 5 failed' in done.stdout
 
 
 def test_outputs_are_on_the_scans_grid_and_within_the_regions(first, bids):
     anat = files(first[0])
-    t1w = nib.load(bids / 'sub-0001' / 'anat' / f'{GOOD}_T1w.nii.gz')
+    t1w = nib.load(files(bids) / f'{GOOD}_T1w.nii.gz')
     names = ('desc-preproc_T1w', 'space-T1w_desc-preproc_T2w', 'desc-brain_mask', 'seg-regions_dseg',
              'seg-tissue_dseg', 'label-PVS_probseg', 'label-PVS_mask', 'desc-pvs_dseg')  # fmt: skip
     images = {n: nib.load(anat / f'{GOOD}_{n}.nii.gz') for n in names}
@@ -96,13 +115,13 @@ def test_outputs_are_on_the_scans_grid_and_within_the_regions(first, bids):
     np.testing.assert_array_equal(mask, (data['label-PVS_probseg'] >= threshold) & regions)
 
 
-def test_the_anatomy_agrees_with_the_truth(first, bids):
-    truth = bids / 'derivatives' / 'labels' / 'sub-0001' / 'anat'
-    labels = np.asarray(nib.load(truth / 'sub-0001_seg-aseg_dseg.nii.gz').dataobj)
-    brain = np.asarray(nib.load(truth / 'sub-0001_desc-brain_mask.nii.gz').dataobj) > 0
-    found = np.asarray(nib.load(files(first[0]) / f'{GOOD}_desc-brain_mask.nii.gz').dataobj) > 0
+def test_the_anatomy_agrees_with_the_ground_truth(first, bids):
+    reference = bids / 'derivatives' / 'labels' / 'sub-0001' / 'anat'
+    labels = np.asarray(nib.load(reference / 'sub-0001_seg-aseg_dseg.nii.gz').dataobj)
+    brain = np.asarray(nib.load(reference / 'sub-0001_desc-brain_mask.nii.gz').dataobj) > 0
+    predicted = np.asarray(nib.load(files(first[0]) / f'{GOOD}_desc-brain_mask.nii.gz').dataobj) > 0
     regions = np.asarray(nib.load(files(first[0]) / f'{GOOD}_seg-regions_dseg.nii.gz').dataobj)
-    assert dice(found, brain) > 0.94
+    assert dice(predicted, brain) > 0.94
     assert dice(np.isin(regions, (21, 22)), np.isin(labels, (11, 12, 13, 50, 51, 52))) > 0.7
     tissues = np.asarray(nib.load(files(first[0]) / f'{GOOD}_seg-tissue_dseg.nii.gz').dataobj)
     white = np.isin(labels, (2, 41, 7, 46, 16, 28, 60))
@@ -124,11 +143,11 @@ def test_tables_and_sidecars(first):
     sidecar = json.loads((anat / f'{GOOD}_label-PVS_mask.json').read_text())
     assert {'Sources', 'Threshold', 'MinimumClusterSize', 'ModelName', 'ModelVersion', 'ModelSHA256',
             'Device', 'RandomSeed', 'SoftwareVersions'} <= set(sidecar)  # fmt: skip
-    assert sidecar['Sources'] == [f'bids:raw:sub-0001/anat/{GOOD}_T1w.nii.gz']
+    assert sidecar['Sources'] == [f'bids:raw:sub-0001/ses-a/anat/{GOOD}_T1w.nii.gz']
 
 
 def test_the_page_is_self_contained(first):
-    page = (first[0] / 'sub-0001.html').read_text()
+    page = (first[0] / 'sub-0001_ses-a.html').read_text()
     assert 'not a medical device' in page
     assert page.count('data:image/png;base64') == 4
     assert 'src="http' not in page
@@ -144,34 +163,40 @@ def test_the_validator_accepts_it(first):
 def test_running_again_rewrites_nothing(first, bids):
     out, _ = first
     before = {p: p.stat().st_mtime_ns for p in files(out).iterdir()}
-    again = pvs(
-        bids, out, 'participant', '--participant-label', '0001', '--omp-nthreads', '1', '--device', 'cpu'
-    )
+    again = pvs(bids, out, *OPTIONS, '--participant-label', '0001')
     assert again.returncode == 0, again.stderr
-    assert 'kept' in again.stdout
+    assert '0 done, 2 kept, 0 failed' in again.stdout
     assert {p: p.stat().st_mtime_ns for p in files(out).iterdir()} == before
 
 
-def test_the_same_seed_gives_the_same_mask(first, bids, tmp_path):
-    done = pvs(
-        bids,
-        tmp_path / 'out',
-        'participant',
-        '--participant-label',
-        '0001',
-        '--omp-nthreads',
-        '1',
-        '--device',
-        'cpu',
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_same_seed_gives_the_same_results(first):
+    """The copy of the T1w went through all steps by itself, beside the first."""
     for name in ('label-PVS_mask', 'label-PVS_probseg', 'desc-brain_mask', 'seg-regions_dseg'):
-        one, two = (
-            np.asarray(nib.load(files(o) / f'{GOOD}_{name}.nii.gz').dataobj)
-            for o in (first[0], tmp_path / 'out')
-        )
+        one = np.asarray(nib.load(files(first[0]) / f'{GOOD}_{name}.nii.gz').dataobj)
+        two = np.asarray(nib.load(files(first[0], 'ses-b') / f'{COPY}_{name}.nii.gz').dataobj)
         np.testing.assert_array_equal(one, two)
-    assert not (tmp_path / 'out' / 'work').exists()
+    for name in ('desc-pvs_dseg.tsv', 'desc-pvs_stats.tsv'):
+        one = (files(first[0]) / f'{GOOD}_{name}').read_text()
+        assert one == (files(first[0], 'ses-b') / f'{COPY}_{name}').read_text()
+
+
+def test_a_scan_without_t2w_is_named_and_the_other_one_is_finished(two_channels):
+    out, done = two_channels
+    assert done.returncode == 1, done.stderr
+    assert 'Traceback' not in done.stderr
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith(f'pvs: error: {COPY}')]
+    assert 'T2w' in line
+    assert not files(out, 'ses-b').exists()
+    assert '1 done, 0 kept, 1 failed' in done.stdout
+
+
+def test_pvs_are_found_on_two_channels_and_the_model_is_named(two_channels, bids):
+    anat = files(two_channels[0])
+    assert json.loads((anat / f'{GOOD}_label-PVS_mask.json').read_text())['ModelName'] == TWO_CHANNELS
+    predicted = nib.load(anat / f'{GOOD}_label-PVS_mask.nii.gz')
+    reference = nib.load(bids / 'derivatives/labels/sub-0001/anat/sub-0001_label-PVS_mask.nii.gz')
+    assert dice(np.asarray(predicted.dataobj) > 0, np.asarray(reference.dataobj) > 0) > 0.5
+    assert 'T2w' in (two_channels[0] / 'sub-0001_ses-a.html').read_text()
 
 
 def test_group_and_evaluate(first, bids, tmp_path):
@@ -190,3 +215,21 @@ def test_group_and_evaluate(first, bids, tmp_path):
     header, row, *_ = (tmp_path / 'evaluation' / 'evaluation.tsv').read_text().splitlines()
     scores = dict(zip(header.split('\t'), row.split('\t'), strict=True))
     assert float(scores['dice']) > 0.3
+
+
+def test_other_settings_rewrite_the_results_and_the_work_folder_goes(first, two_channels, bids, tmp_path):
+    """Last: it needs the work folder that the tests before it share."""
+    out = first[0]
+    kept = tmp_path / 'mask.nii.gz'
+    mask = files(out) / f'{GOOD}_label-PVS_mask.nii.gz'
+    shutil.copy(mask, kept)
+    done = pvs(
+        bids, out, *OPTIONS, '--participant-label', '0001', '--session-label', 'a', '--threshold', '0.9'
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'settings differ' in done.stderr
+    assert '1 done, 0 kept, 0 failed' in done.stdout
+    before, after = (np.asarray(nib.load(p).dataobj) > 0 for p in (kept, mask))
+    assert after.sum() < before.sum()
+    assert not (after & ~before).any()
+    assert not (out / 'work' / 'pvs' / f'scan_{GOOD.replace("-", "_")}').exists()

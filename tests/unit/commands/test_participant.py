@@ -28,29 +28,29 @@ def elsewhere(settings, folder):
 def test_one_job_at_a_time_where_outputs_or_work_folder_are_shared(settings, scan, tmp_path, which):
     other = elsewhere(settings, tmp_path)[which]
     held, waiting = locks_of(scan, settings), locks_of(scan, other)
-    assert held.take()
-    assert not waiting.take()
-    held.give_back()
-    assert waiting.take()
-    waiting.give_back()
+    assert held.acquire()
+    assert not waiting.acquire()
+    held.release()
+    assert waiting.acquire()
+    waiting.release()
 
 
 def test_jobs_that_share_neither_do_not_wait_for_each_other(settings, scan, tmp_path):
     one, two = elsewhere(settings, tmp_path)
     held, free = locks_of(scan, one), locks_of(scan, two)
-    assert held.take()
-    assert free.take()
-    held.give_back()
-    free.give_back()
+    assert held.acquire()
+    assert free.acquire()
+    held.release()
+    free.release()
 
 
 def test_a_work_folder_that_another_job_is_in_is_not_removed(settings, scan, tmp_path):
     folder = settings.execution.work_dir / WORKFLOW / workflow_name(scan, settings)
     folder.mkdir(parents=True)
     other = locks_of(scan, elsewhere(settings, tmp_path)[0])
-    assert other.take()
+    assert other.acquire()
     clean_work_dir([scan], settings)
     assert folder.is_dir()
-    other.give_back()
+    other.release()
     clean_work_dir([scan], settings)
     assert not settings.execution.work_dir.exists()

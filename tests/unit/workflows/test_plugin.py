@@ -68,7 +68,7 @@ def test_a_step_killed_always_fails_with_its_reason(tmp_path):
     with pytest.raises(RuntimeError):
         run(tmp_path, node('die', die, marker=str(tmp_path / 'marker'), always=True))
     (crash,) = tmp_path.glob('crash-*.txt')
-    assert 'want of memory' in crash.read_text()
+    assert 'lack of memory' in crash.read_text()
 
 
 def test_the_count_ends_at_its_total_whatever_the_plugin_says_of_inputs(capsys):
