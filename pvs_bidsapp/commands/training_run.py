@@ -1,45 +1,62 @@
-"""One training in one process: data, objective, checkpoints; pre-training before it."""
+"""One training: its scans are cached, one process per device trains the network, and the model is written."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+import pandas as pd
 import torch
-from torch import nn
+from torch import multiprocessing
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from ..bids.labelled_scans import LabelledScan, read_head_geometry
+from ..bids.labelled_scans import LabelledScan
 from ..errors import InputError
+from ..outputs.ground_truth import read_head_geometry
+from ..reports.curves import draw_curves
+from ..runtime.files import write_json
+from ..runtime.signals import StopRequest
+from ..segmentation.grid import spacing_range
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.model import load_model
 from ..segmentation.networks.joliot import JoliotAutoencoder, JoliotUNet, transfer
+from ..simulation.patch_synthesis import HeadGeometry
 from ..simulation.scanner import SUITES
 from ..training.allocator import keep_freed_memory
+from ..training.config import TrainingConfig
+from ..training.datasets import (
+    Batch,
+    PatchDataset,
+    SemiSupervisedDataset,
+    SyntheticPatchDataset,
+    TrainingImage,
+)
 from ..training.distributed import ProcessGroup
 from ..training.losses import make_loss
-from ..training.patches import PatchDataset, Sampling, SemiSupervisedDataset, SyntheticPatchDataset
-from ..training.pretraining import Reconstruction
-from ..training.recipes import Recipe
-from ..training.semisupervised import SemiSupervised
-from ..training.supervised import Supervised
-from ..training.trainer import Objective, Plan, Trainer
+from ..training.objectives import Objective, Reconstruction, SemiSupervised, Supervised
+from ..training.packaging import TrainingSummary, package_model
+from ..training.sampling import Sampling
+from ..training.splits import Split
+from ..training.trainer import Trainer
 from ..training.validation import Validator
-from .training_cache import load_training_images
+from .training_cache import CachedImage, Preparation, cache_images, read_cached
 
 LOG = logging.getLogger(__name__)
 T = TypeVar('T')
-#: Share of the epochs, or of the time limit, that pre-training gets.
-PRETRAINING_SHARE = 0.25
+#: Fraction of the epochs, or of the time limit, that pre-training gets.
+PRETRAINING_FRACTION = 0.25
+#: With fewer validation scans than this, chance decides which checkpoint is best.
+FEW_SCANS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataSplit(Generic[T]):
-    """What is learnt from with and without tracings, and validated on.
+    """What is learnt from with and without labels, and validated on.
 
     Attributes
     ----------
@@ -51,181 +68,288 @@ class DataSplit(Generic[T]):
     validation: list[T]
 
 
-@dataclass(frozen=True)
-class Task:
-    """A recipe and how it is followed.
+def split_scans(
+    scans: Sequence[LabelledScan], split: Split, training_size: int | None
+) -> DataSplit[LabelledScan]:
+    """Assign scans by a split of their persons.
 
-    Attributes
-    ----------
-    recipe : Recipe
-    epochs, steps_per_epoch : int
-    seed : int
-    time_limit : float or None
-        Minutes, pre-training included.
-    patience : int
-        Epochs without a better validation score after which training stops; 0 for never.
-    precision : str
-        ``fp32``, ``bf16`` or ``fp16``.
-    micro_batch : int or None
-        Samples that go through the network together; None for one whole volume, or all patches.
-    resume : bool
-    init : str or None
-        Model (name or folder) or checkpoint whose weights training starts from.
-    paint : str or None
-        The heads were simulated: paint their patches anew, on scanners of this suite.
-    folder, cache : Path
-        Of this training; of the prepared scans.
-    """
-
-    recipe: Recipe
-    epochs: int = 40
-    steps_per_epoch: int = 100
-    seed: int = 1
-    time_limit: float | None = None
-    patience: int = 0
-    precision: str = 'fp32'
-    micro_batch: int | None = None
-    resume: bool = False
-    init: str | None = None
-    paint: str | None = None
-    folder: Path = field(default_factory=Path)
-    cache: Path = field(default_factory=Path)
-
-    @property
-    def pretrains(self) -> bool:
-        """Whether training begins as an autoencoder."""
-        return self.recipe.pretraining and self.init is None
-
-    @property
-    def wants_unlabelled(self) -> bool:
-        """Whether scans without tracing are of use."""
-        return self.recipe.semisupervised or (self.pretrains and self.paint is None)
-
-    @property
-    def warmup_steps(self) -> int:
-        """Steps on patches that hold perivascular spaces alone; at most half of all."""
-        return min(self.recipe.warmup_epochs, self.epochs // 2) * self.steps_per_epoch
-
-    def plan(self) -> Plan:
-        """The trainer's part of it."""
-        recipe = self.recipe
-        whole = recipe.patch_size is None
-        micro = self.micro_batch or (1 if whole else 1_000_000)
-        same = {
-            k: getattr(recipe, k)
-            for k in ('loss', 'spacing', 'patch_size', 'batch_size', 'semisupervised', 'turns')
-        }
-        return Plan(
-            architecture=recipe.architecture, epochs=self.epochs, steps_per_epoch=self.steps_per_epoch,
-            micro_batch=micro, learning_rate=recipe.learning_rate, seed=self.seed, time_limit=self.time_limit,
-            patience=self.patience, precision=self.precision, extra=same | {'paint': self.paint},
-        )  # fmt: skip
-
-    def sampling(self, team: ProcessGroup) -> Sampling:
-        """How batches are drawn."""
-        recipe = self.recipe
-        whole = recipe.patch_size is None
-        size = recipe.box if recipe.patch_size is None else (recipe.patch_size,) * 3
-        return Sampling(
-            size, recipe.batch_size, self.epochs * self.steps_per_epoch, self.seed, whole,
-            recipe.positive_share, self.warmup_steps, rank=team.rank,
-            world=team.world, turns=recipe.turns and not whole,
-        )  # fmt: skip
-
-
-def train(
-    task: Task,
-    share: DataSplit[LabelledScan],
-    device: str,
-    *,
-    rank: int = 0,
-    world: int = 1,
-    meeting: Path | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Follow a task to its end, or until it is told to stop; leaves ``checkpoints/`` behind.
+    Persons of the validation and test sets take no part in training, not even with unlabelled scans.
 
     Parameters
     ----------
-    task : Task
-    share : Share of LabelledScan
-    device : str
-    rank, world : int
-        Place of this process among those that train together.
-    meeting : Path, optional
-        File through which they find each other.
-    stop : callable
+    scans : sequence of LabelledScan
+    split : Split
+    training_size : int or None
+        Number of labelled persons to train on. The labels of the others are left out; their scans count as
+        unlabelled.
     """
-    where = torch.device(device)
-    if where.type == 'cpu':
+    persons = set(split.training[:training_size])
+    held_out = {*split.validation, *split.test}
+    return DataSplit(
+        labelled=[s for s in scans if s.person in persons and s.label],
+        unlabelled=[
+            replace(s, label=None)
+            for s in scans
+            if s.person not in held_out and not (s.person in persons and s.label)
+        ],
+        validation=[s for s in scans if s.person in split.validation and s.label],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """A training in one folder, as each of its processes is given it.
+
+    Attributes
+    ----------
+    config : TrainingConfig
+    folder : Path
+        Of its checkpoints and its model.
+    heads : list of LabelledScan
+        The labelled scans, if patches are synthesized; they are not cached.
+    cached : DataSplit of CachedImage
+    """
+
+    config: TrainingConfig
+    folder: Path
+    heads: list[LabelledScan]
+    cached: DataSplit[CachedImage]
+
+
+class TrainingImages:
+    """The images of a run in memory. Each list is read from the cache when it is first used.
+
+    Parameters
+    ----------
+    run : TrainingRun
+    """
+
+    def __init__(self, run: TrainingRun) -> None:
+        self.run = run
+
+    @cached_property
+    def heads(self) -> list[HeadGeometry]:
+        """Simulated heads whose patches are synthesized."""
+        voxel_sizes = spacing_range(self.run.config.recipe.spacing)
+        return [
+            read_head_geometry(scan, voxel_sizes) for scan in tqdm(self.run.heads, desc='heads', disable=None)
+        ]
+
+    @cached_property
+    def labelled(self) -> list[TrainingImage]:
+        """Labelled scans."""
+        return [read_cached(files) for files in self.run.cached.labelled]
+
+    @cached_property
+    def unlabelled(self) -> list[TrainingImage]:
+        """Unlabelled scans."""
+        return [read_cached(files) for files in self.run.cached.unlabelled]
+
+    def free_unlabelled(self) -> None:
+        """Free the memory of the unlabelled scans, which are of no use after pre-training."""
+        self.__dict__.pop('unlabelled', None)
+
+    @cached_property
+    def validation(self) -> list[TrainingImage]:
+        """Labelled scans for validation."""
+        return [read_cached(files) for files in self.run.cached.validation]
+
+    def labelled_batches(self, sampling: Sampling) -> PatchDataset:
+        """Batches of the labelled scans, or of patches synthesized from the heads."""
+        config = self.run.config
+        if config.data.synthesize is None:
+            return PatchDataset(self.labelled, TissueNormalization(), sampling)
+        return SyntheticPatchDataset(
+            self.heads,
+            TissueNormalization(),
+            sampling,
+            difficulty=SUITES[config.data.synthesize],
+            channels=config.recipe.channels,
+        )
+
+
+def train_split(
+    config: TrainingConfig,
+    scans: Sequence[LabelledScan],
+    split: Split,
+    folder: Path,
+    stop: StopRequest,
+) -> Path | None:
+    """Do one training, as far as it has not been done before.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    scans : sequence of LabelledScan
+    split : Split
+    folder : Path
+        Of this training.
+    stop : StopRequest
+
+    Returns
+    -------
+    folder : Path or None
+        With the model; None if training was stopped and can be resumed.
+
+    Raises
+    ------
+    Stopped
+        If a stop was requested while scans were prepared.
+    """
+    parts = split_scans(scans, split, config.data.training_size)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / 'split.json', {k: sorted(v) for k, v in asdict(split).items()})
+    LOG.info(
+        '%d labelled scans to train on, %d unlabelled, %d to validate on',
+        len(parts.labelled), len(parts.unlabelled), len(parts.validation),
+    )  # fmt: skip
+    if 0 < len(parts.validation) < FEW_SCANS:
+        LOG.warning('few scans to validate on: they alone choose checkpoint and threshold; see --validation')
+    run = TrainingRun(config=config, folder=folder, heads=parts.labelled, cached=_cache(config, parts, stop))
+    images = TrainingImages(run)
+    if len(config.devices) == 1:
+        train_process(run, images, stop=stop)
+    else:
+        _start_processes(run, stop)
+    _draw_curves(folder)
+    if stop():
+        return None
+    summary = TrainingSummary(
+        data_sets=tuple(data_dir.resolve().name for data_dir, _ in config.data.data_sets),
+        labelled=len(parts.labelled),
+        unlabelled=len(parts.unlabelled),
+    )
+    return package_model(config, folder, summary, images.validation)
+
+
+def preparation_of(config: TrainingConfig) -> Preparation:
+    """How the scans of a training are prepared."""
+    return Preparation(spacing=config.recipe.spacing, channels=config.recipe.channels)
+
+
+def _cache(
+    config: TrainingConfig, scans: DataSplit[LabelledScan], stop: StopRequest
+) -> DataSplit[CachedImage]:
+    """Prepare the scans that training will read."""
+
+    def cache(part: list[LabelledScan]) -> list[CachedImage]:
+        return cache_images(
+            part, config.data.cache_dir, preparation_of(config), nprocs=config.nprocs, stop=stop
+        )
+
+    return DataSplit(
+        validation=cache(scans.validation),
+        labelled=cache(scans.labelled) if config.data.synthesize is None else [],
+        unlabelled=cache(scans.unlabelled) if config.uses_unlabelled else [],
+    )
+
+
+def _start_processes(run: TrainingRun, stop: StopRequest) -> None:
+    """Train with one process per device; a stop request is passed on to them."""
+    rendezvous_file = run.folder.resolve() / '.meeting'
+    rendezvous_file.unlink(missing_ok=True)
+    group = multiprocessing.spawn(  # type: ignore[attr-defined]
+        _spawned, (run, rendezvous_file), nprocs=len(run.config.devices), join=False
+    )
+    is_passed_on = False
+    while not group.join(timeout=1.0):
+        if stop() and not is_passed_on:
+            is_passed_on = True
+            for process in group.processes:
+                process.terminate()
+    rendezvous_file.unlink(missing_ok=True)
+
+
+def _spawned(rank: int, run: TrainingRun, rendezvous_file: Path) -> None:
+    """What each of several processes does."""
+    logging.basicConfig(level=logging.INFO if rank == 0 else logging.ERROR, format='%(message)s')
+    torch.set_num_threads(max(1, torch.get_num_threads() // len(run.config.devices)))
+    with StopRequest() as stop:
+        train_process(run, TrainingImages(run), rank=rank, rendezvous_file=rendezvous_file, stop=stop)
+
+
+def train_process(
+    run: TrainingRun,
+    images: TrainingImages,
+    *,
+    rank: int = 0,
+    rendezvous_file: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train in this process until the end or a stop request; the result is in ``checkpoints/``.
+
+    Parameters
+    ----------
+    run : TrainingRun
+    images : TrainingImages
+    rank : int
+        Number of this process, and of its device.
+    rendezvous_file : Path, optional
+        File through which several processes connect; without it there is one process.
+    stop : callable
+        Training stops after the step after which it returns True.
+
+    Raises
+    ------
+    InputError
+        If the folder holds a training that is not to be resumed, a checkpoint does not fit, or the training
+        diverges.
+    """
+    config, device = run.config, torch.device(run.config.devices[rank])
+    if device.type == 'cpu':
         keep_freed_memory()
-    team = ProcessGroup.join(rank, world, meeting, where) if meeting else ProcessGroup()
+    group = ProcessGroup()
+    if rendezvous_file:
+        group = ProcessGroup.join(rank, len(config.devices), rendezvous_file, device)
     try:
-        labelled = _labelled(task, share, team)
-        trainer = Trainer(task.plan(), task.folder / 'checkpoints', where, team=team, stop=stop)
-        if _start(trainer, task, share, labelled, stop):
-            objective, batches = _objective(task, share, labelled)
+        sampling = Sampling.of(config, group)
+        trainer = Trainer(config, run.folder / 'checkpoints', device, group=group, stop=stop)
+        if _initialize(trainer, run, images, sampling):
+            objective, batches = _objective(config, images, sampling)
             validator = Validator.of(
-                task.recipe, _load(task, share.validation), where, precision=task.precision
+                config.recipe, images.validation, device, precision=config.schedule.precision
             )
-            trainer.fit(batches, objective, validator if validator.volumes else None)
+            trainer.fit(batches, objective, validator if validator.images else None)
     finally:
-        team.leave()
+        group.leave()
 
 
-def _start(
-    trainer: Trainer,
-    task: Task,
-    share: DataSplit[LabelledScan],
-    labelled: PatchDataset,
-    stop: Callable[[], bool],
-) -> bool:
-    """Give the trainer the weights to begin with; False where pre-training was told to stop."""
+def _initialize(trainer: Trainer, run: TrainingRun, images: TrainingImages, sampling: Sampling) -> bool:
+    """Give the network its initial weights; False if a stop was requested in pre-training."""
+    config = run.config
     if trainer.last.exists():
-        if not task.resume:
+        if not config.resume:
             raise InputError(
-                f'{task.folder}: holds a training already; go on with --resume, or name another MODEL_DIR'
+                f'{run.folder}: holds a training already; continue with --resume, or name another MODEL_DIR'
             )
-        trainer.load(trainer.last)
-    elif task.init and task.init.endswith('.pt'):
-        trainer.load(Path(task.init), weights_only=True)
-    elif task.init:
-        trainer.start_from_bundle(load_model(task.init).network(), task.recipe.loss)
-    elif task.pretrains:
-        return _pretrain(trainer, task, share, labelled, stop)
+        trainer.resume(trainer.last)
+    elif config.init and config.init.endswith('.pt'):
+        trainer.start_from_checkpoint(Path(config.init))
+    elif config.init:
+        trainer.start_from_model(load_model(config.init).network())
+    elif config.pretrains:
+        return _pretrain(trainer, run, images, sampling)
     return True
 
 
-def _pretrain(
-    trainer: Trainer,
-    task: Task,
-    share: DataSplit[LabelledScan],
-    labelled: PatchDataset,
-    stop: Callable[[], bool],
-) -> bool:
-    """Train the autoencoder, unless that was done before, and hand its layers over."""
-    plan = trainer.plan
-    own = replace(
-        plan,
-        architecture=plan.architecture | {'name': 'joliot2021-autoencoder'},
-        epochs=max(1, round(PRETRAINING_SHARE * plan.epochs)),
-        time_limit=None if plan.time_limit is None else PRETRAINING_SHARE * plan.time_limit,
-        patience=0,
-    )
-    folder = task.folder / 'pretraining'
-    auto = Trainer(own, folder, trainer.device, team=trainer.team, stop=stop)
-    done = folder / 'encoder.pt'
-    if done.exists():
-        auto.load(done, weights_only=True)
+def _pretrain(trainer: Trainer, run: TrainingRun, images: TrainingImages, sampling: Sampling) -> bool:
+    """Train the autoencoder, if that was not done before, and copy its layers; False after a stop request."""
+    config = autoencoder_config(run.config)
+    folder = run.folder / 'pretraining'
+    pretrainer = Trainer(config, folder, trainer.device, group=trainer.group, stop=trainer.stop)
+    finished = folder / 'encoder.pt'
+    if finished.exists():
+        pretrainer.start_from_checkpoint(finished)
     else:
-        if task.resume and auto.last.exists():
-            auto.load(auto.last)
+        if config.resume and pretrainer.last.exists():
+            pretrainer.resume(pretrainer.last)
         LOG.info('pre-training as an autoencoder')
-        auto.fit(_all_scans(task, share, labelled, own), Reconstruction())
-        if auto.stopped:
+        pretrainer.fit(_pretraining_batches(config, images, sampling), Reconstruction())
+        images.free_unlabelled()
+        if pretrainer.stopped:
             return False
-        auto.save(done)
-    autoencoder, network = auto.average.module, trainer.network
+        pretrainer.save(finished)
+    autoencoder, network = pretrainer.average.module, trainer.network
     assert isinstance(autoencoder, JoliotAutoencoder)
     assert isinstance(network, JoliotUNet)
     transfer(autoencoder, network)
@@ -233,60 +357,57 @@ def _pretrain(
     return True
 
 
-def _all_scans(
-    task: Task, share: DataSplit[LabelledScan], labelled: PatchDataset, plan: Plan
-) -> PatchDataset:
-    """Traced and untraced scans alike, drawn without a look at the tracings."""
-    sampling = replace(labelled.sampling, steps=plan.steps, positive_share=0.0, warmup_steps=0)
-    if isinstance(labelled, SyntheticPatchDataset):
-        return _again(labelled, sampling)
-    volumes = [*labelled.volumes, *_load(task, share.unlabelled)]
-    return PatchDataset(volumes, labelled.rule, sampling)
-
-
-def _load(task: Task, cases: list[LabelledScan]) -> list[Any]:
-    recipe = task.recipe
-    return load_training_images(
-        cases, task.cache, TissueNormalization(), spacing=recipe.spacing, channels=recipe.channels, nprocs=1
+def autoencoder_config(config: TrainingConfig) -> TrainingConfig:
+    """Configuration of the pre-training that belongs to a training."""
+    schedule = config.schedule
+    limit = schedule.time_limit
+    return replace(
+        config,
+        recipe=replace(
+            config.recipe, architecture=config.recipe.architecture | {'name': 'joliot2021-autoencoder'}
+        ),
+        schedule=replace(
+            schedule,
+            epochs=max(1, round(PRETRAINING_FRACTION * schedule.epochs)),
+            time_limit=None if limit is None else PRETRAINING_FRACTION * limit,
+            patience=0,
+        ),
     )
 
 
-def _labelled(task: Task, share: DataSplit[LabelledScan], team: ProcessGroup) -> PatchDataset:
-    recipe, rule, sampling = task.recipe, TissueNormalization(), task.sampling(team)
-    if task.paint is None:
-        return PatchDataset(_load(task, share.labelled), rule, sampling)
-    scenes = [
-        read_head_geometry(case, recipe.spacing) for case in tqdm(share.labelled, desc='scenes', disable=None)
-    ]
-    return SyntheticPatchDataset(scenes, rule, sampling, SUITES[task.paint], recipe.channels)
+def _pretraining_batches(config: TrainingConfig, images: TrainingImages, sampling: Sampling) -> PatchDataset:
+    """Batches of labelled and unlabelled scans alike, drawn without regard to the labels."""
+    sampling = replace(sampling, steps=config.schedule.steps, positive_fraction=0.0, warmup_steps=0)
+    if config.data.synthesize is not None:
+        return images.labelled_batches(sampling)
+    return PatchDataset([*images.labelled, *images.unlabelled], TissueNormalization(), sampling)
 
 
 def _objective(
-    task: Task, share: DataSplit[LabelledScan], labelled: PatchDataset
-) -> tuple[Objective, Dataset]:
+    config: TrainingConfig, images: TrainingImages, sampling: Sampling
+) -> tuple[Objective, Dataset[Batch]]:
     """What is learnt, and from which batches."""
-    recipe = task.recipe
-    loss: nn.Module = make_loss(recipe.loss)
-    if not recipe.semisupervised:
+    loss, labelled = make_loss(config.recipe.loss), images.labelled_batches(sampling)
+    if not config.recipe.semisupervised:
         return Supervised(loss), labelled
-    objective = SemiSupervised(
-        loss, warmup_steps=task.warmup_steps, confidence=recipe.confidence, noise=recipe.noise,
-        weight=recipe.consistency_weight,
-    )  # fmt: skip
-    own = replace(labelled.sampling, seed=labelled.sampling.seed + 1, positive_share=0.0, warmup_steps=0)
-    untraced: PatchDataset
-    if share.unlabelled:
-        untraced = PatchDataset(_load(task, share.unlabelled), labelled.rule, own)
+    objective = SemiSupervised.of(config.recipe, loss, config.warmup_steps)
+    sampling = replace(sampling, seed=sampling.seed + 1, positive_fraction=0.0, warmup_steps=0)
+    if images.unlabelled:
+        unlabelled = PatchDataset(images.unlabelled, TissueNormalization(), sampling)
     else:
-        LOG.warning('no scans without tracing: consistency is learnt on the traced ones')
-        untraced = _again(labelled, own)
-    return objective, SemiSupervisedDataset(labelled, untraced, task.warmup_steps)
+        LOG.warning('no unlabelled scans: consistency is learnt on the labelled ones')
+        unlabelled = images.labelled_batches(sampling)
+    return objective, SemiSupervisedDataset(labelled, unlabelled, config.warmup_steps)
 
 
-def _again(batches: PatchDataset, sampling: Sampling) -> PatchDataset:
-    """The same scans, drawn another way."""
-    if isinstance(batches, SyntheticPatchDataset):
-        return SyntheticPatchDataset(
-            batches.scenes, batches.rule, sampling, batches.difficulty, batches.channels
+def _draw_curves(folder: Path) -> None:
+    logs = {
+        name: pd.read_csv(path)
+        for name, path in (
+            ('pre-training', folder / 'pretraining' / 'log.csv'),
+            ('training', folder / 'checkpoints' / 'log.csv'),
         )
-    return PatchDataset(batches.volumes, batches.rule, sampling)
+        if path.exists()
+    }
+    if logs:
+        draw_curves(logs, folder / 'learning_curves.png')

@@ -43,23 +43,29 @@ class Segment(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         import torch
 
+        from ..anatomy.resampling import Grid
         from ..errors import ImageError
         from ..segmentation.model import load_model
+        from ..segmentation.network_input import BrainAnatomy
         from ..segmentation.predict import predict
 
         torch.set_num_threads(self.inputs.num_threads)
-        bundle = load_model(self.inputs.model)
+        model = load_model(self.inputs.model)
         t1w, affine = read(self.inputs.t1w)
         images = {'T1w': t1w}
         if isdefined(self.inputs.t2w):
             images['T2w'] = read(self.inputs.t2w)[0]
-        if missing := [c for c in bundle.card.channels if c not in images]:
-            raise ImageError(f'the model {bundle.card.name} needs a {missing[0]} of the same session')
+        if missing := [c for c in model.card.channels if c not in images]:
+            raise ImageError(f'the model {model.card.name} needs a {missing[0]} of the same session')
         brain, anatomy_affine = read(self.inputs.brain)
+        tissues, _ = read(self.inputs.tissues)
         probability = predict(
-            [images[c] for c in bundle.card.channels], affine, brain > 0,
-            read(self.inputs.tissues)[0], anatomy_affine, bundle, device=self.inputs.device,
-        )  # fmt: skip
+            [images[c] for c in model.card.channels],
+            Grid(t1w.shape, affine),
+            BrainAnatomy(brain=brain > 0, tissues=tissues, affine=anatomy_affine),
+            model,
+            device=self.inputs.device,
+        )
         self._results['probability'] = write(runtime.cwd, 'probability.nii', probability, affine)
         return runtime
 

@@ -1,40 +1,47 @@
-"""Writing what is known of a simulated scan: the derivative data set `derivatives/labels`."""
+"""Writing and reading the ground truth of simulated scans: the derivative dataset ``derivatives/labels``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from ..bids.labelled_scans import LabelledScan
 from ..bids.naming import Naming
+from ..errors import InputError
 from ..runtime.files import save_image, write_json, write_text
 from ..simulation.head import MASK_OCCUPANCY
-from ..simulation.mimics import KINDS
+from ..simulation.mimics import MIMIC_NAMES
+from ..simulation.patch_synthesis import HeadGeometry, make_head_geometry
 from ..simulation.rendering import Rendering
 from ..simulation.tables import VESSEL_COLUMNS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GroundTruth:
-    """What is known of one scan, all on its grid.
+    """Ground truth of one scan, on the scan's grid.
 
     Attributes
     ----------
     affine : ndarray, shape (4, 4)
     rendering : Rendering
+        The simulated PVS.
     table : DataFrame
         As `pvs_bidsapp.simulation.tables.vessel_table` makes it.
-    brain : ndarray of bool
-    tissues : ndarray of uint8
+    brain : ndarray of bool, shape (x, y, z)
+        Brain mask.
+    tissues : ndarray of uint8, shape (x, y, z)
         Classes of `pvs_bidsapp.anatomy.tissues`.
-    labels : ndarray of int16
+    labels : ndarray of int16, shape (x, y, z)
         FreeSurfer codes.
-    mimics : ndarray of uint8 or None
-        Codes of `pvs_bidsapp.simulation.mimics.KINDS`.
+    mimics : ndarray of uint8, shape (x, y, z), or None
+        Codes of `pvs_bidsapp.simulation.mimics.MIMIC_NAMES`; None: the scan has no simulated mimics.
     notes : dict
-        Further keys of the sidecar of the numbered spaces: seed, suite, ...
+        Further keys of the sidecar of the numbered PVS, for example seed and suite.
     """
 
     affine: np.ndarray
@@ -47,58 +54,119 @@ class GroundTruth:
     notes: dict[str, Any]
 
 
-def is_complete(labels: Naming) -> bool:
-    """Whether all truth of a scan is there: its last file is."""
-    return last_file(labels).exists()
+def is_complete(names: Naming) -> bool:
+    """Whether the ground truth of a scan is complete: the file that is written last exists.
+
+    Parameters
+    ----------
+    names : Naming
+        Names in the derivative dataset.
+    """
+    return last_file(names).exists()
 
 
-def last_file(labels: Naming):
-    """The file that is written last."""
-    return labels.anat('dseg', '.json', desc='pvs')
+def last_file(names: Naming) -> Path:
+    """The file of the ground truth that is written last: the sidecar of the numbered PVS."""
+    return names.anat('dseg', '.json', desc='pvs')
 
 
-def write_ground_truth(labels: Naming, source: str, truth: GroundTruth) -> None:
+def write_ground_truth(names: Naming, source: str, ground_truth: GroundTruth) -> None:
     """Write maps, tables and sidecars.
 
     Parameters
     ----------
-    labels : Naming
-        Names in the derivative data set.
+    names : Naming
+        Names in the derivative dataset.
     source : str
         BIDS URI of the T1w.
-    truth : GroundTruth
+    ground_truth : GroundTruth
     """
-    drawn, affine = truth.rendering, truth.affine
-    mask = drawn.occupancy >= MASK_OCCUPANCY
-    save_image(labels.anat('probseg', label='PVS'), drawn.occupancy, affine, np.float32)
-    save_image(labels.anat('mask', label='PVS'), mask, affine, np.uint8)
-    save_image(labels.anat('mask', desc='brain'), truth.brain, affine, np.uint8)
-    save_image(labels.anat('dseg', seg='tissue'), truth.tissues, affine, np.uint8)
-    save_image(labels.anat('dseg', seg='aseg'), truth.labels, affine, np.int16)
-    save_image(labels.anat('dseg', desc='pvs'), np.where(mask, drawn.index, 0), affine, np.int16)
-    write_text(labels.anat('dseg', '.tsv', desc='pvs'), truth.table.to_csv(sep='\t', index=False))
-    if truth.mimics is not None:
-        save_image(labels.anat('dseg', desc='mimics'), truth.mimics, affine, np.uint8)
-        rows = '\n'.join(f'{code}\t{name}' for code, name in KINDS.items())
-        write_text(labels.anat('dseg', '.tsv', desc='mimics'), f'index\tname\n{rows}\n')
-    _write_sidecars(labels, {'Sources': [source]}, truth)
+    rendering, affine = ground_truth.rendering, ground_truth.affine
+    mask = rendering.occupancy >= MASK_OCCUPANCY
+    save_image(names.anat('probseg', label='PVS'), rendering.occupancy, affine, np.float32)
+    save_image(names.anat('mask', label='PVS'), mask, affine, np.uint8)
+    save_image(names.anat('mask', desc='brain'), ground_truth.brain, affine, np.uint8)
+    save_image(names.anat('dseg', seg='tissue'), ground_truth.tissues, affine, np.uint8)
+    save_image(names.anat('dseg', seg='aseg'), ground_truth.labels, affine, np.int16)
+    save_image(names.anat('dseg', desc='pvs'), np.where(mask, rendering.index, 0), affine, np.int16)
+    write_text(names.anat('dseg', '.tsv', desc='pvs'), ground_truth.table.to_csv(sep='\t', index=False))
+    if ground_truth.mimics is not None:
+        save_image(names.anat('dseg', desc='mimics'), ground_truth.mimics, affine, np.uint8)
+        rows = '\n'.join(f'{code}\t{name}' for code, name in MIMIC_NAMES.items())
+        write_text(names.anat('dseg', '.tsv', desc='mimics'), f'index\tname\n{rows}\n')
+    _write_sidecars(names, {'Sources': [source]}, ground_truth)
 
 
-def _write_sidecars(labels: Naming, common: dict[str, Any], truth: GroundTruth) -> None:
+def _write_sidecars(names: Naming, common: dict[str, Any], ground_truth: GroundTruth) -> None:
     columns = {name: {'Description': text} for name, text in VESSEL_COLUMNS.items()}
     contents: list[tuple[str, dict[str, str], dict[str, Any]]] = [
-        ('probseg', {'label': 'PVS'}, {'Description': 'share of the voxel inside a perivascular space'}),
-        ('mask', {'label': 'PVS'}, {'Type': 'ROI', 'Description': f'share of at least {MASK_OCCUPANCY}'}),
-        ('mask', {'desc': 'brain'}, {'Type': 'Brain', 'Description': 'brain labels but CSF, closed by 3 mm'}),
+        ('probseg', {'label': 'PVS'}, {'Description': 'fraction of each voxel inside a perivascular space'}),
+        (
+            'mask',
+            {'label': 'PVS'},
+            {
+                'Type': 'ROI',
+                'Description': f'at least {MASK_OCCUPANCY} of the voxel inside a perivascular space',
+            },
+        ),
+        (
+            'mask',
+            {'desc': 'brain'},
+            {'Type': 'Brain', 'Description': 'brain labels except CSF, closed by 3 mm'},
+        ),
         ('dseg', {'seg': 'tissue'}, {'Description': '1 CSF, 2 grey matter, 3 white matter'}),
         ('dseg', {'seg': 'aseg'}, {'Description': 'FreeSurfer codes'}),
     ]
-    if truth.mimics is not None:
-        contents.append(
-            ('dseg', {'desc': 'mimics'}, {'Description': 'what may be taken for a perivascular space'})
-        )
+    if ground_truth.mimics is not None:
+        text = 'structures that may be mistaken for a perivascular space'
+        contents.append(('dseg', {'desc': 'mimics'}, {'Description': text}))
     for suffix, entities, content in contents:
-        write_json(labels.anat(suffix, '.json', **entities), common | content)
-    write_json(
-        last_file(labels), common | {'Description': 'numbered perivascular spaces'} | truth.notes | columns
+        write_json(names.anat(suffix, '.json', **entities), common | content)
+    numbered = {'Description': 'numbered perivascular spaces'}
+    write_json(last_file(names), common | numbered | ground_truth.notes | columns)
+
+
+def read_head_geometry(scan: LabelledScan, voxel_sizes: tuple[float, float]) -> HeadGeometry:
+    """Read the geometry of a simulated head from its ground truth.
+
+    Parameters
+    ----------
+    scan : LabelledScan
+    voxel_sizes : tuple of float
+        Smallest and largest voxel size in mm that the head may have.
+
+    Raises
+    ------
+    InputError
+        If the labels are not those of `pvs simulate`, or the head has another voxel size.
+    """
+    names = Naming.of(scan.labels_dir, scan.t1w)
+    parts = []
+    for path in (
+        names.anat('dseg', seg='aseg'),
+        names.anat('probseg', label='PVS'),
+        names.anat('dseg', desc='pvs'),
+        names.anat('dseg', desc='mimics'),
+        names.anat('mask', desc='brain'),
+    ):
+        if not path.exists():
+            raise InputError(f'{path}: missing; --paint needs heads made by `pvs simulate`')
+        image = nib.load(path)
+        parts.append(np.asarray(image.dataobj))
+    size = float(image.header.get_zooms()[0])
+    low, high = voxel_sizes
+    if not low - 1e-3 < size < high + 1e-3:
+        raise InputError(
+            f'{path}: voxels of {size:g} mm; --paint needs those of the recipe: '
+            f'`pvs simulate --spacing {low:g}`'
+        )
+    labels, occupancy, index, mimics, brain = parts
+    return make_head_geometry(
+        scan.name,
+        labels=labels,
+        occupancy=occupancy,
+        index=index,
+        mimics=mimics,
+        brain=brain,
+        spacing=size,
     )

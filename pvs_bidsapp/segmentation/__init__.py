@@ -1,1 +1,1 @@
-"""From a scan to perivascular spaces: grid, intensity, networks, model bundles, prediction."""
+"""Segmentation of perivascular spaces: grid, intensities, networks, models, prediction."""

@@ -1,4 +1,4 @@
-"""Where a network runs."""
+"""The device that a network runs on, and its precision."""
 
 from __future__ import annotations
 
@@ -11,42 +11,109 @@ from ..errors import InputError
 LOG = logging.getLogger(__name__)
 
 
-def choose_device(wish: str) -> str:
-    """The torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+def choose_device(requested: str) -> str:
+    """Choose the torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
-    Only ``auto`` falls back to the CPU, and says so.
+    Only ``auto`` falls back to the CPU, with a warning.
+
+    Parameters
+    ----------
+    requested : str
+
+    Returns
+    -------
+    device : str
 
     Raises
     ------
     InputError
-        If the wish is not understood, or a GPU is asked for and none can be used.
+        If the request is not understood, or a GPU is requested and none can be used.
     """
-    if wish == 'cpu':
+    if requested == 'cpu':
         return 'cpu'
-    if wish != 'auto' and not re.fullmatch(r'cuda(:\d+)?', wish):
-        raise InputError(f'--device {wish}: auto, cpu, cuda or cuda:N')
+    if requested != 'auto' and not re.fullmatch(r'cuda(:\d+)?', requested):
+        raise InputError(f'--device {requested}: auto, cpu, cuda or cuda:N')
     import torch
 
     number = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wish == 'auto':
+    if requested == 'auto':
         if number:
             return 'cuda'
         LOG.warning('no usable GPU found (%s): running on the CPU', why_no_gpu())
         return 'cpu'
-    index = int(wish.split(':')[1]) if ':' in wish else 0
+    index = int(requested.split(':')[1]) if ':' in requested else 0
     if index >= number:
         reason = why_no_gpu() if not number else f'there are {number} GPUs, cuda:0 to cuda:{number - 1}'
-        raise InputError(f'--device {wish}: {reason}; --device cpu runs without a GPU')
-    return wish
+        raise InputError(f'--device {requested}: {reason}; --device cpu runs without a GPU')
+    return requested
+
+
+def choose_devices(device: str, number: int) -> tuple[str, ...]:
+    """Choose one device per training process.
+
+    Parameters
+    ----------
+    device : str
+        As `choose_device` returns it.
+    number : int
+        Number of processes.
+
+    Returns
+    -------
+    devices : tuple of str
+        The CPU may occur repeatedly.
+
+    Raises
+    ------
+    InputError
+        If there are fewer GPUs than processes.
+    """
+    if number == 1 or device == 'cpu':
+        return (device,) * number
+    import torch
+
+    if (available := torch.cuda.device_count()) < number:
+        raise InputError(f'--devices {number}: there are only {available} GPUs')
+    return tuple(f'cuda:{index}' for index in range(number))
+
+
+def choose_precision(requested: str, device: str) -> str:
+    """Choose the precision inside a network in training.
+
+    Parameters
+    ----------
+    requested : str
+        ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    precision : str
+        ``fp32``, ``bf16`` or ``fp16``; for ``auto`` bf16 on a GPU that supports it, fp16 on other GPUs,
+        fp32 on a CPU.
+    """
+    if requested != 'auto':
+        return requested
+    if device.startswith('cuda'):
+        import torch
+
+        return 'bf16' if torch.cuda.is_bf16_supported() else 'fp16'
+    return 'fp32'
 
 
 def why_no_gpu(root: Path = Path('/')) -> str:
-    """What keeps torch from a GPU, in a few words with the mend.
+    """Find out why torch cannot use a GPU.
 
     Parameters
     ----------
     root : Path
-        Of the file system, for tests.
+        Root of the file system, for tests.
+
+    Returns
+    -------
+    reason : str
+        A few words, with what can be done about it.
     """
     import torch
 
@@ -57,7 +124,13 @@ def why_no_gpu(root: Path = Path('/')) -> str:
     if not driver.exists() and not devices:
         return 'this machine has no NVIDIA driver'
     if not devices:
-        return 'the machine has an NVIDIA driver, but no GPU is handed over: docker run --gpus all, apptainer --nv'
+        return (
+            'the machine has an NVIDIA driver, but no GPU is handed over: docker run --gpus all, '
+            'apptainer --nv'
+        )
     version = re.search(r'Kernel Module\D*([\d.]+)', driver.read_text()) if driver.exists() else None
-    found = f'driver {version[1]}' if version else 'its driver'
-    return f'{found} is too old for CUDA {torch.version.cuda}, or CUDA_VISIBLE_DEVICES hides the GPU: update the driver'
+    name = f'driver {version[1]}' if version else 'its driver'
+    return (
+        f'{name} is too old for CUDA {torch.version.cuda}, or CUDA_VISIBLE_DEVICES hides the GPU: '
+        'update the driver'
+    )

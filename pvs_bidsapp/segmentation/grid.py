@@ -1,9 +1,10 @@
-"""The network's grid: a fixed box about the brain.
+"""The network's grid: a box about the brain.
 
 It has the scan's own axes, in the order and direction nearest to RAS, and the network's spacing: one
 voxel size, or a range within which a scan keeps its own. A scan that keeps its voxels is moved by
-whole ones only, so that nothing is blurred: of spaces a voxel or two wide, resampling to 1 mm and
-back loses a quarter (voxel Dice of the truth with itself 0.62 to 0.75 for voxels of 0.6 to 1.1 mm).
+whole voxels only, so that nothing is blurred. Perivascular spaces are one or two voxels wide;
+resampling a mask of them to 1 mm and back costs a quarter or more of it (voxel Dice of a reference mask with
+itself 0.62 to 0.75 for voxels of 0.6 to 1.1 mm).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Spacing = float | tuple[float, float]
 
 
 def spacing_range(spacing: Spacing) -> tuple[float, float]:
-    """Smallest and largest voxel size in mm; the same twice where a network knows one alone."""
+    """Smallest and largest voxel size in mm; both are the same if a network has a single voxel size."""
     return spacing if isinstance(spacing, tuple) else (spacing, spacing)
 
 
@@ -33,21 +34,26 @@ def network_grid(
     spacing: Spacing = 1.0,
     box: tuple[int, int, int] = BOX,
 ) -> Grid:
-    """The network's grid about a brain; the box grows where the brain does not fit.
+    """Place the network's grid about a brain.
 
     Parameters
     ----------
     brain : ndarray of bool, shape (x, y, z)
     affine : ndarray, shape (4, 4)
+        Of `brain`.
     spacing : float or tuple of float
-        Voxel size in mm, or the smallest and the largest: an axis whose own lies between is kept.
+        Voxel size in mm, or the smallest and the largest. An axis whose voxel size is in the range keeps it.
     box : tuple of int
-        Shape of the grid.
+        Shape of the grid in voxels. It grows along the axes on which the brain does not fit.
+
+    Returns
+    -------
+    grid : Grid
     """
     canonical = canonical_affine(affine, brain.shape)
     mask = orientations.apply_orientation(brain, orientations.io_orientation(affine))
-    found = np.argwhere(mask)
-    low, high = (found.min(0), found.max(0)) if len(found) else (np.zeros(3), np.array(mask.shape))
+    voxels = np.argwhere(mask)
+    low, high = (voxels.min(0), voxels.max(0)) if len(voxels) else (np.zeros(3), np.array(mask.shape))
     ratio = spacing_ratio(canonical, np.clip(voxel_sizes(canonical), *spacing_range(spacing)))
     needed = np.ceil((high - low + 1) / ratio).astype(int) + 2
     shape = np.maximum(box, needed)

@@ -1,9 +1,9 @@
-"""Intensity rules: how a scan's units become a network's. The rule is part of a model's card."""
+"""Normalization of intensities: from a scan's units to a network's. It is part of a model's card."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import ndimage
@@ -12,16 +12,16 @@ from ..anatomy.tissues import CSF, WM
 from ..errors import ImageError, ModelError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TissueNormalization:
-    """The ``wm-csf`` rule: white matter and CSF are sent to fixed values, linearly.
+    """The normalization ``wm-csf``: a linear scaling that gives white matter and CSF fixed values.
 
-    T1w and T2w come out alike: perivascular spaces are low in both.
+    T1w and T2w become alike: perivascular spaces are darker than white matter in both.
 
     Attributes
     ----------
     wm, csf : float
-        Values that white matter and CSF are sent to.
+        Values of white matter and CSF after scaling.
     low, high : float
         Values are clipped to this range.
     outside : float
@@ -34,47 +34,70 @@ class TissueNormalization:
     high: float = 3.0
     outside: float = -2.0
 
-    rule = 'wm-csf'
+    name: ClassVar[str] = 'wm-csf'
 
     def card(self) -> dict[str, Any]:
-        """The rule as it stands in a model's card."""
-        return {'rule': self.rule, **asdict(self)}
+        """The entry ``intensity`` of a model's card."""
+        return {'rule': self.name, **asdict(self)}
 
     @classmethod
     def from_card(cls, entry: dict[str, Any]) -> TissueNormalization:
-        """The rule that a model's card names.
+        """The normalization that a model's card names.
+
+        Parameters
+        ----------
+        entry : dict
+            As `card` returns it.
 
         Raises
         ------
         ModelError
-            If the card names a rule, or a parameter, that is not known.
+            If the card names an unknown normalization or an unknown parameter.
         """
         values = dict(entry)
-        if (name := values.pop('rule', None)) != cls.rule:
-            raise ModelError(f'unknown intensity rule {name!r} in the model card; known: {cls.rule}')
+        if (name := values.pop('rule', None)) != cls.name:
+            raise ModelError(f'unknown intensity rule {name!r} in the model card; known: {cls.name}')
         try:
             return cls(**values)
         except TypeError as error:
             raise ModelError(f'intensity rule in the model card: {error}') from error
 
     def apply(self, image: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
-        """Scale an image whose white matter and CSF stand at `levels`; clipped float32."""
+        """Normalize an image.
+
+        Parameters
+        ----------
+        image : ndarray
+            In the scan's units.
+        levels : tuple of float
+            White matter and CSF in the scan's units, see `measure_levels`.
+
+        Returns
+        -------
+        image : ndarray of float32
+            In [`low`, `high`].
+        """
         wm, csf = levels
         scaled = self.wm + (image - wm) * ((self.wm - self.csf) / (wm - csf))
         return np.clip(scaled, self.low, self.high).astype(np.float32)
 
 
 def measure_levels(image: np.ndarray, tissues: np.ndarray) -> tuple[float, float]:
-    """Intensity of white matter and of CSF.
+    """Measure the intensities of white matter and CSF.
 
     White matter: the median of its class, one voxel inside its border. CSF: the quartile of its
-    class that lies farther from white matter, since most of its voxels are mixed with tissue.
+    class that is farther from white matter, since most of its voxels are mixed with tissue.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
     tissues : ndarray of int, shape (x, y, z)
         Classes of `pvs_bidsapp.anatomy.tissues`.
+
+    Returns
+    -------
+    wm, csf : float
+        In the image's units.
 
     Raises
     ------

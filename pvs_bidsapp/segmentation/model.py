@@ -1,15 +1,15 @@
-"""Model bundles: weights (safetensors, no pickle) with a card, verified at load."""
+"""Models: weights (safetensors, no pickle) with a card, verified when they are loaded."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..runtime.files import atomic_write, write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from .grid import Spacing
 
 WEIGHTS, CARD = 'model.safetensors', 'model.json'
-#: The bundled models live beside the code.
+#: Folder of the bundled models, beside the code.
 BUNDLED = Path(__file__).resolve().parents[1] / 'models'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """What has to be known of a model: the content of ``model.json``.
 
@@ -29,31 +29,31 @@ class ModelCard:
     ----------
     name, version : str
     architecture : dict
-        ``name`` and arguments of the network.
+        ``name`` and arguments of the network, see `pvs_bidsapp.segmentation.networks.build`.
     channels : tuple of str
         ``('T1w',)`` or ``('T1w', 'T2w')``.
     spacing : float or tuple of float
         Voxel size of the network's grid in mm; or the smallest and the largest, see
         `pvs_bidsapp.segmentation.grid`.
     box : tuple of int
-        Smallest shape of that grid.
+        Smallest shape of that grid, in voxels.
     intensity : dict
-        The intensity rule, see `pvs_bidsapp.segmentation.intensity`.
+        The normalization, see `pvs_bidsapp.segmentation.intensity.TissueNormalization.card`.
     threshold : float
-        A voxel counts from this probability on.
+        A voxel is segmented if its probability is at least this, in [0, 1].
     min_cluster_size : float
-        Clusters below this volume (mm3) are dropped.
+        Clusters below this volume (mm³) are removed.
     trained_on, limits, licence : str
         In plain words.
     patch_size, stride : int or None
-        Edge of the patches that the network sees at work and the step between them, in voxels;
-        None where it sees whole volumes.
+        Edge of the patches that the network is applied to and the step between them, in voxels;
+        None for whole volumes.
     mirror : bool
-        Whether the network's findings on the scan and on its mirror image are averaged at work.
+        Whether the predictions on the scan and on its mirror image are averaged.
     metrics, training : dict
-        What was measured, how it was trained.
+        What was measured, how the model was trained.
     sha256 : str
-        Of the weights' file.
+        Of the weights' file, in hexadecimal.
     """
 
     name: str
@@ -78,14 +78,21 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Model:
-    """A model's card and the folder it was read from."""
+    """A model's card and the folder that it was read from.
+
+    Attributes
+    ----------
+    card : ModelCard
+    folder : Path
+        Holds ``model.json`` and ``model.safetensors``.
+    """
 
     card: ModelCard
     folder: Path
 
     @property
     def architecture(self) -> str:
-        """Name of the network's architecture, of an ensemble that of its members."""
+        """Name of the network's architecture; for an ensemble, that of its members."""
         entry = self.card.architecture
         return str(entry.get('of', entry).get('name', ''))
 
@@ -104,14 +111,25 @@ class Model:
         """
         if not self.weights.is_file():
             raise ModelError(f'{self.weights}: missing; reinstall the package or name another --model')
-        if (found := file_sha256(self.weights)) != self.card.sha256:
+        if (actual := file_sha256(self.weights)) != self.card.sha256:
             raise ModelError(
-                f'{self.weights}: checksum {found[:12]}... is not the {self.card.sha256[:12]}... of '
+                f'{self.weights}: checksum {actual[:12]}... is not the {self.card.sha256[:12]}... of '
                 'its card; the file is damaged or was changed'
             )
 
     def network(self) -> nn.Module:
-        """The network with its weights, float32, in evaluation mode; verified first."""
+        """Build the network with its weights, which are verified first.
+
+        Returns
+        -------
+        network : nn.Module
+            In float32, in evaluation mode, on the CPU.
+
+        Raises
+        ------
+        ModelError
+            If the weights are missing, differ from their checksum, or do not fit the card.
+        """
         import torch
         from safetensors.torch import load_file
 
@@ -142,12 +160,22 @@ def bundled_names() -> list[str]:
 
 
 def load_model(model: str | Path) -> Model:
-    """The bundle of a model's name, or in a folder.
+    """Read a model's card.
+
+    Parameters
+    ----------
+    model : str or Path
+        Name of a bundled model, or a folder with a model.
+
+    Returns
+    -------
+    model : Model
+        Its weights are neither read nor verified yet.
 
     Raises
     ------
     ModelError
-        If there is none, or its card cannot be read.
+        If there is no such model, or its card cannot be read.
     """
     folder = BUNDLED / str(model) if str(model) in bundled_names() else Path(model)
     path = folder / CARD
@@ -167,22 +195,31 @@ def load_model(model: str | Path) -> Model:
 
 
 def write_model(folder: Path, network: nn.Module, card: ModelCard) -> ModelCard:
-    """Store weights in half precision with their card; returns the card with its checksum."""
+    """Write a network's weights, in half precision, and its card.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    network : nn.Module
+    card : ModelCard
+        Its `sha256` is not used.
+
+    Returns
+    -------
+    card : ModelCard
+        With the checksum of the weights.
+    """
     import torch
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
     state = {
         k: (v.to(torch.float16) if v.is_floating_point() else v).contiguous().cpu()
         for k, v in network.state_dict().items()
     }
-    temporary = folder / f'.{WEIGHTS}.part'
-    save_file(state, temporary)
-    temporary.chmod(0o644)  # safetensors lets only the owner read: no use in a shared folder
-    os.replace(temporary, folder / WEIGHTS)
+    with atomic_write(folder / WEIGHTS) as temporary:
+        save_file(state, temporary)
+        temporary.chmod(0o644)  # safetensors lets only the owner read, which is of no use in a shared folder
     card = replace(card, sha256=file_sha256(folder / WEIGHTS))
-    text = json.dumps(asdict(card), indent=2, ensure_ascii=False) + '\n'
-    part = folder / f'.{CARD}.part'
-    part.write_text(text, encoding='utf-8')
-    os.replace(part, folder / CARD)
+    write_json(folder / CARD, asdict(card))
     return card

@@ -1,107 +1,164 @@
-"""From a scan and its tracing to what a network learns from: the same path as a scan takes at work."""
+"""The input of a network, made from a bias corrected scan and its anatomy.
+
+There is one preparation for all uses: a participant run segments a `NetworkInput`, training caches its
+arrays, and validation rebuilds it from the cached arrays. The input of a network is therefore always
+prepared as in its training.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..anatomy.resampling import Grid, resample
-from ..errors import ImageError
 from .grid import Spacing, network_grid
 from .intensity import TissueNormalization, measure_levels
 
-LOG = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """A scan on the network's grid.
+@dataclass(frozen=True, kw_only=True)
+class BrainAnatomy:
+    """Brain mask and tissue classes of a scan, on a grid that need not be the scan's own.
 
     Attributes
     ----------
-    image : ndarray of float16, shape (channels, x, y, z)
+    brain : ndarray of bool, shape (x, y, z)
+    tissues : ndarray of int, shape (x, y, z)
+        Classes of `pvs_bidsapp.anatomy.tissues`: 1 CSF, 2 grey matter, 3 white matter.
+    affine : ndarray, shape (4, 4)
+        Voxel to scanner RAS+ millimetres, of both arrays.
+    """
+
+    brain: np.ndarray
+    tissues: np.ndarray
+    affine: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkInput:
+    """A scan on a network's grid, in a network's intensities.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (channels, x, y, z)
+        Normalized, not masked.
     brain : ndarray of bool, shape (x, y, z)
     grid : Grid
+        The network's grid, on which `image` and `brain` are.
+    native_grid : Grid
+        The grid on which the probability is wanted.
+    normalization : TissueNormalization
     """
 
     image: np.ndarray
     brain: np.ndarray
     grid: Grid
+    native_grid: Grid
+    normalization: TissueNormalization
 
+    @classmethod
+    def build(
+        cls,
+        channels: Sequence[np.ndarray],
+        native_grid: Grid,
+        anatomy: BrainAnatomy,
+        *,
+        normalization: TissueNormalization,
+        spacing: Spacing,
+        box: tuple[int, int, int],
+    ) -> NetworkInput:
+        """Resample and normalize a scan.
 
-def prepare(
-    images: Sequence[np.ndarray],
-    affine: np.ndarray,
-    brain: np.ndarray,
-    tissues: np.ndarray,
-    rule: TissueNormalization,
-    *,
-    spacing: Spacing = 1.0,
-) -> Prepared:
-    """Scale and resample a scan, cropped to the brain.
+        Parameters
+        ----------
+        channels : sequence of ndarray, shape (x, y, z)
+            One image per channel, bias corrected, all on `native_grid`.
+        native_grid : Grid
+            The scan's own grid. Its voxels decide on those of the network's grid.
+        anatomy : BrainAnatomy
+        normalization : TissueNormalization
+        spacing : float or tuple of float
+            Voxel size of the network's grid in mm, or its smallest and largest value.
+        box : tuple of int
+            Smallest shape of the network's grid, in voxels.
 
-    Parameters
-    ----------
-    images : sequence of ndarray, shape (x, y, z)
-        One a channel, bias corrected, all on the T1w's grid.
-    affine : ndarray, shape (4, 4)
-    brain : ndarray of bool
-    tissues : ndarray of int
-        Classes of `pvs_bidsapp.anatomy.tissues`.
-    rule : TissueNormalization
-    spacing : float or tuple of float
-        Voxel size of the network's grid in mm, or its range.
-    """
-    grid = network_grid(brain, affine, spacing=spacing, box=(1, 1, 1))
-    classes = np.rint(resample(tissues, affine, grid, order=0))
-    channels = []
-    for image in images:
-        moved = resample(image, affine, grid, order=3)
-        channels.append(rule.apply(moved, measure_levels(moved, classes)))
-    inside = resample(brain, affine, grid, order=0) > 0.5
-    return Prepared(np.stack(channels).astype(np.float16), inside, grid)
+        Raises
+        ------
+        ImageError
+            If white matter and CSF cannot be told apart in a channel.
+        """
+        native_brain = resample(anatomy.brain, anatomy.affine, native_grid, order=0) > 0.5
+        grid = network_grid(native_brain, native_grid.affine, spacing=spacing, box=box)
+        brain = resample(anatomy.brain, anatomy.affine, grid, order=0) > 0.5
+        tissues = np.rint(resample(anatomy.tissues, anatomy.affine, grid, order=0))
+        image = np.empty((len(channels), *grid.shape), np.float32)
+        for number, channel in enumerate(channels):
+            resampled = resample(channel, native_grid.affine, grid, order=3)
+            image[number] = normalization.apply(resampled, measure_levels(resampled, tissues))
+        return cls(image=image, brain=brain, grid=grid, native_grid=native_grid, normalization=normalization)
 
+    @classmethod
+    def from_arrays(
+        cls,
+        image: np.ndarray,
+        brain: np.ndarray,
+        *,
+        normalization: TissueNormalization,
+        box: tuple[int, int, int] = (1, 1, 1),
+    ) -> NetworkInput:
+        """Rebuild an input from its arrays, and pad it to a box.
 
-def match_target(
-    target: np.ndarray, affine: np.ndarray, grid: Grid, name: str, tolerance: float = 1e-3
-) -> np.ndarray:
-    """A tracing on its scan's grid; resampled, and that said, where it lies on another.
+        The probability is given on the grid of the arrays.
 
-    Parameters
-    ----------
-    target : ndarray, shape (x, y, z)
-        Above 0.5 in perivascular spaces.
-    affine : ndarray, shape (4, 4)
-        Of the tracing.
-    grid : Grid
-        Of the scan.
-    name : str
-        The tracing's file, for messages.
-    tolerance : float
-        In mm.
-
-    Returns
-    -------
-    target : ndarray of bool
-
-    Raises
-    ------
-    ImageError
-        If the tracing lies outside the scan, so that most of it would be lost.
-    """
-    traced = target > 0.5
-    if target.shape == grid.shape and np.allclose(affine, grid.affine, atol=tolerance):
-        return traced
-    moved = resample(traced, affine, grid, order=1) > 0.5
-    before = traced.sum() * abs(np.linalg.det(affine[:3, :3]))
-    after = moved.sum() * abs(np.linalg.det(grid.affine[:3, :3]))
-    if before and after < 0.5 * before:
-        raise ImageError(
-            f'{name}: lies on another grid than its scan, and only {100 * after / before:.0f} % of its '
-            'volume would be left there; is it the tracing of this scan? resample it to the T1w'
+        Parameters
+        ----------
+        image : ndarray of float, shape (channels, x, y, z)
+            Normalized.
+        brain : ndarray of bool, shape (x, y, z)
+        normalization : TissueNormalization
+            The normalization that was applied.
+        box : tuple of int
+            Smallest shape of the network's grid, in voxels. The arrays are put in its centre.
+        """
+        missing = [max(0, n - m) for n, m in zip(box, brain.shape, strict=True)]
+        widths = [(n // 2, n - n // 2) for n in missing]
+        affine = np.eye(4)
+        affine[:3, 3] = [-before for before, _ in widths]
+        padded = np.pad(brain, widths)
+        return cls(
+            image=np.pad(image.astype(np.float32), [(0, 0), *widths], constant_values=normalization.outside),
+            brain=padded,
+            grid=Grid(padded.shape, affine),
+            native_grid=Grid(brain.shape, np.eye(4)),
+            normalization=normalization,
         )
-    LOG.warning('%s: lies on another grid than its scan and was resampled to it', name)
-    return moved
+
+    def masked(self) -> np.ndarray:
+        """What the network is given: `image` with a constant outside the brain.
+
+        Returns
+        -------
+        volume : ndarray of float32, shape (channels, x, y, z)
+        """
+        return np.where(self.brain, self.image, np.float32(self.normalization.outside))
+
+    def to_native(self, probability: np.ndarray) -> np.ndarray:
+        """Bring a probability map to the native grid.
+
+        Parameters
+        ----------
+        probability : ndarray of float32, shape (x, y, z)
+            On the network's grid.
+
+        Returns
+        -------
+        probability : ndarray of float32
+            On the native grid, in [0, 1]; 0 outside the brain. Between two grids it is interpolated linearly.
+        """
+        masked = probability * self.brain
+        if self.grid.shape == self.native_grid.shape and np.array_equal(
+            self.grid.affine, self.native_grid.affine
+        ):
+            return masked
+        return np.clip(resample(masked, self.grid.affine, self.native_grid, order=1), 0, 1)

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..anatomy.resampling import Grid, resample
-from .grid import network_grid
-from .intensity import TissueNormalization, measure_levels
+from ..anatomy.resampling import Grid
+from .intensity import TissueNormalization
 from .model import Model
+from .network_input import BrainAnatomy, NetworkInput
 
 
 def predict(
     channels: Sequence[np.ndarray],
-    affine: np.ndarray,
-    brain: np.ndarray,
-    tissues: np.ndarray,
-    anatomy_affine: np.ndarray,
-    bundle: Model,
+    native_grid: Grid,
+    anatomy: BrainAnatomy,
+    model: Model,
     *,
     device: str = 'cpu',
 ) -> np.ndarray:
@@ -28,44 +26,59 @@ def predict(
     ----------
     channels : sequence of ndarray, shape (x, y, z)
         Bias corrected images on the T1w's grid, in the order of the model's card.
-    affine : ndarray, shape (4, 4)
-        Of the T1w's grid.
-    brain, tissues : ndarray
-        Brain mask and tissue classes, on their own grid.
-    anatomy_affine : ndarray, shape (4, 4)
-        Of the brain mask and tissue classes.
-    bundle : Model
+    native_grid : Grid
+        The T1w's grid.
+    anatomy : BrainAnatomy
+        Brain mask and tissue classes, on a grid of their own.
+    model : Model
     device : str
         A torch device.
 
     Returns
     -------
     probability : ndarray of float32, shape (x, y, z)
-        On the T1w's grid, in [0, 1]; 0 outside the brain's box.
+        On the T1w's grid, in [0, 1]; 0 outside the brain.
+
+    Raises
+    ------
+    ImageError
+        If white matter and CSF cannot be told apart in a channel.
+    ModelError
+        If the weights are missing, differ from their checksum, or do not fit the card.
     """
-    card = bundle.card
-    rule = TissueNormalization.from_card(card.intensity)
-    native = Grid(tuple(channels[0].shape), affine)
-    # the scan's own voxels decide, not those that its anatomy was worked out at
-    place = resample(brain, anatomy_affine, native, order=0) > 0.5
-    grid = network_grid(place, affine, spacing=card.spacing, box=card.box)
-    inside = resample(brain, anatomy_affine, grid, order=0) > 0.5
-    classes = np.rint(resample(tissues, anatomy_affine, grid, order=0))
-    volume = np.empty((len(channels), *grid.shape), np.float32)
-    for k, channel in enumerate(channels):
-        moved = resample(channel, affine, grid, order=3)
-        volume[k] = np.where(inside, rule.apply(moved, measure_levels(moved, classes)), rule.outside)
-    probability = run_network(bundle, volume, device)
-    return np.clip(resample(probability * inside, grid.affine, native, order=1), 0, 1)
+    card = model.card
+    inputs = NetworkInput.build(
+        channels,
+        native_grid,
+        anatomy,
+        normalization=TissueNormalization.from_card(card.intensity),
+        spacing=card.spacing,
+        box=card.box,
+    )
+    return inputs.to_native(run_network(model, inputs.masked(), device))
 
 
-def run_network(bundle: Model, volume: np.ndarray, device: str) -> np.ndarray:
-    """Probability map of a whole volume of shape (channels, x, y, z), as float32 (x, y, z)."""
+def run_network(model: Model, volume: np.ndarray, device: str) -> np.ndarray:
+    """Run a model on a network's grid.
+
+    Parameters
+    ----------
+    model : Model
+    volume : ndarray of float32, shape (channels, x, y, z)
+        Normalized and masked.
+    device : str
+        A torch device.
+
+    Returns
+    -------
+    probability : ndarray of float32, shape (x, y, z)
+        In [0, 1].
+    """
     import torch
 
     from .inference import infer
 
-    network = bundle.network().to(device)
+    network = model.network().to(device)
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    card = bundle.card
-    return infer(network, volume, device, patch=card.patch_size, stride=card.stride, mirror=card.mirror)
+    card = model.card
+    return infer(network, volume, device, patch_size=card.patch_size, stride=card.stride, mirror=card.mirror)

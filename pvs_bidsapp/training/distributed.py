@@ -12,30 +12,30 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """One process and its place among those that train together.
+    """A process and its place among those that train together.
 
     Attributes
     ----------
-    rank, world : int
-        Number of this process, number of processes.
+    rank, world_size : int
+        Number of this process, from 0; number of processes.
     """
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this process validates and writes."""
+    def is_first(self) -> bool:
+        """Whether this process validates and writes files."""
         return self.rank == 0
 
     @classmethod
-    def join(cls, rank: int, world: int, meeting: Path, device: torch.device) -> ProcessGroup:
-        """Meet the other processes through a file (no port is opened to the network).
+    def join(cls, rank: int, world_size: int, rendezvous_file: Path, device: torch.device) -> ProcessGroup:
+        """Connect to the other processes through a file (no port is opened to the network).
 
         Parameters
         ----------
-        rank, world : int
-        meeting : Path
+        rank, world_size : int
+        rendezvous_file : Path
             A file that does not exist yet, on a disk that all processes see.
         device : torch.device
             NCCL is used on GPUs, gloo on CPUs.
@@ -43,34 +43,36 @@ class ProcessGroup:
         if device.type == 'cuda':
             torch.cuda.set_device(device)
         backend = 'nccl' if device.type == 'cuda' else 'gloo'
-        distributed.init_process_group(backend, init_method=f'file://{meeting}', rank=rank, world_size=world)
-        return cls(rank, world)
+        distributed.init_process_group(
+            backend, init_method=f'file://{rendezvous_file}', rank=rank, world_size=world_size
+        )
+        return cls(rank, world_size)
 
     def leave(self) -> None:
-        """Say good-bye to the others."""
-        if self.world > 1:
+        """Disconnect from the other processes."""
+        if self.world_size > 1:
             distributed.destroy_process_group()
 
     def wrap(self, network: nn.Module, device: torch.device) -> nn.Module:
-        """The network with gradients averaged over all processes."""
-        if self.world == 1:
+        """Wrap a network so that gradients are averaged over all processes."""
+        if self.world_size == 1:
             return network
         ids = [device] if device.type == 'cuda' else None
         return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so."""
-        return self._reduce(float(flag)) > 0 if self.world > 1 else flag
+        """Whether `flag` is set in any process."""
+        return self._reduce(float(flag)) > 0 if self.world_size > 1 else flag
 
     def mean(self, value: float) -> float:
-        """Mean over all processes."""
-        return self._reduce(value) / self.world if self.world > 1 else value
+        """Mean of `value` over all processes."""
+        return self._reduce(value) / self.world_size if self.world_size > 1 else value
 
     def from_first(self, value: float) -> float:
-        """What the first process has."""
-        if self.world == 1:
+        """The `value` of the first process."""
+        if self.world_size == 1:
             return value
-        return self._reduce(value if self.first else 0.0)
+        return self._reduce(value if self.is_first else 0.0)
 
     @staticmethod
     def _reduce(value: float) -> float:

@@ -1,4 +1,4 @@
-"""What a training starts from: a bundled model, a model folder, or a checkpoint of another training."""
+"""The model from which a training starts: a bundled one, a model folder, or a checkpoint of a training."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..segmentation.grid import Spacing
 from ..segmentation.model import load_model
-from .recipes import Spacing
-from .trainer import read_checkpoint
+from .checkpoint import read_checkpoint
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InitialModel:
-    """How the network that is trained further was made; the grid it knows suits its further training.
+    """Network and grid of a model that is trained further.
 
     Attributes
     ----------
+    name : str
+        As the user gave it.
     architecture : dict
-        As in a model card.
+        As in a model's card.
     spacing : float or tuple of float, or None
-        Voxel size in mm of its grid, or the smallest and largest; None where a checkpoint does not say.
+        Voxel size of its grid in mm, or the smallest and largest; None if a checkpoint does not say.
     patch_size : int or None
-        None for whole volumes.
+        Edge of its patches in voxels; None for whole volumes.
     """
 
+    name: str
     architecture: dict[str, Any]
     spacing: Spacing | None
     patch_size: int | None
 
-    def check(self, name: str, architecture: dict[str, Any]) -> None:
-        """See that its weights fit a network, before hours are spent on preparing scans.
+    def check(self, architecture: dict[str, Any]) -> None:
+        """Check that its weights fit a network, before hours are spent on preparing scans.
 
         Parameters
         ----------
-        name : str
-            What it is called in the message.
         architecture : dict
             Of the network that is to be trained.
 
@@ -47,31 +48,45 @@ class InitialModel:
         """
         if number := self.architecture.get('members'):
             raise InputError(
-                f'--init {name}: holds {number} networks (of --folds); name the folder of one of them'
+                f'--init {self.name}: holds {number} networks (of --folds); name the folder of one of them'
             )
-        free = ('dropout',)  # has no weights
-        other = [
+        without_weights = ('dropout',)
+        different = [
             f'{k} {self.architecture[k]} instead of {value}'
             for k, value in architecture.items()
-            if k not in free and self.architecture.get(k, value) != value
+            if k not in without_weights and self.architecture.get(k, value) != value
         ]
-        if other:
+        if different:
             raise InputError(
-                f'--init {name}: another network than is to be trained ({", ".join(other)}); give the --recipe '
-                'and --filters that it was trained with'
+                f'--init {self.name}: another network than is to be trained ({", ".join(different)}); give '
+                'the --recipe and --filters that it was trained with'
             )
 
 
 def read_initial_model(init: str) -> InitialModel:
-    """Read what a name, a model folder or a checkpoint (``.pt``) says of itself.
+    """Read the card of a model, or the configuration in a checkpoint.
+
+    Parameters
+    ----------
+    init : str
+        Name of a bundled model, a model folder, or a checkpoint (``.pt``).
 
     Raises
     ------
     InputError
-        If there is no such model, or the checkpoint cannot be read.
+        If the checkpoint cannot be read.
+    ModelError
+        If there is no such model.
     """
     if not init.endswith('.pt'):
         card = load_model(init).card
-        return InitialModel(card.architecture, card.spacing, card.patch_size)
+        return InitialModel(
+            name=init, architecture=card.architecture, spacing=card.spacing, patch_size=card.patch_size
+        )
     plan = read_checkpoint(Path(init))['plan']
-    return InitialModel(plan['architecture'], plan['extra'].get('spacing'), plan['extra'].get('patch_size'))
+    return InitialModel(
+        name=init,
+        architecture=plan['architecture'],
+        spacing=plan['extra'].get('spacing'),
+        patch_size=plan['extra'].get('patch_size'),
+    )

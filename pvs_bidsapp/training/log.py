@@ -1,4 +1,4 @@
-"""What a training writes down of itself: a table, and TensorBoard's event files."""
+"""The log of a training: a table, and TensorBoard's event files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TrainingLog:
     ----------
     folder : Path
     step : int
-        Where training stands: rows of later steps, from a part that was lost, are struck out.
+        Number of steps done. Rows of later steps, whose checkpoint was not written, are removed.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -33,16 +33,29 @@ class TrainingLog:
             csv.writer(stream).writerows([COLUMNS, *kept])
         self.board = SummaryWriter(str(Path(folder) / 'tensorboard'), purge_step=step + 1)
 
-    def record(self, step: int, loss: float, score: float, minutes: float, rate: float) -> None:
-        """Write down an epoch."""
+    def record(self, step: int, *, loss: float, score: float, minutes: float, learning_rate: float) -> None:
+        """Write the row of an epoch.
+
+        Parameters
+        ----------
+        step : int
+            Number of steps done.
+        loss : float
+            Mean over the epoch.
+        score : float
+            Validation score; NaN if there is none.
+        minutes : float
+            Spent in training.
+        learning_rate : float
+        """
         tail = '' if math.isnan(score) else f'  validation Dice {score:.3f}'
         LOG.info('step %d  loss %.4f%s  %.1f min', step, loss, tail, minutes)
         with self.path.open('a', newline='') as stream:
             csv.writer(stream).writerow(
-                [step, f'{loss:.5f}', f'{score:.4f}', f'{minutes:.2f}', f'{rate:.3g}']
+                [step, f'{loss:.5f}', f'{score:.4f}', f'{minutes:.2f}', f'{learning_rate:.3g}']
             )
         self.board.add_scalar('loss', loss, step)
-        self.board.add_scalar('learning_rate', rate, step)
+        self.board.add_scalar('learning_rate', learning_rate, step)
         if not math.isnan(score):
             self.board.add_scalar('validation_dice', score, step)
         self.board.flush()

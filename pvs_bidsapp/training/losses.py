@@ -1,10 +1,11 @@
-"""Losses. All take logits and a target in [0, 1], both of shape ``(batch, 1, x, y, z)``."""
+"""Losses. All take logits and labels in [0, 1], both of shape ``(batch, 1, x, y, z)``."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from monai.losses import DiceLoss, FocalLoss
+from monai.losses.dice import DiceLoss
+from monai.losses.focal_loss import FocalLoss
 from torch import nn
 
 from ..errors import InputError
@@ -16,15 +17,15 @@ POSITIVE_WEIGHT = 8.0
 class DiceCrossEntropy(nn.Module):
     """Dice loss (Joliot et al. 2021) plus weighted cross-entropy.
 
-    Dice alone stays near 1 for hundreds of steps where one voxel in a thousand is positive; the
-    cross-entropy, in which a positive voxel weighs `positive_weight` times, gets it going.
+    If one voxel in a thousand is positive, Dice alone stays near 1 for hundreds of steps. With the
+    cross-entropy, in which a positive voxel has the weight `positive_weight`, learning starts sooner.
 
     Parameters
     ----------
     cross_entropy : float
-        Weight of the cross-entropy.
+        Weight of the cross-entropy; that of the Dice loss is 1.
     positive_weight : float
-        Weight of a positive voxel in it.
+        Weight of a positive voxel in the cross-entropy.
     """
 
     def __init__(self, cross_entropy: float = 8.0, positive_weight: float = POSITIVE_WEIGHT) -> None:
@@ -34,22 +35,30 @@ class DiceCrossEntropy(nn.Module):
         self.positive: torch.Tensor
         self.register_buffer('positive', torch.tensor(positive_weight))
 
-    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """The loss, a scalar."""
-        entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, pos_weight=self.positive)
-        return self.dice(logits, target) + self.weight * entropy
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Compute the loss, a scalar."""
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits, label, pos_weight=self.positive)
+        return self.dice(logits, label) + self.weight * entropy
 
 
 def make_loss(name: str) -> nn.Module:
-    """The supervised loss of a recipe.
+    """Make the supervised loss of a recipe.
 
     Parameters
     ----------
     name : str
-        ``dice`` (Joliot et al. 2021), ``dice-ce`` (`DiceCrossEntropy`) or ``focal`` (Chai et al.;
-        Lin et al. 2017, doi:10.1109/ICCV.2017.324, gamma 2, alpha 0.75, summed over the batch's
-        voxels and divided by the number of positive ones, as Lin et al. do: a mean over all
-        voxels would be lost beside Adam's epsilon).
+        ``dice`` (Joliot et al. 2021), ``dice-ce`` (`DiceCrossEntropy`) or ``focal`` (Chai et al.; see
+        `NormalisedFocalLoss`).
+
+    Returns
+    -------
+    loss : nn.Module
+        Of logits and labels.
+
+    Raises
+    ------
+    InputError
+        If there is no such loss.
     """
     if name == 'dice':
         return DiceLoss(sigmoid=True, batch=True)
@@ -61,12 +70,15 @@ def make_loss(name: str) -> nn.Module:
 
 
 class NormalisedFocalLoss(nn.Module):
-    """Focal loss over the number of positive voxels.
+    """Focal loss (Lin et al. 2017, doi:10.1109/ICCV.2017.324) over the number of positive voxels.
+
+    The sum over the voxels of a batch is divided by the number of positive ones, as Lin et al. do. A mean
+    over all voxels would be so small that Adam's epsilon suppresses it.
 
     Parameters
     ----------
     gamma : float
-        How strongly voxels that are right already are left out.
+        Exponent that reduces the weight of voxels that are already classified correctly.
     alpha : float
         Weight of a positive voxel; a negative one has ``1 - alpha``.
     """
@@ -75,44 +87,54 @@ class NormalisedFocalLoss(nn.Module):
         super().__init__()
         self.focal = FocalLoss(gamma=gamma, alpha=alpha, reduction='none')
 
-    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """The loss, a scalar."""
-        # a batch without a space counts as one with a space of a hundred voxels
-        return self.focal(logits, target).sum() / target.sum().clamp(min=100.0)
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Compute the loss, a scalar."""
+        # a batch with fewer than a hundred positive voxels counts as one with a hundred
+        return self.focal(logits, label).sum() / label.sum().clamp(min=100.0)
 
 
 @torch.no_grad()
 def undo_positive_weight(network: nn.Module) -> None:
-    """Take the weighting of positive voxels by ``dice-ce`` out of a network's output.
+    """Remove the weight of positive voxels in ``dice-ce`` from a network's output.
 
-    Cross-entropy in which a positive voxel weighs w times multiplies the odds by w, so that
-    log(w) is subtracted from the logits (Elkan 2001, the foundations of cost-sensitive
-    learning): probabilities become comparable between models, and thresholds lie mid-range.
+    Cross-entropy in which a positive voxel has the weight w multiplies the odds by w, so log(w) is
+    subtracted from the logits (Elkan 2001, The foundations of cost-sensitive learning). Probabilities
+    are then comparable between models, and thresholds are near the middle of the range.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Its parameter ``head.bias`` is changed in place.
     """
     network.get_parameter('head.bias').sub_(float(np.log(POSITIVE_WEIGHT)))
 
 
 def consistency(noisy: torch.Tensor, clean: torch.Tensor, confidence: float) -> torch.Tensor:
-    """Cross-entropy of a noisy image's prediction with the clean image's pseudo labels.
+    """Cross-entropy of the prediction on a noisy image with the pseudo labels of the clean image.
 
-    Chai et al., M2SS-PVS: only where the clean prediction is sure. The mean is taken over those
-    voxels for each of the two pseudo labels, then over the two: spaces are one voxel in a
-    thousand, and a plain mean would teach that there are none.
+    Chai et al., M2SS-PVS: only voxels count whose clean prediction is confident. The mean is taken over the
+    voxels of each of the two pseudo labels, then over the two: one voxel in a thousand is positive, and a
+    plain mean would teach the network that there are none.
 
     Parameters
     ----------
     noisy : Tensor
         Logits on the image with noise.
     clean : Tensor
-        Probabilities on the image as it is; no gradient flows through them.
+        Probabilities on the image without noise; no gradient flows through them.
     confidence : float
-        A pseudo label is 1 above this, 0 below one minus this; other voxels do not count.
+        The pseudo label is 1 above this probability and 0 below one minus this; other voxels do not count.
+
+    Returns
+    -------
+    loss : Tensor
+        A scalar; 0 if no voxel counts.
     """
     clean = clean.detach()
     terms = []
-    for label, sure in ((1.0, clean > confidence), (0.0, clean < 1 - confidence)):
-        if sure.any():
-            logits = noisy[sure]
-            target = torch.full_like(logits, label)
-            terms.append(nn.functional.binary_cross_entropy_with_logits(logits, target))
+    for label, confident in ((1.0, clean > confidence), (0.0, clean < 1 - confidence)):
+        if confident.any():
+            logits = noisy[confident]
+            pseudo_label = torch.full_like(logits, label)
+            terms.append(nn.functional.binary_cross_entropy_with_logits(logits, pseudo_label))
     return torch.stack(terms).mean() if terms else noisy.sum() * 0.0

@@ -1,15 +1,23 @@
-"""The recipes of both papers as named settings. What a paper leaves open is marked as ours."""
+"""The recipes of both papers as named settings, and what a user may change of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..segmentation.grid import BOX, Spacing
 
+if TYPE_CHECKING:
+    from .initial_model import InitialModel
 
-@dataclass(frozen=True)
+LOG = logging.getLogger(__name__)
+#: Edge in voxels of the patches of ``joliot2021`` on a CPU.
+CPU_PATCH_SIZE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a model is trained.
 
@@ -17,44 +25,45 @@ class Recipe:
     ----------
     name : str
     architecture : dict
-        As in a model card.
+        As in a model's card.
     channels : tuple of str
         ``T1w``, ``T2w``.
     spacing : float or tuple of float
         Voxel size of the network's grid in mm, or the range within which a scan keeps its own.
     patch_size : int or None
-        Edge of the cubic patches in voxels; None stands for whole volumes.
+        Edge of the cubic patches in voxels; None for whole volumes.
     stride : int or None
-        Step between patches at work; None where the network sees whole volumes. A network that
-        has learnt from patches wants patches: on whole volumes, where its deep blocks meet
-        features in place of padding, it misses most of what it finds on patches.
+        Step between patches at inference, in voxels; None if the network is applied to whole volumes. A
+        network that was trained on patches has to be applied to patches: on whole volumes its deep blocks
+        see features where they only ever saw padding, and it misses most of what it finds on patches.
     mirror : bool
-        At work, average with what is found on the mirror image.
+        At inference, average with the prediction on the mirror image.
     batch_size : int
+        Samples per step.
     learning_rate : float
         At the start; Adam.
     loss : str
         ``dice``, ``dice-ce`` or ``focal``, see `pvs_bidsapp.training.losses`.
     pretraining : bool
-        Begin as an autoencoder on all scans, traced or not.
+        Pre-train as an autoencoder on all scans, labelled or not.
     semisupervised : bool
-        Learn from untraced scans by consistency.
+        Learn from unlabelled scans by consistency.
     warmup_epochs : int
-        Epochs at the start on patches that hold perivascular spaces alone, without consistency.
-    positive_share : float
-        Share of patches centred on a perivascular space (after the warm-up).
-    turns : bool
-        See `pvs_bidsapp.training.patches.Sampling`.
+        Epochs at the start in which every patch holds perivascular spaces and there is no consistency loss.
+    positive_fraction : float
+        Fraction of the patches that are centred on a perivascular space, after the warm-up; in [0, 1].
+    all_orientations : bool
+        See `pvs_bidsapp.training.sampling.Sampling`.
     confidence : float
-        Voxels count in the consistency loss where the clean image's probability is above this
+        Voxels count in the consistency loss if the clean image's probability is above this
         (pseudo label 1) or below one minus this (pseudo label 0).
     noise : float
-        Standard deviation of the Gaussian noise in it, in the network's units (white matter and
-        CSF lie 2.4 apart).
+        Standard deviation of the Gaussian noise of the consistency loss, in the network's units (white matter
+        and CSF are 2.4 apart).
     consistency_weight : float
-        Of the consistency loss beside the supervised one.
+        Weight of the consistency loss; that of the supervised loss is 1.
     box : tuple of int
-        Shape of a whole volume, and the least shape of the network's grid.
+        Shape of a whole volume, and smallest shape of the network's grid, in voxels.
     """
 
     name: str
@@ -70,30 +79,46 @@ class Recipe:
     pretraining: bool = False
     semisupervised: bool = False
     warmup_epochs: int = 0
-    positive_share: float = 0.5
-    turns: bool = False
+    positive_fraction: float = 0.5
+    all_orientations: bool = False
     confidence: float = 0.8
     noise: float = 0.15
     consistency_weight: float = 0.1
-    box: tuple[int, int, int] = field(default=BOX)
+    box: tuple[int, int, int] = BOX
+
+    @property
+    def smallest_patch(self) -> int:
+        """Edge in voxels of the smallest patch of which the deepest layer has a voxel."""
+        blocks = self.architecture.get('blocks', self.architecture.get('levels', 0) + 1)
+        return int(2 ** (blocks - 1))
 
 
 JOLIOT = Recipe(
-    'joliot2021',
-    {'name': 'joliot2021', 'in_channels': 1, 'blocks': 7, 'filters': 8, 'dropout': 0.1},
-    pretraining=True, mirror=True,
-)  # fmt: skip
-# The paper: channels, spacing, patch, stride, focal loss, 20 epochs, confidence. Ours: the rest.
+    name='joliot2021',
+    architecture={'name': 'joliot2021', 'in_channels': 1, 'blocks': 7, 'filters': 8, 'dropout': 0.1},
+    pretraining=True,
+    mirror=True,
+)
+# From the paper: channels, spacing, patch, stride, focal loss, 20 epochs, confidence. Chosen here: the rest.
 M2SS = Recipe(
-    'm2ss',
-    {'name': 'm2ss', 'in_channels': 2, 'filters': 16, 'side_filters': 8, 'levels': 4, 'multi_scale': True},
-    channels=('T1w', 'T2w'), spacing=0.8, patch_size=32, stride=16, batch_size=16, learning_rate=2e-3,
-    loss='focal', semisupervised=True, warmup_epochs=20,
+    name='m2ss',
+    architecture={
+        'name': 'm2ss', 'in_channels': 2, 'filters': 16, 'side_filters': 8, 'levels': 4, 'multi_scale': True,
+    },
+    channels=('T1w', 'T2w'),
+    spacing=0.8,
+    patch_size=32,
+    stride=16,
+    batch_size=16,
+    learning_rate=2e-3,
+    loss='focal',
+    semisupervised=True,
+    warmup_epochs=20,
     box=(1, 1, 1),
 )  # fmt: skip
 
 
-def _sibling(name: str, *, multi_scale: bool, semisupervised: bool) -> Recipe:
+def _variant(name: str, *, multi_scale: bool, semisupervised: bool) -> Recipe:
     architecture = M2SS.architecture | {'multi_scale': multi_scale}
     return replace(M2SS, name=name, architecture=architecture, semisupervised=semisupervised)
 
@@ -104,21 +129,171 @@ RECIPES = {
     for recipe in (
         JOLIOT,
         M2SS,
-        _sibling('m2ss-mono', multi_scale=False, semisupervised=True),
-        _sibling('supervised-multi', multi_scale=True, semisupervised=False),
-        _sibling('supervised-mono', multi_scale=False, semisupervised=False),
+        _variant('m2ss-mono', multi_scale=False, semisupervised=True),
+        _variant('supervised-multi', multi_scale=True, semisupervised=False),
+        _variant('supervised-mono', multi_scale=False, semisupervised=False),
     )
 }
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of a name.
+    """Find a recipe by its name.
 
     Raises
     ------
     InputError
-        If there is none; the message lists those that are.
+        If there is none; the message lists the recipes.
     """
     if name not in RECIPES:
         raise InputError(f'no recipe {name!r}; there are: {", ".join(RECIPES)}')
     return RECIPES[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeChanges:
+    """What a user asks to change of a recipe. None: as the initial model or the recipe has it.
+
+    Attributes
+    ----------
+    batch_size : int or None
+    learning_rate : float or None
+    loss : str or None
+    pretraining : bool
+        False leaves pre-training out.
+    spacing : float or tuple of float, or None
+        Voxel size of the network's grid in mm, or its range.
+    patch_size : int or None
+        In voxels; 0 for whole volumes.
+    filters : int or None
+        Of the network's first level.
+    dropout : float or None
+        Probability that a value is dropped, in [0, 1).
+    all_orientations : bool
+    synthesize : bool
+        Patches are synthesized from simulated heads; they then have all orientations, too.
+    """
+
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    loss: str | None = None
+    pretraining: bool = True
+    spacing: Spacing | None = None
+    patch_size: int | None = None
+    filters: int | None = None
+    dropout: float | None = None
+    all_orientations: bool = False
+    synthesize: bool = False
+
+
+def resolve_recipe(name: str, changes: RecipeChanges, initial: InitialModel | None, device: str) -> Recipe:
+    """Apply the user's changes to a recipe.
+
+    Network and grid are those that the user asks for, else those of the initial model, else the recipe's.
+
+    Parameters
+    ----------
+    name : str
+        Of the recipe.
+    changes : RecipeChanges
+    initial : InitialModel or None
+        The model from which training starts.
+    device : str
+        Torch device; on a CPU ``joliot2021`` is trained on patches.
+
+    Returns
+    -------
+    recipe : Recipe
+
+    Raises
+    ------
+    InputError
+        If there is no such recipe, a change does not suit it, or the initial model is another network.
+    """
+    recipe = find_recipe(name)
+    return replace(
+        recipe,
+        architecture=_resolve_architecture(recipe, changes, initial),
+        pretraining=recipe.pretraining and changes.pretraining,
+        all_orientations=changes.all_orientations or changes.synthesize,
+        batch_size=changes.batch_size or recipe.batch_size,
+        learning_rate=changes.learning_rate or recipe.learning_rate,
+        loss=changes.loss or recipe.loss,
+        **_resolve_grid(recipe, changes, initial, device),
+    )
+
+
+def _resolve_architecture(
+    recipe: Recipe, changes: RecipeChanges, initial: InitialModel | None
+) -> dict[str, Any]:
+    architecture = dict(recipe.architecture)
+    if changes.dropout is not None and 'dropout' not in architecture:
+        raise InputError(f'--dropout: the network of {recipe.name} has none; leave it out')
+    for name in ('filters', 'dropout'):
+        value = getattr(changes, name)
+        if value is None and initial is not None:
+            value = initial.architecture.get(name)
+        if value is not None and name in architecture:
+            architecture[name] = value
+    if initial:
+        initial.check(architecture)
+    return architecture
+
+
+def _resolve_grid(
+    recipe: Recipe, changes: RecipeChanges, initial: InitialModel | None, device: str
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if spacing := changes.spacing or (initial and initial.spacing):
+        values['spacing'] = spacing
+    size = changes.patch_size
+    if size is None and recipe.patch_size is None:
+        size = initial.patch_size if initial else None
+        if size is None and device == 'cpu':
+            LOG.info(
+                'no GPU: training on patches of %d voxels (--patch-size 0 for whole volumes)', CPU_PATCH_SIZE
+            )
+            size = CPU_PATCH_SIZE
+    if size == 0 and recipe.stride:
+        raise InputError(f'--patch-size 0: {recipe.name} is trained on patches')
+    if size and size < recipe.smallest_patch:
+        raise InputError(f'--patch-size {size}: this network needs at least {recipe.smallest_patch}')
+    if size is not None:
+        values['patch_size'] = size or None
+    if size:
+        # with the mirror image an overlap of a quarter suffices: 60 % of the time, the same Dice
+        values['stride'] = size * 3 // 4 if recipe.mirror else size // 2
+    return values
+
+
+def default_test_fraction(recipe: Recipe) -> float | None:
+    """Fraction of the persons on which each fold is tested: None is one over the number of folds.
+
+    Chai et al. test on 0.1 of the persons in each of five folds.
+    """
+    return None if recipe.name == JOLIOT.name else 0.1
+
+
+def check_batches(recipe: Recipe, *, devices: int, micro_batch: int | None) -> None:
+    """Refuse batches for which the deepest layer has a single voxel, of which there are no statistics.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    devices : int
+        Number of processes that share a batch.
+    micro_batch : int or None
+        Samples that go through the network together; None for all.
+
+    Raises
+    ------
+    InputError
+        If some part of a batch is a single patch of the smallest size.
+    """
+    own = -(-recipe.batch_size // devices)
+    together = min(micro_batch or own, own)
+    is_alone = 1 in (together, own % together, recipe.batch_size // devices)
+    if recipe.patch_size == recipe.smallest_patch and is_alone:
+        raise InputError(
+            f'a single patch of {recipe.patch_size} voxels leaves the deepest layer one voxel: give a larger '
+            '--patch-size, or at least two samples per device with --batch-size and --micro-batch'
+        )

@@ -1,4 +1,4 @@
-"""Splits of persons: all scans of one stand on the same side."""
+"""Splits of persons: all scans of a person are on the same side."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Split:
     test: tuple[str, ...] = ()
 
 
-def hold_out(persons: Sequence[str], share: float, seed: int) -> Split:
-    """One split without test persons.
+def hold_out(persons: Sequence[str], fraction: float, seed: int) -> Split:
+    """Make one split without test persons.
 
     Parameters
     ----------
     persons : sequence of str
         May repeat.
-    share : float
-        Share of persons kept for validation; none where there is one person alone.
+    fraction : float
+        Fraction of the persons that are kept for validation, in [0, 1); none of a single person.
     seed : int
     """
     order = _shuffled(persons, seed)
-    number = min(round(share * len(order)), len(order) - 1)
-    if share > 0 and len(order) > 1:
+    number = min(round(fraction * len(order)), len(order) - 1)
+    if fraction > 0 and len(order) > 1:
         number = max(number, 1)
     return Split(tuple(order[number:]), tuple(order[:number]))
 
@@ -45,7 +45,7 @@ def hold_out(persons: Sequence[str], share: float, seed: int) -> Split:
 def folds(
     persons: Sequence[str], number: int, seed: int, *, test: float | None = None, validation: float = 0.1
 ) -> list[Split]:
-    """Splits of a cross-validation.
+    """Make the splits of a cross-validation.
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ def folds(
         Number of folds.
     seed : int
     test : float, optional
-        Share of persons to test on; by default one over the number of folds, so that each person
+        Fraction of the persons to test on; by default one over the number of folds, so that each person
         is tested on once. Chai et al. take 0.1 in five folds (8:1:1).
     validation : float
-        Share of persons to validate on, of all.
+        Fraction of all persons to validate on.
 
     Raises
     ------
@@ -69,16 +69,16 @@ def folds(
     n = len(order)
     if number < 2 or n < max(number, 3):
         raise InputError(
-            f'--folds {number}: needs at least 2 folds and {max(number, 3)} traced persons, have {n}'
+            f'--folds {number}: needs at least 2 folds and {max(number, 3)} labelled persons, have {n}'
         )
     splits = []
     for k in range(number):
         start = round(k * n / number)
         size = round((k + 1) * n / number) - start if test is None else max(1, round(test * n))
-        turned = order[start:] + order[:start]
+        rotated = order[start:] + order[:start]
         held = min(max(1, round(validation * n)), n - size - 1)
         splits.append(
-            Split(tuple(turned[size + held :]), tuple(turned[size : size + held]), tuple(turned[:size]))
+            Split(tuple(rotated[size + held :]), tuple(rotated[size : size + held]), tuple(rotated[:size]))
         )
     return splits
 

@@ -1,4 +1,4 @@
-"""How good a network is on whole scans, and which threshold suits it."""
+"""Validation: the Dice of a network on whole scans, and the threshold that suits it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import torch
 from torch import nn
 
 from ..evaluation.metrics import dice
-from ..segmentation.inference import HALF, infer
+from ..segmentation.inference import AUTOCAST_DTYPES, infer
 from ..segmentation.intensity import TissueNormalization
-from .patches import TrainingImage
+from ..segmentation.network_input import NetworkInput
+from .datasets import TrainingImage
 from .recipes import Recipe
 
 #: Candidates for a model's default threshold.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+#: Thresholds count as equally good if their mean Dice is within this of the best.
+PLATEAU = 0.01
 
 
 class Validator:
@@ -23,86 +26,129 @@ class Validator:
 
     Parameters
     ----------
-    volumes : sequence of TrainingImage
-    rule : TissueNormalization
+    images : sequence of TrainingImage
+    normalization : TissueNormalization
+        The normalization of the images.
     device : torch.device
-    patch, stride, box : int or None, tuple of int
-        As in a model card.
+    patch_size, stride : int or None
+        As in a model's card.
+    box : tuple of int
+        As in a model's card.
     mirror : bool
-        As in a model card.
-    half : torch.dtype, optional
+        As in a model's card.
+    autocast_dtype : torch.dtype, optional
         Half precision inside the network.
     """
 
     def __init__(
         self,
-        volumes: Sequence[TrainingImage],
-        rule: TissueNormalization,
+        images: Sequence[TrainingImage],
+        normalization: TissueNormalization,
         device: torch.device,
         *,
-        patch: int | None,
+        patch_size: int | None,
         stride: int | None,
         box: tuple[int, int, int] = (1, 1, 1),
         mirror: bool = False,
-        half: torch.dtype | None = None,
+        autocast_dtype: torch.dtype | None = None,
     ) -> None:
-        self.volumes, self.rule, self.device = volumes, rule, device
-        self.patch, self.stride, self.box = patch, stride, box
-        self.mirror, self.half = mirror, half
+        self.images, self.normalization, self.device = images, normalization, device
+        self.patch_size, self.stride, self.box = patch_size, stride, box
+        self.mirror, self.autocast_dtype = mirror, autocast_dtype
 
     @classmethod
     def of(
         cls,
         recipe: Recipe,
-        volumes: Sequence[TrainingImage],
+        images: Sequence[TrainingImage],
         device: str | torch.device,
         *,
         precision: str = 'fp32',
     ) -> Validator:
-        """A validator that shows a network scans as they are shown at work, in the training's precision."""
-        size = recipe.patch_size if recipe.stride else None
-        return cls(
-            volumes, TissueNormalization(), torch.device(device), patch=size, stride=recipe.stride, box=recipe.box,
-            mirror=recipe.mirror, half=HALF.get(precision),
-        )  # fmt: skip
+        """Make a validator that applies a network as the recipe's model will be applied.
 
-    def probability(self, network: nn.Module, volume: TrainingImage) -> np.ndarray:
-        """Probability map of a scan, 0 outside the brain."""
-        image = np.where(volume.brain, volume.image.astype(np.float32), self.rule.outside)
-        image = np.clip(image, self.rule.low, self.rule.high)
-        missing = [max(0, n - m) for n, m in zip(self.box, volume.brain.shape, strict=True)]
-        around = [(n // 2, n - n // 2) for n in missing]
-        image = np.pad(image, [(0, 0), *around], constant_values=self.rule.outside)
-        inner = tuple(slice(a, a + n) for (a, _), n in zip(around, volume.brain.shape, strict=True))
-        found = infer(
-            network, image, self.device, patch=self.patch, stride=self.stride, mirror=self.mirror,
-            half=self.half,
-        )  # fmt: skip
-        return found[inner] * volume.brain
+        Parameters
+        ----------
+        recipe : Recipe
+        images : sequence of TrainingImage
+        device : str or torch.device
+        precision : str
+            ``fp32``, ``bf16`` or ``fp16``, that of the training.
+        """
+        return cls(
+            images,
+            TissueNormalization(),
+            torch.device(device),
+            patch_size=recipe.patch_size if recipe.stride else None,
+            stride=recipe.stride,
+            box=recipe.box,
+            mirror=recipe.mirror,
+            autocast_dtype=AUTOCAST_DTYPES.get(precision),
+        )
+
+    def probability(self, network: nn.Module, image: TrainingImage) -> np.ndarray:
+        """Compute the probability map of a scan.
+
+        Parameters
+        ----------
+        network : nn.Module
+            In evaluation mode, on the validator's device.
+        image : TrainingImage
+
+        Returns
+        -------
+        probability : ndarray of float32, shape (x, y, z)
+            In [0, 1]; 0 outside the brain.
+        """
+        inputs = NetworkInput.from_arrays(
+            image.image, image.brain, normalization=self.normalization, box=self.box
+        )
+        probability = infer(
+            network,
+            inputs.masked(),
+            self.device,
+            patch_size=self.patch_size,
+            stride=self.stride,
+            mirror=self.mirror,
+            autocast_dtype=self.autocast_dtype,
+        )
+        return inputs.to_native(probability)
 
     def scores(self, network: nn.Module) -> np.ndarray:
-        """Mean Dice at each of `THRESHOLDS`, and mean difference of volumes as a share of both."""
+        """Score a network at each of `THRESHOLDS`.
+
+        Returns
+        -------
+        scores : ndarray of float, shape (2, len(THRESHOLDS))
+            Means over the scans: the voxel Dice; the absolute difference of the volumes over their sum.
+        """
         scores = np.zeros((2, len(THRESHOLDS)))
-        for volume in self.volumes:
-            probability, truth = self.probability(network, volume), volume.target > 0
+        for image in self.images:
+            probability, reference = self.probability(network, image), image.label > 0
             for k, threshold in enumerate(THRESHOLDS):
-                found = probability >= threshold
-                n_found, n_true = int(found.sum()), int(truth.sum())
-                difference = abs(n_found - n_true) / max(1, n_found + n_true)
-                scores[:, k] += dice(found, truth), difference
-        return scores / max(1, len(self.volumes))
+                predicted = probability >= threshold
+                n_predicted, n_reference = int(predicted.sum()), int(reference.sum())
+                difference = abs(n_predicted - n_reference) / max(1, n_predicted + n_reference)
+                scores[:, k] += dice(predicted, reference), difference
+        return scores / max(1, len(self.images))
 
     def __call__(self, network: nn.Module) -> float:
-        """Mean Dice at the threshold that suits best: losses differ in where they put it."""
+        """Mean Dice at the best threshold, since losses differ in where they put it."""
         return float(self.scores(network)[0].max())
 
     def best_threshold(self, network: nn.Module) -> tuple[float, float]:
-        """A threshold and its mean voxel Dice.
+        """Choose a threshold.
 
-        The best is often a plateau: of the thresholds within 0.01 of it, the one is taken at which
-        volumes are most nearly right, since volumes are what is measured at work.
+        The best one is often part of a plateau. Of the thresholds within `PLATEAU` of its Dice, the one is
+        chosen at which the volumes differ least, since volumes are the measure of interest.
+
+        Returns
+        -------
+        threshold : float
+        dice : float
+            Its mean voxel Dice.
         """
         scores, differences = self.scores(network)
-        plateau = np.flatnonzero(scores >= scores.max() - 0.01)
+        plateau = np.flatnonzero(scores >= scores.max() - PLATEAU)
         chosen = int(plateau[differences[plateau].argmin()])
         return THRESHOLDS[chosen], float(scores[chosen])

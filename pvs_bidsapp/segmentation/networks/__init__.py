@@ -1,4 +1,4 @@
-"""The networks, by the name that stands in a model's card."""
+"""The networks, by their names in a model's card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def build(architecture: dict[str, Any]) -> nn.Module:
-    """Make an untrained network from the ``architecture`` entry of a model card.
+    """Build an untrained network from the entry ``architecture`` of a model's card.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The 3x3x3 convolution of all our networks."""
+"""The 3x3x3 convolution of all networks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import nn
 class Conv3(nn.Conv3d):
     """3x3x3 convolution that keeps the shape, without bias (batch normalisation follows).
 
-    Where the first axis has two voxels it is worked out in single precision on a CPU, whatever the
+    On a CPU, features with two voxels along the first axis are computed in single precision under any
     autocast: oneDNN's bfloat16 gradient of the weights is wrong there (torch 2.13, AVX-512; relative
-    errors above 1, or whatever memory held before). Patches of 32 or 64 come to that in the deep blocks.
+    errors above 1, or values that the memory held before). The deep blocks have such features if
+    patches have 32 or 64 voxels.
 
     Parameters
     ----------
@@ -22,7 +23,7 @@ class Conv3(nn.Conv3d):
         super().__init__(in_channels, out_channels, 3, padding=1, bias=False)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features of shape ``(batch, channels, x, y, z)``."""
+        """Convolve features of shape ``(batch, channels, x, y, z)``."""
         if features.device.type == 'cpu' and features.shape[2] == 2 and torch.is_autocast_enabled('cpu'):
             with torch.autocast('cpu', enabled=False):
                 return super().forward(features.float())

@@ -1,4 +1,4 @@
-"""Several networks as one: the mean of their probabilities."""
+"""Several networks as one, by the mean of their probabilities."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ class Ensemble(nn.Module):
     Parameters
     ----------
     members : int
+        Number of networks.
     of : dict
         Architecture of a member, as in a model card.
 
     Notes
     -----
-    Input and output as those of a member: the output are the logits of the mean probability.
+    Input and output are those of a member; the output is the logit of the mean probability.
     """
 
     def __init__(self, members: int, of: dict[str, Any]) -> None:

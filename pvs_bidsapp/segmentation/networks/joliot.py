@@ -1,8 +1,8 @@
-"""The U-shaped network of Joliot et al., MIDL 2021, and the autoencoder that it is pre-trained as.
+"""The U-shaped network of Joliot et al., MIDL 2021, and the autoencoder for its pre-training.
 
 Seven blocks of two 3x3x3 convolutions, each followed by batch normalisation and swish; 8 filters
 in the first block, doubled from block to block; max pooling between encoding blocks; dropout of
-0.1; decoding blocks upsample, are cropped or padded to the skip's shape, and take the skip in.
+0.1; decoding blocks upsample, crop or pad to the skip's shape, and concatenate the skip.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .convolution import Conv3
 
 
 class ConvBlock(nn.Sequential):
-    """Two times: 3x3x3 convolution, batch normalisation, swish."""
+    """Twice: 3x3x3 convolution, batch normalisation, swish."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         layers: list[nn.Module] = []
@@ -41,8 +41,8 @@ class JoliotUNet(nn.Module):
     filters : int
         Filters of the first block; doubled in each following one.
     dropout : float
-        Probability that a value is dropped after each pooling and each decoding block. (Whole
-        channels would be too much: where there are eight, one is missing most of the time.)
+        Probability that a value is dropped after each pooling and each decoding block. Single values
+        are dropped, not channels: of eight channels, one would be missing most of the time.
 
     Notes
     -----
@@ -88,7 +88,7 @@ class JoliotUNet(nn.Module):
 
 
 class JoliotAutoencoder(JoliotUNet):
-    """The same network without skips: it gives back the image that it is shown.
+    """The same network without skips; its output is a reconstruction of the input.
 
     Parameters are those of `JoliotUNet`; the output has as many channels as the input.
     """
@@ -105,31 +105,37 @@ class JoliotAutoencoder(JoliotUNet):
 def transfer(autoencoder: JoliotAutoencoder, network: JoliotUNet) -> list[str]:
     """Copy the layers of a trained autoencoder into the U-shaped network.
 
-    Encoding blocks are taken as they are. The first convolution of a decoding block sees the
-    upsampled features first and the skip behind them: the weights of the former are taken, those
-    of the skip stay as they were drawn. The last layer, which makes an image there and a
-    probability here, is left out.
+    Encoding blocks are copied completely. The input of a decoding block's first convolution is the
+    upsampled features, then the skip: the weights of the former are copied, those of the skip keep
+    their initial values. The last layer is not copied: its output is an image in one network and a
+    logit in the other.
+
+    Parameters
+    ----------
+    autoencoder : JoliotAutoencoder
+    network : JoliotUNet
+        Changed in place.
 
     Returns
     -------
     names : list of str
-        Parameters and statistics that were taken over, wholly or in part.
+        Parameters and statistics that were copied, completely or in part.
     """
-    source, target = autoencoder.state_dict(), network.state_dict()
-    taken = [name for name in source if not name.startswith('head.')]
-    for name in taken:
-        old, new = source[name], target[name]
+    source, destination = autoencoder.state_dict(), network.state_dict()
+    copied = [name for name in source if not name.startswith('head.')]
+    for name in copied:
+        old, new = source[name], destination[name]
         if old.shape == new.shape:
             new.copy_(old)
         else:
             new[:, : old.shape[1]].copy_(old)
-    return taken
+    return copied
 
 
 def fit(features: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Crop, or pad with the edge's values, the far ends of the three axes to `shape`."""
+    """Crop the far ends of the three spatial axes to `shape`, or pad them with the values of the edge."""
     for axis, n in enumerate(shape, start=2):
-        if features.shape[axis] > n:  # else narrow's gradient would be one more copy of it all
+        if features.shape[axis] > n:  # otherwise narrow's gradient would be another copy of all features
             features = features.narrow(axis, 0, n)
     missing = [n - m for n, m in zip(shape, features.shape[2:], strict=True)]
     if any(missing):

@@ -1,9 +1,9 @@
 """The network of Chai et al., M2SS-PVS: a U-shaped network fed with the image at several scales.
 
-The paper says: T1w and T2w as two channels, patches of 32 voxels, an encoder that takes the image
-in at four further scales, one level by convolution then pooling, the next by pooling then
-convolution. It leaves open filters, normalisation and how the scales are joined; what stands here
-is said in docs/method.md.
+From the paper: T1w and T2w as two channels, patches of 32 voxels, an encoder with the image as a further
+input at four coarser scales, alternately by convolution then pooling and by pooling then convolution. The
+paper does not state the number of filters, the normalisation and how the scales are joined; the choices made
+here are listed in docs/explanation/training.md.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class SideInput(nn.Sequential):
     ----------
     in_channels, out_channels : int
     level : int
-        The image is pooled to ``1 / 2**level``. Odd levels convolve, then pool (average); even
-        levels pool, then convolve.
+        The image is pooled to ``1 / 2**level`` of its size. Odd levels convolve, then pool (average);
+        even levels pool, then convolve.
     """
 
     def __init__(self, in_channels: int, out_channels: int, level: int) -> None:
@@ -55,11 +55,11 @@ class M2SSNet(nn.Module):
     filters : int
         Filters of the first level; doubled in each following one.
     side_filters : int
-        Filters of each side input; they join the pooled features of their level.
+        Filters of each side input; they are concatenated with the pooled features of their level.
     levels : int
         Levels below the first; each has a side input.
     multi_scale : bool
-        Without side inputs it is the mono-scale sibling of the paper's table 1.
+        False: no side inputs, the mono-scale network of the paper's table 1.
 
     Notes
     -----
