@@ -1,1 +1,1 @@
-"""The subject's anatomy: checks, bias, brain, tissues, regions, coregistration, the template."""
+"""Anatomy of a scan: checks, bias field, brain mask, tissues, regions, coregistration, the template."""

@@ -1,8 +1,8 @@
 """Bias field correction: N4 (Tustison et al. 2010, doi:10.1109/TMI.2010.2046908) by ANTs.
 
-The field is smooth, so it is estimated on a 4 mm grid and interpolated: the same as ANTs' shrink
-factor of 4, without its evaluation of B-splines at every voxel of a full-size image. N4 knows of no
-tissue; what it leaves of a strong field is found from the white matter (Wells et al. 1996,
+The field is smooth, so it is estimated on a 4 mm grid and interpolated. This is equivalent to ANTs' shrink
+factor of 4, but does not evaluate B-splines at every voxel of a full-size image. N4 does not know about
+tissues; what it leaves of a strong field is estimated from the white matter (Wells et al. 1996,
 doi:10.1109/42.511747).
 """
 
@@ -17,11 +17,13 @@ from scipy import ndimage
 from .ants_images import array_to_ants
 from .resampling import Grid, isotropic_grid, resample
 
-COARSE = 4.0  # mm
-#: Standard deviation in mm of what white matter still tells of the field: lesions and spaces are narrower.
-REACH = 15.0
-#: White matter this much brighter or darker (natural logarithm) is something else.
-LIMIT = 0.3
+#: Voxel size of the grid on which fields are estimated, in mm.
+FIELD_SPACING = 4.0
+#: Standard deviation of the smoothing of white matter intensities, in mm: much wider than lesions and PVS.
+SMOOTHING = 15.0
+#: White matter that differs by more than this from its median (natural logarithm) is taken for something
+#: else.
+MAX_RESIDUAL = 0.3
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,30 @@ class BiasField:
 
     Attributes
     ----------
-    logarithm : ndarray of float32
+    logarithm : ndarray of float32, shape (x, y, z)
+        Natural logarithm of the field.
     grid : Grid
+        Grid of ``logarithm``.
     """
 
     logarithm: np.ndarray
     grid: Grid
 
-    def on(self, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-        """The field (> 0) at the voxels of another grid; float32."""
+    def sample(self, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+        """The field at the voxels of another grid.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the other grid, (x, y, z).
+        affine : ndarray, shape (4, 4)
+            Affine of the other grid.
+
+        Returns
+        -------
+        field : ndarray of float32
+            Above 0.
+        """
         matrix = np.linalg.inv(self.grid.affine) @ affine
         field = ndimage.affine_transform(
             self.logarithm, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=1, mode='nearest'
@@ -46,28 +63,37 @@ class BiasField:
         return np.exp(field, out=field)
 
 
-def estimate(image: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing: float = COARSE) -> BiasField:
-    """The bias field of a scan.
+def estimate(
+    image: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing: float = FIELD_SPACING
+) -> BiasField:
+    """Estimate the bias field of a scan by N4.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
+        Not corrected.
     affine : ndarray, shape (4, 4)
-    mask : ndarray of bool
-        Where tissue is; the field is extrapolated elsewhere.
+        Affine of the image and of the mask.
+    mask : ndarray of bool, shape (x, y, z)
+        Voxels with tissue. The field is extrapolated outside.
     spacing : float
-        Of the grid that it is estimated on, in mm.
+        Voxel size of the grid on which the field is estimated, in mm.
+
+    Returns
+    -------
+    field : BiasField
+        With a geometric mean of 1 within the mask; 1 everywhere if the mask is too small.
     """
     import ants
 
     grid = isotropic_grid(affine, image.shape, spacing)
     coarse = resample(np.where(mask, image, 0), affine, grid, order=1)
-    share = resample(mask.astype(np.float32), affine, grid, order=1)
-    inside = share > 0.75
+    coverage = resample(mask.astype(np.float32), affine, grid, order=1)
+    inside = coverage > 0.75
     if inside.sum() < 200:
         return BiasField(np.zeros(grid.shape, np.float32), grid)
     level = max(float(np.median(image[mask])), 1e-6)
-    coarse = np.where(inside, coarse / np.maximum(share, 1e-3) / level, 0)  # N4 wants values near 1
+    coarse = np.where(inside, coarse / np.maximum(coverage, 1e-3) / level, 0)  # N4 wants values near 1
     field = ants.n4_bias_field_correction(
         array_to_ants(coarse, grid.affine),
         mask=array_to_ants(inside.astype(np.float32), grid.affine),
@@ -80,39 +106,47 @@ def estimate(image: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing: f
 def correct_with_white_matter(
     field: BiasField, image: np.ndarray, affine: np.ndarray, white: np.ndarray
 ) -> BiasField:
-    """The field with that added which it leaves of the unevenness of white matter.
+    """Add to a field what white matter shows to be left of it.
 
-    The logarithm of white matter over its median, low-passed (Wells et al. 1996), here for one class:
-    grey matter is not of one level.
+    The correction is the smoothed logarithm of white matter intensities over their median (Wells et al.
+    1996). White matter is the only class used, since grey matter has no single intensity.
 
     Parameters
     ----------
     field : BiasField
     image : ndarray, shape (x, y, z)
-        Not corrected yet.
+        Not corrected.
     affine : ndarray, shape (4, 4)
-    white : ndarray of bool
-        White matter, without voxels that are partly something else.
+        Affine of the image and of ``white``.
+    white : ndarray of bool, shape (x, y, z)
+        White matter without partial volume voxels.
 
     Returns
     -------
     field : BiasField
-        On the same grid.
+        On the same grid; unchanged where no white matter is near.
     """
     if not white.any():
         return field
-    level = np.log(np.maximum(image / field.on(image.shape, affine), 1e-6))
-    residual = np.where(white, np.clip(level - np.median(level[white]), -LIMIT, LIMIT), 0)
-    reach = REACH / voxel_sizes(field.grid.affine)
-    rest, share = (
-        ndimage.gaussian_filter(resample(v, affine, field.grid, order=1), reach)
+    level = np.log(np.maximum(image / field.sample(image.shape, affine), 1e-6))
+    residual = np.where(white, np.clip(level - np.median(level[white]), -MAX_RESIDUAL, MAX_RESIDUAL), 0)
+    sigma = SMOOTHING / voxel_sizes(field.grid.affine)
+    smooth_residual, weight = (
+        ndimage.gaussian_filter(resample(v, affine, field.grid, order=1), sigma)
         for v in (residual, white.astype(np.float32))
     )
-    # where no white matter is within reach the field stays as it was
-    return BiasField(field.logarithm + (rest / (share + 0.01)).astype(np.float32), field.grid)
+    # 0.01: without white matter in reach, the correction goes to 0
+    return BiasField(field.logarithm + (smooth_residual / (weight + 0.01)).astype(np.float32), field.grid)
 
 
-def correct(image: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing: float = COARSE) -> np.ndarray:
-    """Divide a scan by the bias field estimated within `mask` (see `estimate`); float32."""
-    field = estimate(image, affine, mask, spacing).on(image.shape, affine)
+def correct(
+    image: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing: float = FIELD_SPACING
+) -> np.ndarray:
+    """Divide a scan by the bias field that N4 estimates within a mask; parameters as `estimate`.
+
+    Returns
+    -------
+    corrected : ndarray of float32, shape (x, y, z)
+    """
+    field = estimate(image, affine, mask, spacing).sample(image.shape, affine)
     return (image / field).astype(np.float32)

@@ -1,8 +1,7 @@
-"""Brain extraction: the template's brain, brought over by registration, refined by tissue.
+"""Brain extraction: the template's brain mask, registered to the scan and refined by tissue classes.
 
-The mask holds the brain with its ventricles and the CSF of narrow sulci; wide CSF (over the
-convexity, in the Sylvian fissure, around the insula) is left out, so that it is not taken for
-brain: tissue is closed by 3 mm.
+The mask includes the ventricles and the CSF of narrow sulci: tissue is closed by 3 mm. Wide CSF spaces (over
+the convexity, in the Sylvian fissure, around the insula) are left out.
 """
 
 from __future__ import annotations
@@ -26,34 +25,36 @@ from .resampling import Grid, isotropic_grid, resample
 if TYPE_CHECKING:
     import ants
 
-#: A head is at most this high: what lies lower is neck.
+#: Largest height of a head in mm; what is lower is neck.
 HEAD_HEIGHT = 175.0
-#: Volume of a stripped brain in ml, infants and large men included.
+#: Range of the volume of a skull-stripped brain in ml, from infants to large men.
 STRIPPED_VOLUME = (550, 2100)
+#: Radius of the closing of the brain mask, in mm.
 CLOSING = 3.0
-#: Voxel size in mm of the white matter that evens out the bias field, and how often it does.
-EVENING, ROUNDS = 2.0, 3
-#: In mm, of the grid of the field that is found in the whole head for registration.
-ROUGH = 8.0
+#: Voxel size (mm) at which the bias field and the tissue classes are refined together, and the number of
+#: rounds.
+REFINEMENT_SPACING, REFINEMENT_ROUNDS = 2.0, 3
+#: Voxel size (mm) of the bias field of the whole head, which is corrected for registration only.
+HEAD_FIELD_SPACING = 8.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Brain:
-    """Where the brain is.
+    """Brain of a scan, on the scan's 1 mm working grid.
 
     Attributes
     ----------
     mask : ndarray of bool, shape (x, y, z)
     bias : BiasField
         Estimated within the brain.
-    tissues : ndarray of uint8
-        1 CSF, 2 grey matter, 3 white matter, in the mask.
+    tissues : ndarray of uint8, shape (x, y, z)
+        1 CSF, 2 grey matter, 3 white matter, 0 outside the mask.
     to_subject : Transform
         From the template to the scan.
     to_template : Transform
         From the scan to the template.
     stripped : bool
-        The scan came without a skull.
+        The scan was skull-stripped already.
     """
 
     mask: np.ndarray
@@ -65,10 +66,15 @@ class Brain:
 
 
 def is_stripped(image: np.ndarray) -> bool:
-    """Whether a 1 mm scan has been skull-stripped already.
+    """Whether a scan is skull-stripped.
 
-    Its background is then one constant value and what is left has a brain's volume. A whole head
-    is larger (over 2.2 litres even in a small child with its neck cut off).
+    The background of a stripped scan has one constant value, and the rest has the volume of a brain. A whole
+    head is larger: more than 2.2 litres even in a small child without its neck.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+        At 1 mm.
     """
     background = float(np.median(image[0])) if image.size else 0.0
     foreground = np.abs(image - background) > 1e-3 * max(float(np.ptp(image)), 1e-9)
@@ -80,18 +86,46 @@ def is_stripped(image: np.ndarray) -> bool:
 
 
 def foreground(image: np.ndarray) -> np.ndarray:
-    """What is not air in a 1 mm scan: the head, filled."""
+    """Mask of the head with its cavities filled.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+        At 1 mm.
+
+    Returns
+    -------
+    mask : ndarray of bool, shape (x, y, z)
+    """
     return ndimage.binary_fill_holes(_brighter_than(0.1, image))
 
 
-def _brighter_than(share: float, image: np.ndarray) -> np.ndarray:
-    """Voxels above a share of the brightest tissue, noise smoothed away."""
+def _brighter_than(fraction: float, image: np.ndarray) -> np.ndarray:
+    """Voxels above a fraction of the 98th percentile of the smoothed image."""
     smooth = ndimage.gaussian_filter(image, 1.5)
-    return smooth > share * np.percentile(smooth, 98)
+    return smooth > fraction * np.percentile(smooth, 98)
 
 
-def without_neck(image: np.ndarray, height: float = HEAD_HEIGHT) -> slice:
-    """Slices of the head along axis 2 (upward), at 1 mm: from its top down by `height`."""
+def head_slices(image: np.ndarray, height: float = HEAD_HEIGHT) -> slice:
+    """Range of axial slices that holds the head without the neck.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+        At 1 mm, axis 2 upward.
+    height : float
+        Height below the top of the head that is kept, in mm.
+
+    Returns
+    -------
+    slices : slice
+        Along axis 2.
+
+    Raises
+    ------
+    ImageError
+        If there is no head in the image.
+    """
     slices = np.flatnonzero(_brighter_than(0.25, image).sum((0, 1)) > 200)
     if not slices.size:
         raise ImageError('no head was found in the image')
@@ -99,10 +133,20 @@ def without_neck(image: np.ndarray, height: float = HEAD_HEIGHT) -> slice:
     return slice(max(0, int(top - height)), min(image.shape[2], int(top) + 8))
 
 
-def align(
+def register_template(
     image: np.ndarray, affine: np.ndarray, folder: Path, *, stripped: bool
 ) -> tuple[Transform, Transform]:
-    """Register the template to a scan (1 mm, RAS order): affine, then SyN about the brain at 2 mm.
+    """Register the template to a scan at 2 mm: affine, then SyN in and near the brain.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+        At 1 mm, axes nearest to RAS, roughly bias corrected.
+    affine : ndarray, shape (4, 4)
+    folder : Path
+        Folder in which the transforms are kept.
+    stripped : bool
+        The scan is skull-stripped; the template is then stripped, too.
 
     Returns
     -------
@@ -111,10 +155,10 @@ def align(
     import ants
 
     atlas = template.load()
-    keep = slice(None) if stripped else without_neck(image)
-    cut = affine.copy()
-    cut[:3, 3] = (affine @ [0, 0, keep.start or 0, 1])[:3]
-    fixed = ants.resample_image(array_to_ants(image[:, :, keep], cut), (2, 2, 2))
+    keep = slice(None) if stripped else head_slices(image)
+    cropped = affine.copy()
+    cropped[:3, 3] = (affine @ [0, 0, keep.start or 0, 1])[:3]
+    fixed = ants.resample_image(array_to_ants(image[:, :, keep], cropped), (2, 2, 2))
     whole = atlas.t1w * (atlas.brain_mask if stripped else 1)
     moving = ants.resample_image(array_to_ants(whole, atlas.affine), (2, 2, 2))
     fixed, moving = (ants.iMath_truncate_intensity(i, 0.005, 0.995) for i in (fixed, moving))
@@ -122,28 +166,28 @@ def align(
         fixed, moving, 'Affine', folder, 'head',
         aff_iterations=(1000, 500, 100), aff_shrink_factors=(4, 2, 1), aff_smoothing_sigmas=(3, 1, 0),
     )  # fmt: skip
-    # a child's head and neck are of other proportions than its brain: the brain has the last word
+    # proportions of head, neck and brain differ between children and adults: the last affine sees the brain
+    # alone
     grid = Grid(image.shape, affine)
-    focus = _about_brain(12.0, grid, linear, fixed)
     linear, _ = register(
-        fixed, moving, 'Affine', folder, 'brain', mask=focus,
+        fixed, moving, 'Affine', folder, 'brain', mask=_brain_region(12.0, grid, linear, fixed),
         initial_transform=[str(p) for p in linear.files],
         aff_iterations=(500, 200), aff_shrink_factors=(2, 1), aff_smoothing_sigmas=(1, 0),
     )  # fmt: skip
     return register(
         fixed, moving, 'SyNOnly', folder, 'syn', initial_transform=[str(p) for p in linear.files],
-        mask=_about_brain(10.0, grid, linear, fixed), reg_iterations=(60, 50, 20),
+        mask=_brain_region(10.0, grid, linear, fixed), reg_iterations=(60, 50, 20),
     )  # fmt: skip
 
 
-def _about_brain(margin: float, grid: Grid, to_subject: Transform, like: ants.ANTsImage) -> ants.ANTsImage:
-    """The template's brain widened by `margin` mm, brought to the scan, on the grid of `like`."""
+def _brain_region(margin: float, grid: Grid, to_subject: Transform, like: ants.ANTsImage) -> ants.ANTsImage:
+    """The template's brain mask dilated by `margin` mm, in the scan's space, on the grid of `like`."""
     import ants
 
     atlas = template.load()
-    near = (edt.edt(~atlas.brain_mask) < margin).astype(np.float32)
-    around = apply(near, atlas.affine, grid, to_subject) > 0.5
-    return ants.resample_image_to_target(array_to_ants(around, grid.affine), like, 'nearestNeighbor')
+    dilated = (edt.edt(~atlas.brain_mask) < margin).astype(np.float32)
+    region = apply(dilated, atlas.affine, grid, to_subject) > 0.5
+    return ants.resample_image_to_target(array_to_ants(region, grid.affine), like, 'nearestNeighbor')
 
 
 def extract_brain(
@@ -151,23 +195,23 @@ def extract_brain(
     affine: np.ndarray,
     folder: Path,
     *,
-    given: np.ndarray | None = None,
+    brain_mask: np.ndarray | None = None,
     segmentation: np.ndarray | None = None,
 ) -> Brain:
-    """Brain mask and tissue classes of a T1w scan.
+    """Brain mask, tissue classes, bias field and template registration of a T1w scan.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
-        At 1 mm, axes nearest to RAS.
+        T1w at 1 mm, axes nearest to RAS.
     affine : ndarray, shape (4, 4)
     folder : Path
-        Where the transforms are kept.
-    given : ndarray of bool, optional
-        A ready-made brain mask, which is then used as it is.
-    segmentation : ndarray of uint8, optional
-        Ready-made tissue classes, which are then used instead of Atropos'; without a mask they
-        also bound the brain.
+        Folder in which the transforms are kept.
+    brain_mask : ndarray of bool, shape (x, y, z), optional
+        A ready-made brain mask, used as it is.
+    segmentation : ndarray of uint8, shape (x, y, z), optional
+        Ready-made tissue classes, used in place of those of Atropos. Without a brain mask, they define the
+        brain.
 
     Raises
     ------
@@ -175,16 +219,16 @@ def extract_brain(
         If no brain is found.
     """
     stripped = is_stripped(image)
-    # where a strong field darkens the brain, its edge would be taken for the skull
-    level = bias.correct(image, affine, foreground(image), ROUGH)
-    to_subject, to_template = align(level, affine, folder, stripped=stripped)
+    # a strong field darkens parts of the brain, whose edge the registration would then take for the skull
+    corrected = bias.correct(image, affine, foreground(image), HEAD_FIELD_SPACING)
+    to_subject, to_template = register_template(corrected, affine, folder, stripped=stripped)
     atlas = template.load()
     grid = Grid(image.shape, affine)
     prior = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject)
-    if given is None and segmentation is not None:
-        given = close(largest(segmentation >= tissues.GM), CLOSING)
-    if given is not None:
-        start = given
+    if brain_mask is None and segmentation is not None:
+        brain_mask = close(largest_component(segmentation >= tissues.GM), CLOSING)
+    if brain_mask is not None:
+        start = brain_mask
     elif stripped:
         start = ndimage.binary_fill_holes(image > 0.02 * np.percentile(image, 99))
     else:
@@ -196,71 +240,82 @@ def extract_brain(
         classes = segmentation
     else:
         priors = [apply(p, atlas.affine, grid, to_subject) for p in _tissue_priors(atlas)]
-        field = even_field(field, image, affine, start, priors)
-        classes = tissues.classify(image / field.on(image.shape, affine), affine, start, priors)
-    mask = start if given is not None else refine(classes, start if stripped else prior > 0.5)
-    classes = np.where(mask, np.maximum(classes, tissues.CSF), 0).astype(np.uint8)
-    return Brain(mask, field, classes, to_subject, to_template, stripped)
+        field = refine_bias_field(field, image, affine, start, priors)
+        classes = tissues.classify(image / field.sample(image.shape, affine), affine, start, priors)
+    mask = start if brain_mask is not None else refine_mask(classes, start if stripped else prior > 0.5)
+    return Brain(
+        mask=mask,
+        bias=field,
+        tissues=np.where(mask, np.maximum(classes, tissues.CSF), 0).astype(np.uint8),
+        to_subject=to_subject,
+        to_template=to_template,
+        stripped=stripped,
+    )
 
 
-def even_field(
+def refine_bias_field(
     field: bias.BiasField, image: np.ndarray, affine: np.ndarray, mask: np.ndarray, priors: list[np.ndarray]
 ) -> bias.BiasField:
-    """The bias field and white matter by turns, coarsely: where one is wrong, so is the other at first.
+    """Correct a bias field by white matter, and white matter by the field, alternately at 2 mm.
 
-    A strong field of which N4 leaves a fifth makes grey matter of white; classes found with the field
-    that the white matter elsewhere tells of reach farther each time.
+    A strong field of which N4 leaves a fifth makes white matter look like grey matter. With a field corrected
+    by the white matter that is found, more of it is found in the next round.
 
     Parameters
     ----------
     field : BiasField
-        As N4 finds it.
+        As N4 estimates it.
     image : ndarray, shape (x, y, z)
         Not corrected.
     affine : ndarray, shape (4, 4)
-    mask : ndarray of bool
-    priors : list of ndarray
-        Probability of CSF, grey and white matter, on the image's grid.
+    mask : ndarray of bool, shape (x, y, z)
+        The brain.
+    priors : list of ndarray, shape (x, y, z)
+        Probability of CSF, grey and white matter, in [0, 1].
 
     Returns
     -------
     field : BiasField
         On the grid of `field`.
     """
-    grid = isotropic_grid(affine, image.shape, EVENING)
-    small, share, *likely = (
+    grid = isotropic_grid(affine, image.shape, REFINEMENT_SPACING)
+    coarse, coverage, *coarse_priors = (
         resample(v, affine, grid, order=1) for v in (image, mask.astype(np.float32), *priors)
     )
-    for _ in range(ROUNDS):
-        flat = small / field.on(grid.shape, grid.affine)
-        white = tissues.classify(flat, grid.affine, share > 0.5, likely) == tissues.WM
-        field = bias.correct_with_white_matter(field, small, grid.affine, edt.edt(white) > 1)
+    for _ in range(REFINEMENT_ROUNDS):
+        corrected = coarse / field.sample(grid.shape, grid.affine)
+        white = tissues.classify(corrected, grid.affine, coverage > 0.5, coarse_priors) == tissues.WM
+        field = bias.correct_with_white_matter(field, coarse, grid.affine, edt.edt(white) > 1)
     return field
 
 
 def _tissue_priors(atlas: template.Template) -> list[np.ndarray]:
-    """CSF, grey and white matter of the template; CSF also fills the surroundings."""
+    """CSF, grey and white matter of the template; outside the brain, CSF is 1."""
     white = np.where(np.isin(atlas.cerebra, template.WHITE_STRUCTURES), 1 - atlas.gm, atlas.wm)
     return [np.clip(1 - atlas.gm - white, 0, 1), atlas.gm, white]
 
 
-def refine(classes: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """The brain mask from tissue classes: grey and white matter in one piece, closed by 3 mm.
+def refine_mask(classes: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """The brain mask from tissue classes: grey and white matter in one component, closed by 3 mm.
 
     Parameters
     ----------
-    classes : ndarray of int
-        Tissue classes in and about the brain.
-    prior : ndarray of bool
-        The template's brain in the scan; tissue more than 1 mm outside of it is no brain.
+    classes : ndarray of int, shape (x, y, z)
+        Tissue classes in and around the brain, at 1 mm.
+    prior : ndarray of bool, shape (x, y, z)
+        The template's brain in the scan; tissue more than 1 mm outside is not brain.
+
+    Returns
+    -------
+    mask : ndarray of bool, shape (x, y, z)
     """
     tissue = (classes >= tissues.GM) & (edt.edt(~prior) < 1.5)
-    core = edt.edt(tissue) > 1.5  # opened by 1.5 mm: dura and veins hang on by thin bridges
-    core = largest(core)
+    core = edt.edt(tissue) > 1.5  # opened by 1.5 mm: thin bridges connect dura and veins to the brain
+    core = largest_component(core)
     tissue &= edt.edt(~core) < 2.6
-    return close(largest(tissue), CLOSING)
+    return close(largest_component(tissue), CLOSING)
 
 
-def largest(mask: np.ndarray) -> np.ndarray:
-    """The largest 6-connected piece of a mask."""
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """The largest 6-connected component of a boolean mask."""
     return cc3d.largest_k(mask, k=1, connectivity=6) > 0

@@ -1,4 +1,4 @@
-"""Reading and checking a scan, and the 1 mm grid on which its anatomy is worked out."""
+"""Reading and checking a scan, and the 1 mm grid on which its anatomy is found."""
 
 from __future__ import annotations
 
@@ -14,21 +14,34 @@ from .resampling import isotropic_grid, resample
 
 LOG = logging.getLogger(__name__)
 
-#: Anatomy is worked out at this voxel size whatever the scan's own; results return to its grid.
+#: Voxel size (mm) at which anatomy is found; results are brought back to the scan's own grid.
 WORKING_SPACING = 1.0
-LARGEST_VOXEL = 6.0
-SMALLEST_EXTENT = 60.0
-LARGEST_NAN_SHARE = 1e-3
+#: Largest voxel size of a scan that is accepted, in mm.
+MAX_VOXEL_SIZE = 6.0
+#: Smallest field of view along any axis that is accepted, in mm.
+MIN_EXTENT = 60.0
+#: Largest fraction of NaN or infinite voxels that is accepted.
+MAX_NAN_FRACTION = 1e-3
 
 
 def load_scan(path: Path) -> nib.Nifti1Image:
-    """Read one 3D scan as float32.
+    """Read and check one 3D scan.
+
+    Parameters
+    ----------
+    path : Path
+        An image file that nibabel reads. Trailing axes of length 1 are dropped.
+
+    Returns
+    -------
+    scan : Nifti1Image
+        Of type float32, on the grid of the file; a few NaN or infinite voxels are set to 0.
 
     Raises
     ------
     ImageError
-        If the file is damaged, not 3D, empty, constant, full of NaN, or no head would fit in it;
-        the message names the file and what to do.
+        If the file is damaged, not 3D, empty, constant, mostly NaN, or too small or too coarse for a head.
+        The message names the file and says what to do.
     """
     path = Path(path)
     try:
@@ -41,7 +54,7 @@ def load_scan(path: Path) -> nib.Nifti1Image:
         data = np.asanyarray(image.dataobj, dtype=np.float32).reshape(shape)
     except ImageError:
         raise
-    except Exception as error:  # nibabel, zlib, OSError: a damaged file shows in many ways
+    except Exception as error:  # nibabel, zlib and OSError: a damaged file raises many kinds
         reason = ' '.join(str(error).split())[:120]
         raise ImageError(
             f'{path}: cannot be read, damaged or cut short ({reason}); copy or convert it again'
@@ -55,20 +68,20 @@ def _check_affine(path: Path, affine: np.ndarray, shape: tuple[int, ...]) -> Non
         raise ImageError(f'{path}: its affine is not valid; set qform or sform, or convert it again')
     zooms = voxel_sizes(affine)
     extent = zooms * shape
-    if zooms.max() > LARGEST_VOXEL or extent.min() < SMALLEST_EXTENT:
+    if zooms.max() > MAX_VOXEL_SIZE or extent.min() < MIN_EXTENT:
         raise ImageError(
-            f'{path}: voxels of {_mm(zooms)} mm over {_mm(extent)} mm; a whole head in voxels of at '
-            f'most {LARGEST_VOXEL:g} mm is needed'
+            f'{path}: voxels of {_format_mm(zooms)} mm over {_format_mm(extent)} mm; a whole head in voxels '
+            f'of at most {MAX_VOXEL_SIZE:g} mm is needed'
         )
 
 
-def _mm(values: np.ndarray) -> str:
+def _format_mm(values: np.ndarray) -> str:
     return ' x '.join(f'{v:.3g}' for v in values)
 
 
 def _check_values(path: Path, data: np.ndarray) -> np.ndarray:
     bad = ~np.isfinite(data)
-    if bad.mean() > LARGEST_NAN_SHARE:
+    if bad.mean() > MAX_NAN_FRACTION:
         raise ImageError(
             f'{path}: {100 * bad.mean():.1f} % of its voxels are NaN or infinite; convert it again'
         )
@@ -83,7 +96,18 @@ def _check_values(path: Path, data: np.ndarray) -> np.ndarray:
 
 
 def working_image(image: nib.Nifti1Image) -> nib.Nifti1Image:
-    """The scan at 1 mm along its own axes, in the order nearest to RAS."""
+    """Resample a scan to 1 mm along its own axes, in the order nearest to RAS.
+
+    Parameters
+    ----------
+    image : Nifti1Image
+        As `load_scan` returns it.
+
+    Returns
+    -------
+    image : Nifti1Image
+        Of type float32, not negative.
+    """
     grid = isotropic_grid(image.affine, image.shape, WORKING_SPACING)
     data = resample(image.get_fdata(dtype=np.float32), image.affine, grid, order=3)
     return nib.Nifti1Image(np.maximum(data, 0), grid.affine)

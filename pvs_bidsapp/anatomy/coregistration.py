@@ -13,40 +13,48 @@ from .ants_images import array_to_ants
 from .registration import Transform, apply, register
 from .resampling import Grid, resample
 
-#: Farther apart than this (mm) the headers are not trusted, and centres of mass are aligned.
-FAR = 40.0
+#: If the centres of the two images are farther apart (mm), their headers are not trusted.
+MAX_CENTRE_DISTANCE = 40.0
 
 
 def align_t2w(
-    t2w: nib.Nifti1Image, t1w: np.ndarray, brain: np.ndarray, affine: np.ndarray, folder: Path
+    t2w: nib.Nifti1Image, t1w: np.ndarray, brain_mask: np.ndarray, affine: np.ndarray, folder: Path
 ) -> Transform:
-    """Transform from a T2w (any orientation and slice thickness) to the T1w.
+    """Register a T2w rigidly to the T1w.
 
-    The start is the scanner's own coordinates, which two scans of one session share.
+    The registration starts from scanner coordinates, which two scans of a session share, or from the centres
+    of mass where the headers disagree (see `MAX_CENTRE_DISTANCE`).
 
     Parameters
     ----------
     t2w : Nifti1Image
+        In any orientation and slice thickness.
     t1w : ndarray, shape (x, y, z)
-        At 1 mm, bias corrected.
-    brain : ndarray of bool
+        At 1 mm.
+    brain_mask : ndarray of bool, shape (x, y, z)
+        On the grid of the T1w.
     affine : ndarray, shape (4, 4)
-        Of the T1w and the mask.
+        Affine of the T1w and the mask.
     folder : Path
-        Where the transform is kept.
+        Folder in which the transform is kept.
+
+    Returns
+    -------
+    transform : Transform
+        From the T2w to the T1w.
     """
     import ants
 
     fixed = array_to_ants(t1w, affine)
     moving = array_to_ants(t2w.get_fdata(dtype=np.float32), t2w.affine)
     moving = ants.iMath_truncate_intensity(moving, 0.001, 0.999)
-    area = array_to_ants((edt.edt(~brain) < 12).astype(np.float32), affine)
-    centres = [_centre(brain.shape, affine), _centre(t2w.shape, t2w.affine)]
+    region = array_to_ants((edt.edt(~brain_mask) < 12).astype(np.float32), affine)
+    centres = [_centre(brain_mask.shape, affine), _centre(t2w.shape, t2w.affine)]
     options: dict[str, object] = {}
-    if np.linalg.norm(centres[0] - centres[1]) < FAR:
+    if np.linalg.norm(centres[0] - centres[1]) < MAX_CENTRE_DISTANCE:
         options['initial_transform'] = 'Identity'
     forward, _ = register(
-        fixed, moving, 'Rigid', folder, 't2w', mask=area, aff_metric='mattes',
+        fixed, moving, 'Rigid', folder, 't2w', mask=region, aff_metric='mattes',
         aff_iterations=(500, 250, 100), aff_shrink_factors=(4, 2, 1), aff_smoothing_sigmas=(2, 1, 0),
         aff_random_sampling_rate=0.25, **options,
     )  # fmt: skip
@@ -54,21 +62,29 @@ def align_t2w(
 
 
 def coregister_t2w(
-    t2w: nib.Nifti1Image, t1w: np.ndarray, brain: np.ndarray, affine: np.ndarray, grid: Grid, folder: Path
+    t2w: nib.Nifti1Image,
+    t1w: np.ndarray,
+    brain_mask: np.ndarray,
+    affine: np.ndarray,
+    grid: Grid,
+    folder: Path,
 ) -> np.ndarray:
-    """A T2w aligned to the T1w, on a grid, its bias corrected.
+    """A T2w aligned to the T1w, resampled and bias corrected; other parameters as `align_t2w`.
 
-    Parameters are those of `align_t2w`; `grid` is where the image is wanted.
+    Parameters
+    ----------
+    grid : Grid
+        Grid of the result.
 
     Returns
     -------
     image : ndarray of float32
-        Of the grid's shape.
+        Of the grid's shape, not negative.
     """
-    transform = align_t2w(t2w, t1w, brain, affine, folder)
+    transform = align_t2w(t2w, t1w, brain_mask, affine, folder)
     moved = apply(t2w.get_fdata(dtype=np.float32), t2w.affine, grid, transform, interpolation='bSpline')
     moved = np.maximum(moved, 0)
-    inside = resample(brain, affine, grid, order=0) > 0.5
+    inside = resample(brain_mask, affine, grid, order=0) > 0.5
     return bias.correct(moved, grid.affine, inside & (moved > 0))
 
 

@@ -1,7 +1,8 @@
 """A scan and its anatomy on the scan's own grid.
 
-Anatomy is found at 1 mm (`pvs_bidsapp.anatomy.conform`). What is measured, learnt from or drawn into is the scan
-itself, so results are brought back to its grid here, by one path for all commands.
+Anatomy is found at 1 mm (`pvs_bidsapp.anatomy.conform`). Segmentation, training and the insertion of
+simulated PVS use the scan's own voxels. All of them bring the anatomy back to the scan's grid by the
+functions of this module.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import DTypeLike
 
 from . import bias
 from .bias import BiasField
@@ -49,9 +51,9 @@ def brain_to_native(brain: np.ndarray, affine: np.ndarray, grid: Grid) -> np.nda
     ----------
     brain : ndarray of bool, shape (x, y, z)
     affine : ndarray, shape (4, 4)
-        Of the mask.
+        Affine of the mask.
     grid : Grid
-        The grid that is wanted.
+        Grid of the result.
 
     Returns
     -------
@@ -61,15 +63,27 @@ def brain_to_native(brain: np.ndarray, affine: np.ndarray, grid: Grid) -> np.nda
     return resample(brain, affine, grid, order=1) > 0.5
 
 
-def labels_to_native(labels: np.ndarray, affine: np.ndarray, grid: Grid) -> np.ndarray:
-    """A label map on another grid, by the nearest voxel; parameters as `brain_to_native`.
+def labels_to_native(
+    labels: np.ndarray, affine: np.ndarray, grid: Grid, dtype: DTypeLike = np.uint8
+) -> np.ndarray:
+    """A label map on another grid, by the nearest voxel.
+
+    Parameters
+    ----------
+    labels : ndarray of int or bool, shape (x, y, z)
+    affine : ndarray, shape (4, 4)
+        Affine of the label map.
+    grid : Grid
+        Grid of the result.
+    dtype : dtype
+        Type of the result; it has to hold all labels.
 
     Returns
     -------
-    labels : ndarray of uint8
-        Of the grid's shape.
+    labels : ndarray of `dtype`
+        Of the grid's shape; 0 outside the label map.
     """
-    return np.rint(resample(labels, affine, grid, order=0)).astype(np.uint8)
+    return np.rint(resample(labels, affine, grid, order=0)).astype(dtype)
 
 
 def to_native(
@@ -85,16 +99,16 @@ def to_native(
     Parameters
     ----------
     scan : Nifti1Image
-        As `pvs_bidsapp.anatomy.conform.load_scan` gives it.
+        As `pvs_bidsapp.anatomy.conform.load_scan` returns it.
     brain : ndarray of bool, shape (x, y, z)
-        Brain mask on the grid that anatomy was found on.
+        Brain mask on the grid on which the anatomy was found.
     tissues : ndarray of uint8, shape (x, y, z)
         Tissue classes on the same grid.
     affine : ndarray, shape (4, 4)
-        Of that grid.
+        Affine of that grid.
     bias_field : BiasField or None
-        The field to divide by. None: N4 alone, estimated anew within the brain on the scan's own grid; training uses
-        it.
+        The field to divide by. None: N4 alone, estimated anew within the brain on the scan's own grid;
+        training uses it.
     """
     grid = grid_of(scan)
     own_brain = brain_to_native(brain, affine, grid)
@@ -102,7 +116,7 @@ def to_native(
     if bias_field is None:
         image = bias.correct(data, grid.affine, own_brain)
     else:
-        image = data / bias_field.on(grid.shape, grid.affine)
+        image = data / bias_field.sample(grid.shape, grid.affine)
     return NativeScan(
         grid=grid, image=image, brain=own_brain, tissues=labels_to_native(tissues, affine, grid)
     )

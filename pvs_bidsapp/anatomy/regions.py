@@ -1,9 +1,9 @@
-"""The regions in which perivascular spaces are looked for.
+"""The regions in which PVS are segmented.
 
-The template's CerebrA labels say which structure and which lobe; the subject's own tissue says
-where white matter, ventricles and cortex are. Ventricles with a margin are kept out. There is no
-margin along the cortex: spaces that reach it are dark there and already look like grey matter, so
-that a voxel of margin took a tenth of all spaces and hardly a false finding (docs/method.md).
+Structures and lobes come from the template's CerebrA labels; white matter, ventricles and cortex from the
+subject's own tissue classes. Ventricles are left out with a margin. There is no margin along the cortex: PVS
+that reach it are dark there and already classified as grey matter, so that one voxel of margin removes a
+tenth of all PVS and hardly any false positive.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .registration import Transform, apply
 from .resampling import Grid
 
 LOBES = ('frontal', 'parietal', 'temporal', 'occipital', 'insula')
-#: Margin kept clear, in mm.
+#: Distance from the ventricles, in mm.
 VENTRICLE_MARGIN = 1.5
 
 
@@ -32,6 +32,7 @@ class Region:
     Attributes
     ----------
     index : int
+        Value in the region map.
     name : str
         As in the tables, e.g. ``deep white matter frontal``.
     hemisphere : str
@@ -59,53 +60,53 @@ _VENTRICLES = (43, 44, 14, 15)
 
 
 def find_regions(
-    brain: np.ndarray, classes: np.ndarray, affine: np.ndarray, to_subject: Transform
+    brain_mask: np.ndarray, classes: np.ndarray, affine: np.ndarray, to_subject: Transform
 ) -> np.ndarray:
     """The region map of a scan.
 
     Parameters
     ----------
-    brain : ndarray of bool, shape (x, y, z)
+    brain_mask : ndarray of bool, shape (x, y, z)
         At 1 mm.
-    classes : ndarray of uint8
+    classes : ndarray of uint8, shape (x, y, z)
         Tissue classes of `pvs_bidsapp.anatomy.tissues`.
     affine : ndarray, shape (4, 4)
+        Affine of the mask and the classes.
     to_subject : Transform
         From the template to the scan.
 
     Returns
     -------
-    regions : ndarray of uint8
+    regions : ndarray of uint8, shape (x, y, z)
         Indices of `REGIONS`; 0 elsewhere.
     """
-    grid = Grid(brain.shape, affine)
+    grid = Grid(brain_mask.shape, affine)
     atlas = template.load()
 
-    def bring(image: np.ndarray, interpolation: str = 'linear') -> np.ndarray:
+    def to_scan(image: np.ndarray, interpolation: str = 'linear') -> np.ndarray:
         return apply(image, atlas.affine, grid, to_subject, interpolation=interpolation)
 
-    structures = np.rint(bring(_structures(atlas), 'nearestNeighbor')).astype(np.uint8)
-    lobes = np.rint(bring(_lobes(atlas), 'nearestNeighbor')).astype(np.uint8)
-    left = bring(template.left_half(atlas).astype(np.float32)) > 0.5
-    white = white_matter(classes, bring(atlas.wm), structures)
-    ventricles = find_ventricles(classes, brain, structures)
-    clear = brain & (edt.edt(~ventricles) > VENTRICLE_MARGIN)
-    ganglia = _own_ganglia(structures, white, brain)
+    structures = np.rint(to_scan(_structures(atlas), 'nearestNeighbor')).astype(np.uint8)
+    lobes = np.rint(to_scan(_lobes(atlas), 'nearestNeighbor')).astype(np.uint8)
+    left = to_scan(template.left_half(atlas).astype(np.float32)) > 0.5
+    white = white_matter(classes, to_scan(atlas.wm), structures)
+    ventricles = find_ventricles(classes, brain_mask, structures)
+    clear = brain_mask & (edt.edt(~ventricles) > VENTRICLE_MARGIN)
+    ganglia = _subject_ganglia(structures, white, brain_mask)
     deep = white & clear
-    regions = np.zeros(brain.shape, np.uint8)
+    regions = np.zeros(brain_mask.shape, np.uint8)
     regions[deep] = lobes[deep]
     regions[deep & ~left] += 10
-    inner = brain & (edt.edt(~ventricles) > 1.0)
-    places = (
+    inner = brain_mask & (edt.edt(~ventricles) > 1.0)
+    for structure, index, has_sides in (
         (ganglia, 21, True),
         (structures == _MIDBRAIN, 31, False),
         (structures == _HIPPOCAMPUS, 41, True),
-    )
-    for place, index, sided in places:
-        where = place & inner
-        regions[where] = index
-        if sided:
-            regions[where & ~left] = index + 1
+    ):
+        inside = structure & inner
+        regions[inside] = index
+        if has_sides:
+            regions[inside & ~left] = index + 1
     return regions
 
 
@@ -113,7 +114,7 @@ _GANGLIA, _MIDBRAIN, _HIPPOCAMPUS, _VENTRICLE, _OTHER = 1, 2, 3, 4, 5
 
 
 def _structures(atlas: template.Template) -> np.ndarray:
-    """Template map: what is not lobar white matter, by the codes above."""
+    """Template map of structures other than lobar white matter, by the codes above."""
     out = np.zeros(atlas.cerebra.shape, np.float32)
 
     def select(*freesurfer: int) -> np.ndarray:
@@ -134,7 +135,7 @@ def _structures(atlas: template.Template) -> np.ndarray:
 
 
 def _lobes(atlas: template.Template) -> np.ndarray:
-    """Template map: the lobe of the nearest cortex, 1 to 5 (worked out at 2 mm)."""
+    """Template map of the lobe of the nearest cortex, 1 to 5, computed at 2 mm."""
     coarse = atlas.cerebra[::2, ::2, ::2]
     lobe = np.zeros(coarse.shape, np.uint8)
     for k, name in enumerate(LOBES, start=1):
@@ -145,30 +146,36 @@ def _lobes(atlas: template.Template) -> np.ndarray:
     return full[tuple(slice(0, n) for n in atlas.cerebra.shape)].astype(np.float32)
 
 
-def _own_ganglia(structures: np.ndarray, white: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """The template's basal ganglia, and what of the subject's own lies between them and white matter.
+def _subject_ganglia(structures: np.ndarray, white: np.ndarray, brain_mask: np.ndarray) -> np.ndarray:
+    """The template's basal ganglia, extended to the subject's white matter by up to 2 mm.
 
-    Up to 2 mm off the template's nuclei there is no cortex (the claustrum and insula lie
-    farther), so what is not white matter there belongs to the nuclei or to their spaces.
+    Within 2 mm of the template's nuclei there is no cortex (the claustrum and the insula are farther away),
+    so whatever is not white matter there belongs to the nuclei or to their PVS.
     """
     nuclei = structures == _GANGLIA
     near = edt.edt(~nuclei) <= 2.0
-    return nuclei | (near & brain & ~white & (structures == 0))
+    return nuclei | (near & brain_mask & ~white & (structures == 0))
 
 
 def white_matter(classes: np.ndarray, prior: np.ndarray, structures: np.ndarray) -> np.ndarray:
-    """Cerebral white matter with what lies in it: lesions and perivascular spaces filled.
+    """Cerebral white matter, including its lesions and PVS.
 
     Parameters
     ----------
-    classes : ndarray of uint8
-    prior : ndarray of float
-        The template's white matter probability in the scan.
-    structures : ndarray of uint8
-        Nuclei, brainstem and cerebellum are left out.
+    classes : ndarray of uint8, shape (x, y, z)
+        Tissue classes of `pvs_bidsapp.anatomy.tissues`.
+    prior : ndarray of float, shape (x, y, z)
+        The template's white matter probability in the scan, in [0, 1].
+    structures : ndarray of uint8, shape (x, y, z)
+        The template's structures in the scan, 0 in lobar white matter. Nuclei, brainstem and cerebellum are
+        left out.
+
+    Returns
+    -------
+    white : ndarray of bool, shape (x, y, z)
     """
     own = (classes == tissues.WM) & (structures == 0)
-    # dark spots are filled where the template expects white matter, or if white matter surrounds them
+    # dark spots are filled where the template expects white matter, or where white matter surrounds them
     closed = close(own, 3.0, fill=False)
     filled = own | (closed & (prior > 0.3)) | ((prior > 0.95) & (classes > 0))
     filled &= structures == 0
@@ -178,10 +185,23 @@ def white_matter(classes: np.ndarray, prior: np.ndarray, structures: np.ndarray)
     return cc3d.dust(filled, threshold=5000, connectivity=6, binary_image=True) > 0
 
 
-def find_ventricles(classes: np.ndarray, brain: np.ndarray, structures: np.ndarray) -> np.ndarray:
-    """The subject's ventricles: CSF joined to the template's ventricles and near to them."""
+def find_ventricles(classes: np.ndarray, brain_mask: np.ndarray, structures: np.ndarray) -> np.ndarray:
+    """The subject's ventricles: CSF within 7 mm of the template's ventricles and connected to them.
+
+    Parameters
+    ----------
+    classes : ndarray of uint8, shape (x, y, z)
+        Tissue classes of `pvs_bidsapp.anatomy.tissues`.
+    brain_mask : ndarray of bool, shape (x, y, z)
+    structures : ndarray of uint8, shape (x, y, z)
+        The template's structures in the scan.
+
+    Returns
+    -------
+    ventricles : ndarray of bool, shape (x, y, z)
+    """
     expected = structures == _VENTRICLE
-    fluid = (classes == tissues.CSF) & brain & (edt.edt(~expected) < 7)
+    fluid = (classes == tissues.CSF) & brain_mask & (edt.edt(~expected) < 7)
     labels = cc3d.connected_components(fluid | (expected & (classes != tissues.WM)), connectivity=6)
     hit = np.unique(labels[expected])
     found = np.isin(labels, hit[hit > 0])

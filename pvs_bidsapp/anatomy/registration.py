@@ -1,8 +1,7 @@
-"""Registration by ANTs, in memory, bit-identical from run to run.
+"""Registration by ANTs, bit-identical from run to run.
 
-``random_seed=`` of ``ants.registration`` alone has no effect: the package's deterministic mode
-is switched on here, which fixes the seed and one ITK thread. Parallel work is done by
-registering several subjects at a time.
+``random_seed=`` of ``ants.registration`` alone has no effect. The package's deterministic mode is switched on
+here; it fixes the seed and uses one ITK thread. Several subjects are registered in parallel.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Transform:
     files : tuple of Path
         In the order of ``ants.apply_transforms``.
     inverted : tuple of bool
-        Which of them are applied inversely.
+        For each file, whether its inverse is applied.
     """
 
     files: tuple[Path, ...]
@@ -39,7 +38,7 @@ class Transform:
 
 
 def deterministic(seed: int) -> None:
-    """Make ANTs repeat itself in this process: one thread, this seed."""
+    """Make the results of ANTs in this process repeatable: one thread, a fixed seed."""
     import ants
 
     ants.config.set_ants_deterministic(True, seed)
@@ -48,36 +47,41 @@ def deterministic(seed: int) -> None:
 def register(
     fixed: ants.ANTsImage,
     moving: ants.ANTsImage,
-    kind: str,
+    type_of_transform: str,
     folder: Path,
     name: str,
     **options: object,
 ) -> tuple[Transform, Transform]:
-    """Register `moving` to `fixed`.
+    """Register a moving to a fixed image.
 
     Parameters
     ----------
     fixed, moving : ANTsImage
-    kind : str
-        As ``type_of_transform`` of ``ants.registration``.
+    type_of_transform : str
+        As for ``ants.registration``: ``Rigid``, ``Affine``, ``SyNOnly``, ...
     folder : Path
-        Where the transforms are kept.
+        Folder in which the transforms are kept.
     name : str
-        Beginning of their file names.
+        Prefix of their file names.
     **options
         Passed on to ``ants.registration``.
 
     Returns
     -------
     forward, inverse : Transform
-        From moving to fixed space, and back.
+        From moving to fixed space, and from fixed to moving space.
     """
     import ants
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         result = ants.registration(
-            fixed, moving, type_of_transform=kind, outprefix=f'{scratch}/', random_seed=1, **options
+            fixed,
+            moving,
+            type_of_transform=type_of_transform,
+            outprefix=f'{scratch}/',
+            random_seed=1,
+            **options,
         )
         kept: dict[str, Path] = {}
         for path in (*result['fwdtransforms'], *result['invtransforms']):
@@ -100,15 +104,24 @@ def apply(
     *,
     interpolation: str = 'linear',
 ) -> np.ndarray:
-    """Bring an array to a grid through a transform.
+    """Transform an image and resample it to a grid.
 
     Parameters
     ----------
-    image, affine : ndarray
+    image : ndarray, shape (x, y, z)
+        In the moving space of the transform.
+    affine : ndarray, shape (4, 4)
+        Affine of the image.
     grid : Grid
+        Grid of the result, in the fixed space of the transform.
     transform : Transform
     interpolation : str
-        As in ``ants.apply_transforms``: ``linear``, ``genericLabel``, ``bSpline``, ...
+        As in ``ants.apply_transforms``: ``linear``, ``nearestNeighbor``, ``bSpline``, ...
+
+    Returns
+    -------
+    moved : ndarray of float32
+        Of the grid's shape.
     """
     import ants
 
@@ -124,20 +137,21 @@ def apply(
 
 
 def apply_points(points: np.ndarray, transform: Transform) -> np.ndarray:
-    """Bring points from the fixed to the moving space of a transform.
+    """Transform points from the fixed to the moving space of a transform.
 
-    ITK's transforms take points the other way than images: the transform that brings the
-    template's image to the subject brings the subject's points to the template.
+    ITK transforms points in the opposite direction of images: the transform that takes the template's image
+    to the subject takes points of the subject to the template.
 
     Parameters
     ----------
     points : ndarray, shape (n, 3)
-        Scanner RAS+ mm.
+        In the fixed space, scanner RAS+ mm.
+    transform : Transform
 
     Returns
     -------
     moved : ndarray, shape (n, 3)
-        RAS+ mm of the moving space.
+        In the moving space, RAS+ mm.
     """
     import ants
     import pandas as pd

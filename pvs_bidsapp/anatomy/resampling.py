@@ -1,4 +1,4 @@
-"""Grids of voxels, and images brought from one to another."""
+"""Voxel grids, and resampling of images to them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from scipy import ndimage
 
 @dataclass(frozen=True)
 class Grid:
-    """A box of voxels.
+    """A voxel grid.
 
     Attributes
     ----------
     shape : tuple of int
+        (x, y, z).
     affine : ndarray, shape (4, 4)
-        Voxel to scanner RAS+ millimetres.
+        Voxel to scanner RAS+ mm.
     """
 
     shape: tuple[int, ...]
@@ -26,14 +27,34 @@ class Grid:
 
 
 def canonical_affine(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Affine of the same voxels in the order and direction nearest to RAS."""
+    """Affine of the same voxels, with axes reordered and flipped to be nearest to RAS.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+    shape : tuple of int
+        Shape of the image before reordering.
+
+    Returns
+    -------
+    affine : ndarray, shape (4, 4)
+    """
     return affine @ orientations.inv_ornt_aff(orientations.io_orientation(affine), shape)
 
 
 def isotropic_grid(affine: np.ndarray, shape: tuple[int, ...], spacing: float) -> Grid:
-    """A grid of isotropic voxels along the scan's own axes (nearest to RAS), over all of it.
+    """A grid of isotropic voxels over a scan, along its own axes in the order nearest to RAS.
 
-    A scan that has this spacing already keeps its voxels; they are only reordered.
+    The voxels of a scan that has this spacing already are only reordered.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+        Affine of the scan.
+    shape : tuple of int
+        Shape of the scan.
+    spacing : float
+        Voxel size of the grid in mm.
     """
     canonical = canonical_affine(affine, shape)
     codes = orientations.io_orientation(affine)
@@ -46,7 +67,20 @@ def isotropic_grid(affine: np.ndarray, shape: tuple[int, ...], spacing: float) -
 
 
 def spacing_ratio(affine: np.ndarray, spacing: float | np.ndarray) -> np.ndarray:
-    """Wanted over present voxel size, by axis; exactly 1 where they agree within 0.1 %."""
+    """Ratio of a target spacing to the voxel size of a grid.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+        Affine of the grid.
+    spacing : float or ndarray, shape (3,)
+        Target spacing in mm.
+
+    Returns
+    -------
+    ratio : ndarray, shape (3,)
+        By axis; exactly 1 where both agree within 0.1 %.
+    """
     ratio = spacing / voxel_sizes(affine)
     ratio[np.abs(ratio - 1) < 1e-3] = 1.0
     return ratio
@@ -55,20 +89,27 @@ def spacing_ratio(affine: np.ndarray, spacing: float | np.ndarray) -> np.ndarray
 def resample(
     image: np.ndarray, affine: np.ndarray, grid: Grid, *, order: int, outside: float = 0.0
 ) -> np.ndarray:
-    """Values of an image at the voxels of a grid.
+    """Resample an image to a grid.
 
-    Where the two share their lattice, values are copied exactly; elsewhere a spline of the given
-    order is used, after a Gaussian against aliasing along axes that become coarser.
+    If the voxel centres of both grids coincide, values are copied. Otherwise they are interpolated by a
+    spline, after a Gaussian filter against aliasing along axes that become coarser.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
     affine : ndarray, shape (4, 4)
+        Affine of the image.
     grid : Grid
+        Grid of the result.
     order : int
-        0 (labels), 1 or 3.
+        Order of the spline: 0 (nearest voxel, for labels), 1 or 3.
     outside : float
-        Value where the image ends.
+        Value beyond the image.
+
+    Returns
+    -------
+    resampled : ndarray of float32
+        Of the grid's shape; within the range of the image where ``order`` is 3.
     """
     matrix = np.linalg.inv(affine) @ grid.affine
     rounded = np.rint(matrix)

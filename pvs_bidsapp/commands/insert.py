@@ -1,9 +1,8 @@
-"""Draw perivascular spaces into the real scans of a BIDS data set."""
+"""Insert simulated PVS into the real scans of a BIDS dataset."""
 
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,40 +15,47 @@ from ..anatomy import template
 from ..anatomy.brain import Brain, extract_brain
 from ..anatomy.conform import load_scan, working_image
 from ..anatomy.coregistration import align_t2w
-from ..anatomy.registration import apply, apply_points, deterministic
-from ..anatomy.resampling import Grid, resample
+from ..anatomy.native import grid_of, labels_to_native, to_native
+from ..anatomy.registration import Transform, apply, apply_points, deterministic
+from ..anatomy.resampling import Grid
 from ..bids.dataset import describe_derivative, describe_raw
-from ..bids.naming import Naming, labels_dir
+from ..bids.naming import Naming, SimulationNaming, labels_dir
 from ..bids.query import Query, find_scans
 from ..errors import ImageError
 from ..outputs.ground_truth import GroundTruth, is_complete, write_ground_truth
-from ..runtime.files import save_image, write_json, write_text
+from ..outputs.simulated_scans import write_changed_scan
+from ..runtime.files import copy_file, write_text
 from ..runtime.processes import map_in_processes
 from ..segmentation.intensity import measure_levels
-from ..simulation import insertion, vessels
+from ..simulation import vessels
+from ..simulation.insertion import anatomy_of_scan, insert, vessels_to_grid
 from ..simulation.label_maps import Anatomy
 from ..simulation.scanner import SUITES
 from ..simulation.tables import vessel_table
 
 LOG = logging.getLogger(__name__)
 
-README = """Real scans into which `pvs simulate --into` drew perivascular spaces.
+README = """Real scans into which `pvs simulate --into` inserted perivascular spaces.
 
-derivatives/labels holds the truth of what was drawn. Spaces that the person has are in the scans,
-too, and are not in the truth. The licence of the scans is that of the data set they come from.
+derivatives/labels holds the ground truth of the inserted spaces. Perivascular spaces that a person has are
+also in the scans, but not in the ground truth. The licence of the scans is that of the original dataset.
 """
 
 
-@dataclass(frozen=True)
-class DrawingJob:
-    """What is to be drawn into.
+@dataclass(frozen=True, kw_only=True)
+class InsertionOptions:
+    """Options of an insertion.
 
     Attributes
     ----------
-    bids_dir, out_dir : Path
+    bids_dir : Path
+        BIDS dataset with the real scans.
+    out_dir : Path
+        BIDS dataset to write.
     suite : str
-        Whose contrast and sizes the spaces have.
+        A key of `pvs_bidsapp.simulation.scanner.SUITES`: contrast and size of the PVS.
     nprocs : int
+        Number of scans that are processed at the same time.
     seed : int
     """
 
@@ -60,139 +66,192 @@ class DrawingJob:
     seed: int
 
 
-def run(job: DrawingJob) -> tuple[int, int]:
-    """Draw into all T1w scans that are not done yet.
+@dataclass(frozen=True, kw_only=True)
+class _Insertion:
+    """PVS to insert into the scans of a session, with the anatomy, all on the working grid.
+
+    Attributes
+    ----------
+    t1w : ndarray, shape (x, y, z)
+        At 1 mm.
+    grid : Grid
+        Working grid.
+    brain : Brain
+    anatomy : Anatomy
+    vessels : list of Vessel
+    contrasts : ndarray, shape (n,)
+        Contrast of each PVS, as in `pvs_bidsapp.simulation.insertion.insert`.
+    """
+
+    t1w: np.ndarray
+    grid: Grid
+    brain: Brain
+    anatomy: Anatomy
+    vessels: list[vessels.Vessel]
+    contrasts: np.ndarray
+
+    @property
+    def frame(self) -> np.ndarray:
+        """From mm along the axes of the working grid to scanner RAS+ mm, shape (4, 4)."""
+        return self.grid.affine @ np.diag([*(1 / self.anatomy.spacing), 1.0])
+
+
+def run(options: InsertionOptions) -> tuple[int, int]:
+    """Insert PVS into all T1w scans whose ground truth is not complete yet, and into their T2w scans.
+
+    Parameters
+    ----------
+    options : InsertionOptions
 
     Returns
     -------
     done, failed : int
         Numbers of scans.
     """
-    describe_raw(job.out_dir, f'Drawn into: {job.bids_dir.name}', README)
-    describe_derivative(labels_dir(job.out_dir), 'Truth of what was drawn', job.out_dir)
-    write_text(job.out_dir / '.bidsignore', 'gallery.png\n')
-    for name in ('participants.tsv', 'participants.json'):
-        if (job.bids_dir / name).exists():
-            shutil.copyfile(job.bids_dir / name, job.out_dir / name)
-    scans = find_scans(job.bids_dir, Query())
-    tasks = [(job, k, scan.t1w, scan.t2w) for k, scan in enumerate(scans)]
-    results = map_in_processes(draw_scan, tasks, job.nprocs, 'scans')
+    source, names = SimulationNaming(options.bids_dir), SimulationNaming(options.out_dir)
+    labels = labels_dir(options.out_dir)
+    describe_raw(options.out_dir, f'Inserted perivascular spaces: {options.bids_dir.name}', README)
+    describe_derivative(labels, 'Ground truth of the inserted perivascular spaces', options.out_dir)
+    write_text(names.bidsignore, f'{names.gallery.name}\n')
+    for extension in ('.tsv', '.json'):
+        if source.participants(extension).exists():
+            copy_file(source.participants(extension), names.participants(extension))
+    scans = find_scans(options.bids_dir, Query())
+    tasks = [(options, number, scan.t1w, scan.t2w) for number, scan in enumerate(scans)]
+    results = map_in_processes(insert_into_scan, tasks, options.nprocs, 'scans')
     from ..reports.gallery import draw_gallery
 
-    draw_gallery(job.out_dir, labels_dir(job.out_dir), job.out_dir / 'gallery.png')
+    draw_gallery(options.out_dir, labels, names.gallery)
     return sum(results), len(results) - sum(results)
 
 
-def draw_scan(job: DrawingJob, number: int, t1w: Path, t2w: Path | None) -> bool:
-    """Draw into one scan; False, with a line in the log, where it cannot be used."""
-    labels = Naming.of(labels_dir(job.out_dir), t1w)
+def insert_into_scan(options: InsertionOptions, number: int, t1w: Path, t2w: Path | None) -> bool:
+    """Insert PVS into one T1w and the T2w of its session.
+
+    Parameters
+    ----------
+    options : InsertionOptions
+    number : int
+        Number of the scan, part of its random seed.
+    t1w : Path
+    t2w : Path or None
+
+    Returns
+    -------
+    done : bool
+        False, with an error in the log, if the scan cannot be used.
+    """
+    labels = Naming.of(labels_dir(options.out_dir), t1w)
     if is_complete(labels):
         return True
     try:
         with tempfile.TemporaryDirectory() as folder:
-            _draw_scan(job, number, t1w, t2w, labels, Path(folder))
+            _insert_into_scan(options, number, t1w, t2w, labels, Path(folder))
     except ImageError as error:
         LOG.error('%s', error)
         return False
     return True
 
 
-def _draw_scan(
-    job: DrawingJob, number: int, t1w: Path, t2w: Path | None, labels: Naming, folder: Path
+def _insert_into_scan(
+    options: InsertionOptions, number: int, t1w: Path, t2w: Path | None, labels: Naming, folder: Path
 ) -> None:
     deterministic(1)
     scan = load_scan(t1w)
-    working = working_image(scan)
-    data = working.get_fdata(dtype=np.float32)
-    brain = extract_brain(data, working.affine, folder)
-    anatomy = _anatomy(brain, Grid(data.shape, working.affine), t1w.name)
-    rng = np.random.default_rng([job.seed, number])
-    difficulty = SUITES[job.suite]
-    drawn = vessels.draw(anatomy, rng, load=rng.uniform(0.2, 0.9), size=rng.uniform(*difficulty.size))
-    share = rng.uniform(*difficulty.pvs_contrast) * (1 + rng.normal(0, 0.1, len(drawn)).clip(-0.3, 0.3))
-    source = working.affine @ np.diag([*(1 / anatomy.spacing), 1.0])
-    native = insertion.to_grid(drawn, source, scan.affine)
-    image, made = _paint(scan, native, brain, working.affine, share)
-    target = Naming.of(job.out_dir, t1w)
-    _save(target, t1w, 'T1w', image, scan.affine)
+    insertion = _draw(options, number, scan, t1w.name, folder)
+    brain, affine = insertion.brain, insertion.grid.affine
+    native = to_native(scan, brain.mask, brain.tissues, affine, bias_field=brain.bias)
+    drawn = vessels_to_grid(insertion.vessels, insertion.frame, scan.affine)
+    image, rendering = insert(
+        scan.get_fdata(dtype=np.float32),
+        scan.affine,
+        drawn,
+        tissue=native.tissues > 1,
+        levels=measure_levels(native.image, native.tissues),
+        field=brain.bias.sample(native.grid.shape, native.grid.affine),
+        contrasts=insertion.contrasts,
+    )
+    names = Naming.of(options.out_dir, t1w)
+    write_changed_scan(names, t1w, 'T1w', image, scan.affine)
     if t2w is not None:
-        _draw_t2w(target, t2w, drawn, source, brain, data, working.affine, share, folder)
-    grid = Grid(scan.shape, scan.affine)
+        image, t2w_affine = _insert_into_t2w(insertion, load_scan(t2w), folder)
+        write_changed_scan(Naming.of(options.out_dir, t2w), t2w, 'T2w', image, t2w_affine)
+    lines = [apply_affine(scan.affine, v.points / voxel_sizes(scan.affine)) for v in drawn]
+    voxel_volume = float(np.prod(scan.header.get_zooms()[:3]))
+    ground_truth = GroundTruth(
+        affine=scan.affine,
+        rendering=rendering,
+        table=vessel_table(drawn, lines, rendering, voxel_volume),
+        brain=labels_to_native(brain.mask, affine, native.grid),
+        tissues=native.tissues,
+        labels=labels_to_native(insertion.anatomy.labels, affine, native.grid, np.int16),
+        mimics=None,
+        notes={'Anatomy': t1w.name, 'Suite': options.suite, 'Seed': [options.seed, number]},
+    )
+    uri = f'bids:raw:{names.anat("T1w").relative_to(options.out_dir).as_posix()}'
+    write_ground_truth(labels, uri, ground_truth)
 
-    def bring(array: np.ndarray) -> np.ndarray:
-        return resample(array, working.affine, grid, order=0)
 
-    voxel = float(np.prod(scan.header.get_zooms()[:3]))
-    lines = [apply_affine(scan.affine, v.points / voxel_sizes(scan.affine)) for v in native]
-    notes = {'Anatomy': t1w.name, 'Suite': job.suite, 'Seed': [job.seed, number]}
-    known = GroundTruth(
-        scan.affine, made, vessel_table(native, lines, made, voxel), bring(brain.mask) > 0,
-        bring(brain.tissues), bring(anatomy.labels), None, notes,
-    )  # fmt: skip
-    write_ground_truth(labels, f'bids:raw:{target.anat("T1w").relative_to(job.out_dir).as_posix()}', known)
+def _draw(
+    options: InsertionOptions, number: int, scan: nib.Nifti1Image, name: str, folder: Path
+) -> _Insertion:
+    """Find the anatomy of a scan, and draw PVS in it."""
+    working = working_image(scan)
+    grid = grid_of(working)
+    t1w = working.get_fdata(dtype=np.float32)
+    brain = extract_brain(t1w, grid.affine, folder)
+    anatomy = _anatomy(brain, grid, name)
+    rng = np.random.default_rng([options.seed, number])
+    difficulty = SUITES[options.suite]
+    drawn = vessels.draw(anatomy, rng, burden=rng.uniform(0.2, 0.9), size=rng.uniform(*difficulty.size))
+    contrast = rng.uniform(*difficulty.pvs_contrast)
+    return _Insertion(
+        t1w=t1w,
+        grid=grid,
+        brain=brain,
+        anatomy=anatomy,
+        vessels=drawn,
+        contrasts=contrast * (1 + rng.normal(0, 0.1, len(drawn)).clip(-0.3, 0.3)),
+    )
 
 
 def _anatomy(brain: Brain, grid: Grid, name: str) -> Anatomy:
     atlas = template.load()
 
-    def bring(image: np.ndarray) -> np.ndarray:
+    def to_scan(image: np.ndarray) -> np.ndarray:
         return apply(
             image.astype(np.float32), atlas.affine, grid, brain.to_subject, interpolation='nearestNeighbor'
         )
 
-    left = bring(template.left_half(atlas)) > 0.5
-    structures = np.rint(bring(atlas.cerebra)).astype(np.int16)
-    return insertion.anatomy_of_scan(brain.tissues, structures, left, voxel_sizes(grid.affine), name)
+    left = to_scan(template.left_half(atlas)) > 0.5
+    structures = np.rint(to_scan(atlas.cerebra)).astype(np.int16)
+    return anatomy_of_scan(brain.tissues, structures, left, voxel_sizes(grid.affine), name)
 
 
-def _paint(
-    scan: nib.Nifti1Image,
-    native: list[vessels.Vessel],
-    brain: Brain,
-    working: np.ndarray,
-    share: np.ndarray,
-    field: np.ndarray | None = None,
-):
-    """Draw into an image whose tissues are known on the working grid."""
-    grid = Grid(scan.shape, scan.affine)
+def _insert_into_t2w(
+    insertion: _Insertion, scan: nib.Nifti1Image, folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Insert the same PVS into a T2w, moved by the registration of T2w and T1w; returns image and affine."""
+    affine = insertion.grid.affine
+    rigid = _matrix(align_t2w(scan, insertion.t1w, insertion.brain.mask, affine, folder))
     image = scan.get_fdata(dtype=np.float32)
-    tissues = resample(brain.tissues, working, grid, order=0)
-    if field is None:
-        field = brain.bias.on(grid.shape, grid.affine)
-    levels = measure_levels(image / field, tissues)
-    return insertion.draw_into(image, scan.affine, native, tissues > 1, levels, field, share)
+    tissues = labels_to_native(insertion.brain.tissues, rigid @ affine, grid_of(scan))
+    result, _ = insert(
+        image,
+        scan.affine,
+        vessels_to_grid(insertion.vessels, rigid @ insertion.frame, scan.affine),
+        tissue=tissues > 1,
+        levels=measure_levels(image, tissues),
+        field=np.ones(scan.shape, np.float32),
+        contrasts=insertion.contrasts,
+    )
+    return result, scan.affine
 
 
-def _draw_t2w(
-    target: Naming,
-    t2w: Path,
-    drawn: list[vessels.Vessel],
-    source: np.ndarray,
-    brain: Brain,
-    t1w: np.ndarray,
-    working: np.ndarray,
-    share: np.ndarray,
-    folder: Path,
-) -> None:
-    """The same spaces in the T2w of the session, moved as the two scans are."""
-    scan = load_scan(t2w)
-    transform = align_t2w(scan, t1w, brain.mask, working, folder)
+def _matrix(transform: Transform) -> np.ndarray:
+    """Matrix of a rigid transform of points, shape (4, 4)."""
     corners = np.array([[0, 0, 0], [100, 0, 0], [0, 100, 0], [0, 0, 100]], float)
     moved = apply_points(corners, transform)
-    rigid = np.eye(4)
-    rigid[:3, :3], rigid[:3, 3] = (moved[1:] - moved[0]).T / 100, moved[0]
-    native = insertion.to_grid(drawn, rigid @ source, scan.affine)
-    image, _ = _paint(scan, native, brain, rigid @ working, share, np.ones(scan.shape, np.float32))
-    name = Naming.of(target.root, t2w)
-    _save(name, t2w, 'T2w', image, scan.affine)
-
-
-def _save(name: Naming, source: Path, suffix: str, image: np.ndarray, affine: np.ndarray) -> None:
-    stored = nib.load(source)
-    plain = tuple(stored.header.get_slope_inter()) in ((1.0, 0.0), (None, None))
-    kind = stored.get_data_dtype() if plain else np.dtype(np.float32)
-    if np.issubdtype(kind, np.integer):
-        info = np.iinfo(kind)
-        image = np.clip(np.rint(image), info.min, info.max)
-    save_image(name.anat(suffix), image, affine, kind)
-    write_json(name.anat(suffix, '.json'), {'ConversionSoftware': 'pvs simulate --into'})
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = (moved[1:] - moved[0]).T / 100, moved[0]
+    return matrix

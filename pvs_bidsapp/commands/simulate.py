@@ -1,56 +1,58 @@
-"""Write a BIDS data set of simulated heads, subject by subject, in parallel."""
+"""Write a BIDS dataset of simulated heads; subjects are simulated in parallel."""
 
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ..bids.dataset import describe_derivative, describe_raw
-from ..bids.naming import Naming, labels_dir
+from ..bids.naming import Naming, SimulationNaming, labels_dir
 from ..outputs.ground_truth import GroundTruth, is_complete, last_file, write_ground_truth
-from ..runtime.files import save_image, write_json, write_text
+from ..outputs.simulated_scans import write_participants, write_sessions, write_simulated_scan
+from ..runtime.files import write_text
 from ..runtime.processes import map_in_processes
-from ..simulation import head, label_maps, scanner
+from ..simulation import label_maps
+from ..simulation.head import SimulatedHead, draw_person, scan
+from ..simulation.scanner import SUITES, draw_scanner
 from ..simulation.subjects import Subject, rate
 from ..simulation.tables import vessel_table
 
-LOG = logging.getLogger(__name__)
-
 README = """Simulated heads with known perivascular spaces.
 
-Made by `pvs simulate`. No scan of a person is in this data set; the anatomies come from label
-maps. The truth stands in derivatives/labels: share of each voxel inside a perivascular space
-(probseg), mask, numbered spaces (dseg, with a table of centre lines, lengths and widths), mimics,
-brain mask, tissue classes, anatomy. gallery.png shows the first heads.
+Made by `pvs simulate`. No scan of a person is in this dataset; the anatomies come from label maps. The
+ground truth is in derivatives/labels: fraction of each voxel inside a perivascular space (probseg), mask,
+numbered spaces (dseg, with a table of centre lines, lengths and widths), mimics, brain mask, tissue classes,
+anatomy. gallery.png shows the first heads.
 """
-#: Years between two sessions.
-INTERVAL = 2.0
+#: Time between two sessions, in years.
+SESSION_INTERVAL = 2.0
 
 
-@dataclass(frozen=True)
-class SimulationJob:
-    """What is to be simulated.
+@dataclass(frozen=True, kw_only=True)
+class SimulationOptions:
+    """Options of a simulation.
 
     Attributes
     ----------
     out_dir : Path
+        BIDS dataset to write.
     subjects : tuple of Subject
     suite : str
         A key of `pvs_bidsapp.simulation.scanner.SUITES`.
     spacing : float or None
-        Voxel size of the T1w in mm; None: as the suite has it.
+        Voxel size of the T1w in mm; None: drawn from those of the suite.
     nprocs : int
+        Number of heads that are simulated at the same time.
     seed : int
+        Seed of the scanners that sites share; subjects have seeds of their own.
     sessions : int
-        Scans of each person, two years apart; 1: no session level.
+        Number of scans of each person, two years apart; 1: no session level.
     reliability : float
-        Of the simulated visual rating, 0 to 1.
+        Reliability of the simulated visual rating, in [0, 1].
     """
 
     out_dir: Path
@@ -63,114 +65,121 @@ class SimulationJob:
     reliability: float = 0.85
 
 
-def run(job: SimulationJob) -> None:
-    """Simulate all subjects that are not there yet; tables and gallery are written last."""
-    describe_raw(job.out_dir, f'Simulated perivascular spaces ({job.suite})', README)
-    describe_derivative(labels_dir(job.out_dir), 'Truth of the simulated heads', job.out_dir)
-    write_text(job.out_dir / '.bidsignore', 'gallery.png\n')
-    waiting = [s for s in job.subjects if not all(is_complete(t) for _, t, _ in _visits(job, s))]
-    map_in_processes(simulate_subject, [(job, s) for s in waiting], job.nprocs, 'heads')
-    _write_participants(job)
+@dataclass(frozen=True, kw_only=True)
+class _Session:
+    """Number of a session (from 0), and the names of its scan and of the scan's ground truth."""
+
+    number: int
+    scan: Naming
+    labels: Naming
+
+
+def run(options: SimulationOptions) -> None:
+    """Simulate all subjects whose ground truth is not complete yet, then write tables and gallery.
+
+    Parameters
+    ----------
+    options : SimulationOptions
+    """
+    names = SimulationNaming(options.out_dir)
+    labels = labels_dir(options.out_dir)
+    describe_raw(options.out_dir, f'Simulated perivascular spaces ({options.suite})', README)
+    describe_derivative(labels, 'Ground truth of the simulated heads', options.out_dir)
+    write_text(names.bidsignore, f'{names.gallery.name}\n')
+    missing = [
+        subject
+        for subject in options.subjects
+        if not all(is_complete(session.labels) for session in _sessions(options, subject))
+    ]
+    map_in_processes(simulate_subject, [(options, subject) for subject in missing], options.nprocs, 'heads')
+    write_participants(options.out_dir, [_participant(options, subject) for subject in options.subjects])
+    if options.sessions > 1:
+        for subject in options.subjects:
+            ages = [subject.age + SESSION_INTERVAL * k for k in range(options.sessions)]
+            write_sessions(options.out_dir, f'sub-{subject.label}', ages)
     from ..reports.gallery import draw_gallery
 
-    draw_gallery(job.out_dir, labels_dir(job.out_dir), job.out_dir / 'gallery.png')
+    draw_gallery(options.out_dir, labels, names.gallery)
 
 
-def _visits(job: SimulationJob, subject: Subject) -> list[tuple[Naming, Naming, int]]:
-    """Names of the scans, names of their truth, number of the session."""
-    found = []
-    for k in range(job.sessions):
+def _sessions(options: SimulationOptions, subject: Subject) -> list[_Session]:
+    sessions = []
+    for number in range(options.sessions):
         entities: tuple[tuple[str, str], ...] = (('sub', subject.label),)
-        if job.sessions > 1:
-            entities += (('ses', str(k + 1)),)
-        found.append((Naming(job.out_dir, entities), Naming(labels_dir(job.out_dir), entities), k))
-    return found
+        if options.sessions > 1:
+            entities += (('ses', str(number + 1)),)
+        sessions.append(
+            _Session(
+                number=number,
+                scan=Naming(options.out_dir, entities),
+                labels=Naming(labels_dir(options.out_dir), entities),
+            )
+        )
+    return sessions
 
 
-def simulate_subject(job: SimulationJob, subject: Subject) -> None:
-    """Simulate one person and write all scans with their truth."""
-    source = label_maps.load_label_map(subject.anatomy) if subject.anatomy else label_maps.template_anatomy()
-    difficulty = scanner.SUITES[job.suite]
-    stream = subject.rng(3) if subject.site is None else np.random.default_rng([job.seed, 0, subject.site])
-    machine = scanner.draw_scanner(difficulty, stream, spacing=job.spacing)
-    person = head.draw_person(source, subject.rng(1), difficulty, spacing=machine.spacing, age=subject.age)
-    for raw, truth, k in _visits(job, subject):
-        made = head.scan(person, machine, difficulty, subject.rng(2, k), years=INTERVAL * k)
-        _write_scan(raw, subject, machine, made)
-        _write_head_truth(truth, raw, job, subject, made)
+def simulate_subject(options: SimulationOptions, subject: Subject) -> None:
+    """Simulate one person, and write all scans with their ground truth.
+
+    Parameters
+    ----------
+    options : SimulationOptions
+    subject : Subject
+    """
+    if subject.anatomy is None:
+        source = label_maps.template_anatomy()
+    else:
+        source = label_maps.load_label_map(subject.anatomy)
+    difficulty = SUITES[options.suite]
+    if subject.site is None:
+        scanner_rng = subject.rng(3)
+    else:
+        scanner_rng = np.random.default_rng([options.seed, 0, subject.site])
+    scanner = draw_scanner(difficulty, scanner_rng, spacing=options.spacing)
+    person = draw_person(source, subject.rng(1), difficulty, spacing=scanner.spacing, age=subject.age)
+    for session in _sessions(options, subject):
+        head = scan(
+            person,
+            scanner,
+            difficulty,
+            subject.rng(2, session.number),
+            years=SESSION_INTERVAL * session.number,
+        )
+        write_simulated_scan(session.scan, subject, scanner, head)
+        source_uri = f'bids:raw:{session.scan.anat("T1w").relative_to(options.out_dir).as_posix()}'
+        write_ground_truth(session.labels, source_uri, _ground_truth(options, subject, head))
 
 
-def _write_scan(raw: Naming, subject: Subject, machine: scanner.Scanner, made: head.SimulatedHead) -> None:
-    save_image(raw.anat('T1w'), np.rint(made.t1w), made.affine, np.int16)
-    save_image(raw.anat('T2w'), np.rint(made.t2w), made.t2w_affine, np.int16)
-    for suffix in ('T1w', 'T2w'):
-        content = {
-            'Manufacturer': 'simulated',
-            'InstitutionName': f'site {subject.site}' if subject.site else 'of its own',
-            'ConversionSoftware': 'pvs simulate',
-            'SimulatedSNR': round(machine.snr, 1),
-            'SimulatedFWHM': [round(f, 2) for f in machine.fwhm],
-        }
-        write_json(raw.anat(suffix, '.json'), content)
+def _ground_truth(options: SimulationOptions, subject: Subject, head: SimulatedHead) -> GroundTruth:
+    lines = [head.scanner_points(vessel) for vessel in head.vessels]
+    table = vessel_table(head.vessels, lines, head.rendering, float(np.prod(head.anatomy.spacing)))
+    brain = label_maps.brain_mask(head.anatomy)
+    return GroundTruth(
+        affine=head.affine,
+        rendering=head.rendering,
+        table=table,
+        brain=brain,
+        tissues=label_maps.tissue_classes(head.anatomy, brain),
+        labels=head.anatomy.labels,
+        mimics=head.mimics.codes,
+        notes={
+            'Anatomy': subject.anatomy.name if subject.anatomy else 'MNI152NLin2009cSym',
+            'Suite': options.suite,
+            'Seed': list(subject.seed),
+            'Load': head.burden,
+            'WhiteMatterCount': int((table['region'] == 'white-matter').sum()),
+        },
+    )
 
 
-def _write_head_truth(
-    truth: Naming, raw: Naming, job: SimulationJob, subject: Subject, made: head.SimulatedHead
-) -> None:
-    lines = [made.scanner_points(v) for v in made.vessels]
-    table = vessel_table(made.vessels, lines, made.rendering, float(np.prod(made.anatomy.spacing)))
-    notes = {
-        'Anatomy': subject.anatomy.name if subject.anatomy else 'MNI152NLin2009cSym',
-        'Suite': job.suite,
-        'Seed': list(subject.seed),
-        'Load': made.load,
-        'WhiteMatterCount': int((table['region'] == 'white-matter').sum()),
+def _participant(options: SimulationOptions, subject: Subject) -> dict[str, Any]:
+    """Row of ``participants.tsv``; the rating follows the count of the first session's ground truth."""
+    first = _sessions(options, subject)[0].labels
+    count = json.loads(last_file(first).read_text())['WhiteMatterCount']
+    return {
+        'participant_id': f'sub-{subject.label}',
+        'age': subject.age,
+        'sex': subject.sex,
+        'site': subject.site or 'n/a',
+        'rating': rate(count, options.reliability, subject.rng(4)),
     }
-    brain = label_maps.brain_mask(made.anatomy)
-    source = f'bids:raw:{raw.anat("T1w").relative_to(job.out_dir).as_posix()}'
-    known = GroundTruth(
-        made.affine, made.rendering, table, brain, label_maps.tissue_classes(made.anatomy, brain),
-        made.anatomy.labels, made.mimics.kind, notes,
-    )  # fmt: skip
-    write_ground_truth(truth, source, known)
-
-
-_COLUMNS = {
-    'age': {'Description': 'age at the first session', 'Units': 'year'},
-    'sex': {'Description': 'sex', 'Levels': {'F': 'female', 'M': 'male'}},
-    'site': {'Description': 'number of the site; n/a: a scanner of its own'},
-    'rating': {
-        'Description': 'visual rating of white matter spaces by a simulated rater, from their true number',
-        'Levels': {'0': 'few', '1': 'some', '2': 'many', '3': 'very many'},
-    },
-}
-
-
-def _write_participants(job: SimulationJob) -> None:
-    """One row a subject; those of an earlier call with other numbers keep theirs."""
-    table = job.out_dir / 'participants.tsv'
-    rows: dict[str, dict[str, Any]] = {}
-    if table.exists():
-        earlier = pd.read_csv(table, sep='\t', dtype=str, keep_default_na=False)
-        rows = {r['participant_id']: {str(k): v for k, v in r.items()} for r in earlier.to_dict('records')}
-    for subject in job.subjects:
-        first = _visits(job, subject)[0][1]
-        count = json.loads(last_file(first).read_text())['WhiteMatterCount']
-        rows[f'sub-{subject.label}'] = {
-            'participant_id': f'sub-{subject.label}',
-            'age': subject.age,
-            'sex': subject.sex,
-            'site': subject.site or 'n/a',
-            'rating': rate(count, job.reliability, subject.rng(4)),
-        }
-        if job.sessions > 1:
-            _write_sessions(job, subject)
-    frame = pd.DataFrame([rows[name] for name in sorted(rows)])
-    write_text(table, frame.to_csv(sep='\t', index=False, na_rep='n/a'))
-    write_json(job.out_dir / 'participants.json', _COLUMNS)
-
-
-def _write_sessions(job: SimulationJob, subject: Subject) -> None:
-    name = f'sub-{subject.label}'
-    rows = [f'ses-{k + 1}\t{subject.age + INTERVAL * k:.1f}' for k in range(job.sessions)]
-    write_text(job.out_dir / name / f'{name}_sessions.tsv', '\n'.join(['session_id\tage', *rows]) + '\n')

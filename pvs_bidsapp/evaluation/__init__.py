@@ -1,1 +1,1 @@
-"""Agreement between found and true perivascular spaces."""
+"""Agreement between predicted and reference masks, and between repeated measurements."""

@@ -1,4 +1,4 @@
-"""Agreement of two measurements of the same people."""
+"""Agreement of two measurements of the same subjects."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 from scipy import stats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Two measurements of the same people.
+    """Agreement of two measurements of the same subjects.
 
     Attributes
     ----------
     n : int
-        People.
+        Number of subjects.
     icc, icc_low, icc_high : float
-        ICC(2,1), absolute agreement, of Shrout & Fleiss 1979 with its 95 % interval (McGraw &
-        Wong 1996).
+        Intraclass correlation ICC(2,1) for absolute agreement (Shrout & Fleiss 1979) with its 95 % interval
+        (McGraw & Wong 1996).
     bias, limit_low, limit_high : float
-        Mean difference and limits of agreement (Bland & Altman 1986), in the measure's unit.
+        Mean difference and limits of agreement (Bland & Altman 1986), in the unit of the measurements.
     """
 
     n: int
@@ -33,17 +33,24 @@ class Agreement:
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> Agreement:
-    """ICC(2,1) and Bland-Altman limits of paired measurements; n/a below three pairs.
+    """ICC(2,1) and Bland-Altman limits of agreement of paired measurements.
 
     Parameters
     ----------
     first, second : ndarray, shape (n,)
+        Pairs with NaN or infinite values are left out.
+
+    Returns
+    -------
+    agreement : Agreement
+        All NaN if there are fewer than three pairs; the differences are ``second - first``.
     """
     pairs = np.column_stack([first, second]).astype(float)
     pairs = pairs[np.isfinite(pairs).all(1)]
     n, k = pairs.shape
     if n < 3:
-        return Agreement(n, *[np.nan] * 6)
+        missing = dict.fromkeys(('icc', 'icc_low', 'icc_high', 'bias', 'limit_low', 'limit_high'), np.nan)
+        return Agreement(n=n, **missing)
     difference = pairs[:, 1] - pairs[:, 0]
     bias, spread = float(difference.mean()), 1.96 * float(difference.std(ddof=1))
     grand = pairs.mean()
@@ -54,7 +61,15 @@ def agreement(first: np.ndarray, second: np.ndarray) -> Agreement:
     whole = rows + (k - 1) * error + k * (columns - error) / n
     icc = (rows - error) / whole if whole > 0 else np.nan
     low, high = _interval(icc, rows, columns, error, n, k)
-    return Agreement(n, float(icc), low, high, bias, bias - spread, bias + spread)
+    return Agreement(
+        n=n,
+        icc=float(icc),
+        icc_low=low,
+        icc_high=high,
+        bias=bias,
+        limit_low=bias - spread,
+        limit_high=bias + spread,
+    )
 
 
 def _interval(icc: float, rows: float, columns: float, error: float, n: int, k: int) -> tuple[float, float]:

@@ -1,8 +1,8 @@
-"""Voxel and cluster agreement of two masks.
+"""Voxel and cluster agreement of a predicted and a reference mask.
 
-Cluster scores count a cluster as hit where it overlaps the other mask in at least one voxel
-(26-connectivity), and their Dice is the harmonic mean of recall and precision, as in Joliot et
-al. 2021. Two empty masks agree wholly: every score is 1 and the volume difference 0.
+A cluster (26-connectivity) is a hit if it overlaps the other mask in at least one voxel. Cluster Dice is the
+harmonic mean of cluster recall and precision, as in Joliot et al. 2021. Two empty masks agree perfectly:
+every score is 1, and the volume difference is 0.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import cc3d
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Agreement of a found with a true mask.
+    """Agreement of a predicted with a reference mask.
 
     Attributes
     ----------
     dice, recall, precision : float
-        Over voxels, in [0, 1].
+        Of voxels, in [0, 1].
     avd : float
-        Absolute volume difference in percent of the true volume.
+        Absolute volume difference in percent of the reference volume; infinite if only the reference is
+        empty.
     cluster_dice, cluster_recall, cluster_precision : float
-        Over clusters, in [0, 1].
+        Of clusters, in [0, 1].
     """
 
     dice: float
@@ -36,60 +37,117 @@ class Scores:
     cluster_precision: float
 
 
-def dice(found: np.ndarray, truth: np.ndarray) -> float:
-    """Dice coefficient of two boolean arrays; 1 if both are empty."""
-    total = int(found.sum()) + int(truth.sum())
-    return 2 * int((found & truth).sum()) / total if total else 1.0
+def dice(predicted: np.ndarray, reference: np.ndarray) -> float:
+    """Dice coefficient of two masks.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray of bool
+        Of the same shape.
+
+    Returns
+    -------
+    dice : float
+        In [0, 1]; 1 if both masks are empty.
+    """
+    total = int(predicted.sum()) + int(reference.sum())
+    return 2 * int((predicted & reference).sum()) / total if total else 1.0
 
 
-def share(part: float, whole: float) -> float:
-    """`part` of `whole`; 1 where there is no whole."""
+def ratio(part: float, whole: float) -> float:
+    """Ratio of two numbers; 1 if `whole` is 0."""
     return part / whole if whole else 1.0
 
 
 def harmonic_mean(recall: float, precision: float) -> float:
-    """Of recall and precision, 0 where both are."""
+    """Harmonic mean of two numbers; 0 if both are 0."""
     return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
 
 
-def hit_share(labels: np.ndarray, other: np.ndarray) -> float:
-    """Share of the clusters numbered in `labels` (0 outside) that touch where `other` is not 0."""
-    inside = labels > 0
-    return share(len(np.unique(labels[inside & (other > 0)])), len(np.unique(labels[inside])))
+def hit_fraction(clusters: np.ndarray, other: np.ndarray) -> float:
+    """Fraction of clusters that overlap another mask.
+
+    Parameters
+    ----------
+    clusters : ndarray of int
+        Numbered clusters, 0 elsewhere.
+    other : ndarray of int or bool
+        Of the same shape; above 0 in the other mask.
+
+    Returns
+    -------
+    fraction : float
+        In [0, 1]; 1 if there is no cluster.
+    """
+    inside = clusters > 0
+    return ratio(len(np.unique(clusters[inside & (other > 0)])), len(np.unique(clusters[inside])))
 
 
-def keep_large(labels: np.ndarray, minimum: float, voxel_volume: float) -> np.ndarray:
-    """Labels of the clusters of at least `minimum` mm3, 0 elsewhere."""
-    large = np.bincount(labels.ravel(), minlength=1) * voxel_volume >= minimum
+def keep_large(clusters: np.ndarray, minimum: float, voxel_volume: float) -> np.ndarray:
+    """Remove small clusters.
+
+    Parameters
+    ----------
+    clusters : ndarray of int
+        Numbered clusters, 0 elsewhere.
+    minimum : float
+        Smallest volume that is kept, in mm3.
+    voxel_volume : float
+        In mm3.
+
+    Returns
+    -------
+    clusters : ndarray of int
+        With unchanged numbers.
+    """
+    large = np.bincount(clusters.ravel(), minlength=1) * voxel_volume >= minimum
     large[0] = False
-    return np.where(large[labels], labels, 0)
+    return np.where(large[clusters], clusters, 0)
 
 
 def remove_small(mask: np.ndarray, minimum: float, voxel_volume: float) -> np.ndarray:
-    """Drop clusters of less than `minimum` mm3."""
+    """Remove the small clusters of a mask; parameters as `keep_large`.
+
+    Returns
+    -------
+    mask : ndarray of bool
+    """
     if minimum <= voxel_volume or not mask.any():
         return mask
     return keep_large(cc3d.connected_components(mask, connectivity=26), minimum, voxel_volume) > 0
 
 
-def score(found: np.ndarray, truth: np.ndarray) -> Scores:
-    """All scores of a found against a true mask (boolean arrays of one shape)."""
-    return score_labels(*(cc3d.connected_components(mask, connectivity=26) for mask in (found, truth)))
+def score(predicted: np.ndarray, reference: np.ndarray) -> Scores:
+    """All scores of a predicted mask.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray of bool, shape (x, y, z)
+    """
+    return score_clusters(
+        *(cc3d.connected_components(mask, connectivity=26) for mask in (predicted, reference))
+    )
 
 
-def score_labels(found: np.ndarray, truth: np.ndarray) -> Scores:
-    """All scores from the numbered clusters of both masks (integers, of one shape, 0 outside)."""
-    both = (found > 0) & (truth > 0)
-    n_found, n_truth, n_both = (int((m > 0).sum()) for m in (found, truth, both))
-    recall, precision = hit_share(truth, found), hit_share(found, truth)
-    if n_truth:
-        avd = 100 * abs(n_found - n_truth) / n_truth
+def score_clusters(predicted: np.ndarray, reference: np.ndarray) -> Scores:
+    """All scores of a predicted mask whose clusters are numbered already.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray of int
+        Numbered clusters, 0 elsewhere; of the same shape.
+    """
+    both = (predicted > 0) & (reference > 0)
+    n_predicted, n_reference, n_both = (int((m > 0).sum()) for m in (predicted, reference, both))
+    recall, precision = hit_fraction(reference, predicted), hit_fraction(predicted, reference)
+    if n_reference:
+        avd = 100 * abs(n_predicted - n_reference) / n_reference
     else:
-        avd = 0.0 if not n_found else float('inf')
+        avd = 0.0 if not n_predicted else float('inf')
     return Scores(
-        dice=share(2 * n_both, n_found + n_truth),
-        recall=share(n_both, n_truth),
-        precision=share(n_both, n_found),
+        dice=ratio(2 * n_both, n_predicted + n_reference),
+        recall=ratio(n_both, n_reference),
+        precision=ratio(n_both, n_predicted),
         avd=avd,
         cluster_dice=harmonic_mean(recall, precision),
         cluster_recall=recall,
@@ -98,13 +156,28 @@ def score_labels(found: np.ndarray, truth: np.ndarray) -> Scores:
 
 
 def cluster_scores(
-    found: np.ndarray, truth: np.ndarray, minimum: float, voxel_volume: float
+    predicted: np.ndarray, reference: np.ndarray, minimum: float, voxel_volume: float
 ) -> tuple[float, float]:
-    """Recall and precision of clusters of at least `minimum` mm3.
+    """Recall and precision of large clusters, which may be hit by clusters of any size.
 
-    Recall is of the large true clusters (found at any size), precision of the large found ones.
+    Parameters
+    ----------
+    predicted, reference : ndarray of bool, shape (x, y, z)
+    minimum : float
+        Smallest volume of a large cluster, in mm3.
+    voxel_volume : float
+        In mm3.
+
+    Returns
+    -------
+    recall : float
+        Fraction of the large reference clusters that are hit.
+    precision : float
+        Fraction of the large predicted clusters that are hit.
     """
-    numbered, true = (cc3d.connected_components(mask, connectivity=26) for mask in (found, truth))
-    recall = hit_share(keep_large(true, minimum, voxel_volume), numbered)
-    precision = hit_share(keep_large(numbered, minimum, voxel_volume), true)
+    clusters, reference_clusters = (
+        cc3d.connected_components(mask, connectivity=26) for mask in (predicted, reference)
+    )
+    recall = hit_fraction(keep_large(reference_clusters, minimum, voxel_volume), clusters)
+    precision = hit_fraction(keep_large(clusters, minimum, voxel_volume), reference_clusters)
     return recall, precision

@@ -1,4 +1,4 @@
-"""Scores over prediction thresholds and cluster-size filters (fig. 1A of Joliot et al. 2021)."""
+"""Scores over thresholds and cluster-size filters (fig. 1A of Joliot et al. 2021)."""
 
 from __future__ import annotations
 
@@ -9,64 +9,79 @@ import cc3d
 import numpy as np
 import pandas as pd
 
-from .metrics import harmonic_mean, hit_share, keep_large, score_labels
+from .metrics import harmonic_mean, hit_fraction, keep_large, score_clusters
 
+#: Default thresholds.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+#: Default size filters, in mm3.
 SIZES = (0.0, 5.0, 10.0, 15.0)
 
 
 def sweep(
     probability: np.ndarray,
-    truth: np.ndarray,
+    reference: np.ndarray,
     voxel_volume: float,
     *,
     thresholds: Sequence[float] = THRESHOLDS,
     sizes: Sequence[float] = SIZES,
 ) -> pd.DataFrame:
-    """Voxel and cluster Dice of one scan at each threshold and size filter.
+    """Scores of one scan at each threshold and size filter.
 
-    Definitions are those of `pvs_bidsapp.evaluation.metrics`; the filter drops smaller clusters
-    from both masks.  Worked out on the few voxels that hold anything.
+    Definitions are those of `pvs_bidsapp.evaluation.metrics`. Size filters remove smaller clusters from both
+    masks. Only voxels in any of the masks are used, which is fast.
 
     Parameters
     ----------
     probability : ndarray of float, shape (x, y, z)
-    truth : ndarray of bool
+        In [0, 1].
+    reference : ndarray of bool, shape (x, y, z)
     voxel_volume : float
         In mm3.
     thresholds : sequence of float
+        A voxel is predicted if its probability is at least the threshold.
     sizes : sequence of float
-        In mm3.
+        Smallest volume of a cluster that is kept, in mm3.
 
     Returns
     -------
     table : DataFrame
-        ``threshold min_size_mm3 dice recall precision avd cluster_dice cluster_recall
-        cluster_precision large_dice``. In the last, clusters of that size or more are hit by
-        clusters of any size; in the others, smaller clusters are left out of both masks.
+        Columns ``threshold min_size_mm3 dice recall precision avd cluster_dice cluster_recall
+        cluster_precision large_dice``. ``large_dice`` is the Dice of clusters of this size or more, which may
+        be hit by clusters of any size. For the other scores, smaller clusters are removed from both masks.
     """
-    where = np.flatnonzero((probability >= min(thresholds)) | truth)
-    true_labels = cc3d.connected_components(truth, connectivity=26).ravel()[where]
+    voxels = np.flatnonzero((probability >= min(thresholds)) | reference)
+    reference_clusters = cc3d.connected_components(reference, connectivity=26).ravel()[voxels]
     rows = []
     for threshold in thresholds:
-        labels = cc3d.connected_components(probability >= threshold, connectivity=26).ravel()[where]
+        clusters = cc3d.connected_components(probability >= threshold, connectivity=26).ravel()[voxels]
         for size in sizes:
-            found, true = (keep_large(part, size, voxel_volume) for part in (labels, true_labels))
-            large = harmonic_mean(hit_share(true, labels), hit_share(found, true_labels))
+            large, large_reference = (
+                keep_large(part, size, voxel_volume) for part in (clusters, reference_clusters)
+            )
+            large_dice = harmonic_mean(
+                hit_fraction(large_reference, clusters), hit_fraction(large, reference_clusters)
+            )
             setting = {'threshold': threshold, 'min_size_mm3': size}
-            rows.append(setting | asdict(score_labels(found, true)) | {'large_dice': large})
+            scores = asdict(score_clusters(large, large_reference))
+            rows.append(setting | scores | {'large_dice': large_dice})
     return pd.DataFrame(rows)
 
 
 def bootstrap(values: np.ndarray, *, rounds: int = 2000, seed: int = 1) -> tuple[float, float, float]:
-    """Mean over scans with its 95 % percentile interval (Efron 1979); NaN and infinity left out.
+    """Mean with its 95 % bootstrap percentile interval (Efron 1979).
 
     Parameters
     ----------
     values : ndarray, shape (n,)
+        One value per scan; NaN and infinite values are left out.
     rounds : int
-        Resamplings.
+        Number of resamplings.
     seed : int
+
+    Returns
+    -------
+    mean, low, high : float
+        NaN if no value is finite.
     """
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]

@@ -1,7 +1,4 @@
-"""What a scanner adds: limited resolution, Gibbs ringing, motion, bias field, Rician noise.
-
-And what is taken away before a scan is shared: the face, or all but the brain.
-"""
+"""Scanner artefacts (blurring, Gibbs ringing, motion, bias field, noise), defacing and skull stripping."""
 
 from __future__ import annotations
 
@@ -15,25 +12,34 @@ from .label_maps import distance
 
 
 def blur(image: np.ndarray, fwhm: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Gaussian point spread function of `fwhm` mm along each axis."""
+    """Convolve an image with a Gaussian point spread function.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+    fwhm : ndarray, shape (3,)
+        Full width at half maximum along each axis, in mm.
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+    """
     return ndimage.gaussian_filter(image, np.asarray(fwhm) / 2.3548 / spacing)
 
 
 def truncate(image: np.ndarray, cutoff: np.ndarray, ringing: float) -> np.ndarray:
-    """Keep the inner part of k-space, which blurs and rings.
+    """Keep the central part of k-space, which blurs the image and causes Gibbs ringing.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
     cutoff : ndarray, shape (3,)
-        Share of k-space kept along each axis, up to 1.
+        Fraction of k-space that is kept along each axis, up to 1.
     ringing : float
-        0: a Hann filter damps all ringing; 1: a sharp edge, full Gibbs ringing.
+        0: a Hann filter suppresses all ringing; 1: a sharp edge with full Gibbs ringing.
 
     Returns
     -------
-    image : ndarray of float32
-        Negative values are cut to 0.
+    image : ndarray of float32, shape (x, y, z)
+        Negative values are set to 0.
     """
     for axis, (n, kept) in enumerate(zip(image.shape, cutoff, strict=True)):
         frequency = np.arange(n // 2 + 1) / (n / 2) / kept
@@ -48,16 +54,22 @@ def truncate(image: np.ndarray, cutoff: np.ndarray, ringing: float) -> np.ndarra
 
 
 def motion(image: np.ndarray, spacing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Three poses during one scan, each filling its segment of k-space lines.
+    """Simulate motion: three poses during a scan, each of which acquires a segment of the k-space lines.
 
-    As in the reference object of Bernal et al. 2022: rotations of 1 to 5 degrees at most, the
-    middle pose fills half of the lines or more.
+    As in the digital reference object of Bernal et al. 2022: rotations are at most 1 to 5 degrees, and the
+    central pose acquires half of the lines or more.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
     spacing : ndarray, shape (3,)
+        Voxel size in mm.
     rng : numpy.random.Generator
+
+    Returns
+    -------
+    image : ndarray of float32, shape (x, y, z)
+        Not negative.
     """
     axis = int(rng.integers(3))
     n = image.shape[axis]
@@ -69,14 +81,24 @@ def motion(image: np.ndarray, spacing: np.ndarray, rng: np.random.Generator) -> 
     for start, stop in ((0.0, rng.uniform(0.1, 0.25)), (0.25, rng.uniform(0.3, 0.5))):
         move = centre @ small_rigid(rng, rng.uniform(0.4, 1.6), 0.7) @ np.linalg.inv(centre)
         other = fft.fft(regrid(image, grid, move @ grid, image.shape), axis=axis)
-        where: list[Any] = [slice(None)] * 3
-        where[axis] = order[int(start * n) : int(stop * n)]
-        spectrum[tuple(where)] = other[tuple(where)]
+        lines: list[Any] = [slice(None)] * 3
+        lines[axis] = order[int(start * n) : int(stop * n)]
+        spectrum[tuple(lines)] = other[tuple(lines)]
     return np.abs(fft.ifft(spectrum, axis=axis)).astype(np.float32)
 
 
 def deface(image: np.ndarray, brain: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Take away what lies in front of and below the brain (axes in RAS order)."""
+    """Set voxels in front of and below the brain to 0.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+        Axes in RAS order.
+    brain : ndarray of bool, shape (x, y, z)
+        Brain mask; voxels within 6 mm of it are kept.
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+    """
     found = np.argwhere(brain)
     low, high = found.min(0), found.max(0)
     y = (np.arange(image.shape[1]) - 0.5 * (low[1] + high[1])) * spacing[1]
@@ -87,17 +109,32 @@ def deface(image: np.ndarray, brain: np.ndarray, spacing: np.ndarray) -> np.ndar
 
 
 def strip(image: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """Take away all but the brain and a voxel about it."""
+    """Set all voxels to 0 but the brain and one voxel around it.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+    brain : ndarray of bool, shape (x, y, z)
+        Brain mask.
+    """
     return np.where(ndimage.binary_dilation(brain), image, 0).astype(np.float32)
 
 
 def bias_field(shape: tuple[int, ...], strength: float, rng: np.random.Generator) -> np.ndarray:
-    """A smooth multiplicative field, exp of a low-frequency random field.
+    """A smooth multiplicative field: the exponential of a low-frequency random field.
 
     Parameters
     ----------
+    shape : tuple of int
+        (x, y, z).
     strength : float
-        Standard deviation of the field's logarithm.
+        Standard deviation of the field's natural logarithm.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    field : ndarray of float32, shape (x, y, z)
+        Above 0.
     """
     field = smooth_field(shape, (4, 4, 4), rng)
     field = (field - field.mean()) / max(float(field.std()), 1e-6)
@@ -105,7 +142,16 @@ def bias_field(shape: tuple[int, ...], strength: float, rng: np.random.Generator
 
 
 def rician(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Magnitude of a complex image with Gaussian noise of standard deviation `sigma`."""
+    """Add Rician noise: the magnitude of a complex image with Gaussian noise (Gudbjartsson & Patz 1995).
+
+    Parameters
+    ----------
+    image : ndarray
+        Magnitude without noise.
+    sigma : float
+        Standard deviation of the Gaussian noise, in the image's units.
+    rng : numpy.random.Generator
+    """
     real = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
     imaginary = sigma * rng.standard_normal(image.shape, dtype=np.float32)
     return np.hypot(real, imaginary)
@@ -114,15 +160,15 @@ def rician(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndar
 def regrid(
     image: np.ndarray, affine: np.ndarray, target: np.ndarray, shape: tuple[int, ...], order: int = 1
 ) -> np.ndarray:
-    """Values of `image` at the voxels of another grid.
+    """Resample an image to another grid; 0 beyond the image.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
     affine, target : ndarray, shape (4, 4)
-        Voxel to millimetre matrices of the image and of the wanted grid.
+        Affines (voxel to mm) of the image and of the result.
     shape : tuple of int
-        Shape of the wanted grid.
+        Shape of the result.
     order : int
         Order of the spline.
     """
@@ -133,7 +179,18 @@ def regrid(
 
 
 def small_rigid(rng: np.random.Generator, degrees: float, millimetres: float) -> np.ndarray:
-    """A random rigid motion, 4x4, as between two sequences of a session."""
+    """A random rigid motion, as between two sequences of a session.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    degrees, millimetres : float
+        Standard deviation of the rotation about each axis and of the translation along it.
+
+    Returns
+    -------
+    motion : ndarray, shape (4, 4)
+    """
     from scipy.spatial.transform import Rotation
 
     motion = np.eye(4)

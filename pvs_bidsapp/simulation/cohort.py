@@ -1,4 +1,4 @@
-"""A cohort's tables with set effects, without images: known answers for the group level."""
+"""Tables of a simulated cohort with known effects, without images, to test the group level."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import pandas as pd
 from ..anatomy.regions import REGIONS
 from ..clusters.tables import CLUSTER_COLUMNS, region_table
 
-#: Expected share of the clusters in each region, by how the name begins.
-SHARES = {'deep': 0.08, 'basal': 0.08, 'midbrain': 0.01, 'hippocampus': 0.015}
-#: Volume that every region has, in mm3.
+#: Relative frequency of clusters in each region, by the first word of the region's name.
+FREQUENCIES = {'deep': 0.08, 'basal': 0.08, 'midbrain': 0.01, 'hippocampus': 0.015}
+#: Volume of each region, in mm3.
 REGION_VOLUME = 30_000.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Effects:
-    """What decides the number of clusters: exp(level + age_slope (age - 55) + site shift + chance).
+    """Effects on the number of clusters, exp(level + age_slope (age - 55) + site_shift + noise).
 
     Attributes
     ----------
     level : float
-        Logarithm of the number at 55 years.
+        Natural logarithm of the number at 55 years.
     age_slope : float
-        A year.
+        Change of the logarithm per year.
     site_shift : float
-        Of every second site.
+        Change of the logarithm at every second site.
     spread : float
-        Standard deviation between people, of the logarithm.
+        Standard deviation of the logarithm between subjects.
     """
 
     level: float = 4.5
@@ -41,11 +41,26 @@ class Effects:
 def draw_tables(
     rng: np.random.Generator, age: float, site: int, effects: Effects
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cluster table and region statistics of one scan, as `participant` writes them."""
+    """Cluster table and region statistics of one scan, in the format that `pvs participant` writes.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    age : float
+        In years.
+    site : int
+        Number of the site.
+    effects : Effects
+
+    Returns
+    -------
+    clusters, regions : DataFrame
+        As `pvs_bidsapp.clusters.tables` makes them.
+    """
     shift = effects.site_shift * (site % 2)
     mean = effects.level + effects.age_slope * (age - 55) + shift
     number = int(rng.poisson(np.exp(mean + rng.normal(0, effects.spread))))
-    weights = np.array([SHARES[r.name.split()[0]] for r in REGIONS])
+    weights = np.array([FREQUENCIES[r.name.split()[0]] for r in REGIONS])
     chosen = rng.choice(len(REGIONS), number, p=weights / weights.sum())
     direction = rng.normal(size=(number, 3))
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)

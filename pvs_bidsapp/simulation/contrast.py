@@ -1,9 +1,9 @@
-"""From tissues to intensities: T1w and T2w contrasts around published ones, randomised.
+"""Random T1w and T2w contrasts, and the synthesis of noise-free images from tissues.
 
-White matter is 1 in both contrasts.  T1w order of tissues: white matter > pallidum > thalamus >
-putamen, caudate > cortex > CSF; T2w: CSF >> cortex > white matter > pallidum.  The centre of
-each range follows the tissue maps of the digital reference object of Bernal et al. 2022 (a
-perivascular space of CSF seen through partial volume); the widths are a choice of ours.
+White matter is 1 in both contrasts. Order of tissues on T1w: white matter > pallidum > thalamus > putamen,
+caudate > cortex > CSF; on T2w: CSF >> cortex > white matter > pallidum. The centre of each range follows the
+tissue maps of the digital reference object of Bernal et al. 2022, in which PVS are CSF with partial volume;
+the widths are our own choice.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from .rendering import Rendering
 
 @dataclass(frozen=True)
 class TissueRanges:
-    """What mostly tells one protocol from another.
+    """Ranges of the tissue intensities that differ most between protocols.
 
     Attributes
     ----------
     cortex, fluid : tuple of float
-        Ranges of the intensity of cortex and of CSF; white matter is 1.
+        Smallest and largest intensity of cortex and of CSF; white matter is 1.
     """
 
     cortex: tuple[float, float]
     fluid: tuple[float, float]
 
 
+#: Protocols of all other suites.
 T1W = TissueRanges((0.52, 0.82), (0.08, 0.38))
 T2W = TissueRanges((1.12, 1.60), (2.2, 4.0))
-#: Protocols of the suite `shift`, which no other suite holds.
+#: Protocols of the suite `shift`; no other suite has them.
 T1W_SHIFTED = (TissueRanges((0.40, 0.51), (0.02, 0.07)), TissueRanges((0.83, 0.89), (0.40, 0.50)))
 T2W_SHIFTED = (TissueRanges((1.61, 1.85), (4.1, 5.5)), TissueRanges((1.05, 1.11), (1.7, 2.1)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contrast:
     """Intensities relative to white matter.
 
@@ -50,9 +51,9 @@ class Contrast:
     lookup : dict of int to float
         Intensity by FreeSurfer code.
     fluid, lesion, vessel : float
-        Intensity of pure CSF in mimics, of a full lesion and of flowing blood.
+        Intensity of pure CSF, of a full lesion and of flowing blood.
     pvs : float
-        Contrast inside a perivascular space, as a share of that between its surroundings and CSF.
+        Contrast between a PVS and its surroundings, as a fraction of that between CSF and the surroundings.
     """
 
     lookup: dict[int, float]
@@ -62,8 +63,8 @@ class Contrast:
     pvs: float
 
 
-def _between(low: float, high: float, share: float) -> float:
-    return low + share * (high - low)
+def _between(low: float, high: float, fraction: float) -> float:
+    return low + fraction * (high - low)
 
 
 def draw_t1w(
@@ -72,15 +73,15 @@ def draw_t1w(
     *,
     pvs_contrast: tuple[float, float] = (0.45, 1.0),
 ) -> Contrast:
-    """A random T1w contrast.
+    """Draw a T1w contrast at random.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     ranges : TissueRanges
     pvs_contrast : tuple of float
-        Range of the contrast of a space's interior, as a share of that between its surroundings and
-        CSF.
+        Range of the contrast between a PVS and its surroundings, as a fraction of that between CSF and the
+        surroundings.
     """
     cortex, fluid = rng.uniform(*ranges.cortex), rng.uniform(*ranges.fluid)
     grey: dict[tuple[int, ...], float] = {
@@ -106,10 +107,12 @@ def draw_t1w(
         (516,): rng.uniform(0.5, 1.2), (514,): rng.uniform(0.2, 0.6), (506,): rng.uniform(0.15, 0.4),
         (502, 508, 509, 512, 530): rng.uniform(0.3, 0.8),
     }  # fmt: skip
-    spaces: dict[tuple[int, ...], float] = {
+    fluid_spaces: dict[tuple[int, ...], float] = {
         codes.VESSEL_SPACES: _between(fluid, cortex, rng.uniform(0.1, 0.9))
     }
-    return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.1, 0.45), (0.5, 1.4), pvs_contrast)
+    return _contrast(
+        rng, {**grey, **white, **head, **fluid_spaces}, fluid, (0.1, 0.45), (0.5, 1.4), pvs_contrast
+    )
 
 
 def draw_t2w(
@@ -118,7 +121,7 @@ def draw_t2w(
     *,
     pvs_contrast: tuple[float, float] = (0.5, 1.0),
 ) -> Contrast:
-    """A random T2w contrast; parameters as `draw_t1w`."""
+    """Draw a T2w contrast at random; parameters as `draw_t1w`."""
     cortex, fluid = rng.uniform(*ranges.cortex), rng.uniform(*ranges.fluid)
     grey: dict[tuple[int, ...], float] = {
         codes.CORTEX: cortex,
@@ -143,10 +146,12 @@ def draw_t2w(
         (516,): rng.uniform(0.5, 1.5), (514,): rng.uniform(0.3, 1.5), (506,): fluid,
         (502, 508, 509, 512, 530): rng.uniform(0.5, 1.3),
     }  # fmt: skip
-    spaces: dict[tuple[int, ...], float] = {
+    fluid_spaces: dict[tuple[int, ...], float] = {
         codes.VESSEL_SPACES: _between(cortex, fluid, rng.uniform(0.1, 0.9))
     }
-    return _contrast(rng, {**grey, **white, **head, **spaces}, fluid, (0.15, 0.5), (0.15, 0.6), pvs_contrast)
+    return _contrast(
+        rng, {**grey, **white, **head, **fluid_spaces}, fluid, (0.15, 0.5), (0.15, 0.6), pvs_contrast
+    )
 
 
 def _contrast(
@@ -161,23 +166,33 @@ def _contrast(
     lookup |= dict.fromkeys(codes.CSF, fluid)
     lesions = _between(1.0, fluid, rng.uniform(*lesion))
     lookup |= dict.fromkeys((25, 57, 77), _between(1.0, lesions, rng.uniform(0, 0.8)))
-    blood_level = rng.uniform(*blood)
-    return Contrast(lookup, fluid, lesions, blood_level, rng.uniform(*pvs))
+    vessel = rng.uniform(*blood)
+    return Contrast(lookup=lookup, fluid=fluid, lesion=lesions, vessel=vessel, pvs=rng.uniform(*pvs))
 
 
-def paint(
+def synthesize(
     anatomy: Anatomy,
     rendering: Rendering,
     mimics: Mimics,
     contrast: Contrast,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """The noiseless image: tissues with soft borders, then mimics and spaces by their share.
+    """Synthesize a noise-free image: tissues with soft borders, then mimics and PVS by partial volume.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+    rendering : Rendering
+        PVS on the anatomy's grid.
+    mimics : Mimics
+        On the anatomy's grid.
+    contrast : Contrast
+    rng : numpy.random.Generator
 
     Returns
     -------
     image : ndarray of float32, shape (x, y, z)
-        Intensity relative to white matter, >= 0.
+        Intensity relative to white matter, not negative.
     """
     table = np.full(int(anatomy.labels.max()) + 1, 0.6, np.float32)
     table[0] = 0
@@ -191,20 +206,21 @@ def paint(
     image += mimics.lesion * (contrast.lesion - 1) * (anatomy.labels > 0)
     image += mimics.fluid * (contrast.fluid - image)
     image += mimics.vessel * (contrast.vessel - image)
-    # towards CSF from the tissue at hand, not from white matter: faint spaces of grey matter would be as bright as it
-    image += rendering.occupancy * _space_contrast(rendering, contrast, rng) * (contrast.fluid - image)
+    # contrast to the surrounding tissue, not to white matter: faint PVS in grey matter would be as bright as
+    # it
+    image += rendering.occupancy * _pvs_contrast(rendering, contrast, rng) * (contrast.fluid - image)
     return np.maximum(image, 0, out=image)
 
 
 def _texture(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
-    """Tissue is not uniform: slow variations of two percent, finer ones of one."""
+    """Relative variation of tissue intensities, on a coarse and on a fine scale."""
     shape = anatomy.labels.shape
     slow, fine = (smooth_field(shape, control_points(shape, anatomy.spacing, gap), rng) for gap in (14, 5))
     return (0.025 * slow + 0.02 * fine).astype(np.float32)
 
 
-def _space_contrast(rendering: Rendering, contrast: Contrast, rng: np.random.Generator) -> np.ndarray:
-    """Contrast inside each vessel's space: the head's share, varied by 10 % a vessel."""
+def _pvs_contrast(rendering: Rendering, contrast: Contrast, rng: np.random.Generator) -> np.ndarray:
+    """Contrast of the PVS of each voxel: that of the head, varied by 10 % between PVS."""
     number = int(rendering.index.max()) + 1
-    share = 1 + rng.normal(0, 0.1, number).clip(-0.3, 0.3)
-    return (contrast.pvs * share).astype(np.float32)[rendering.index]
+    factor = 1 + rng.normal(0, 0.1, number).clip(-0.3, 0.3)
+    return (contrast.pvs * factor).astype(np.float32)[rendering.index]

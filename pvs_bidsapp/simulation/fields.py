@@ -1,4 +1,4 @@
-"""Smooth random fields from a coarse grid of control points."""
+"""Smooth random fields: cubic splines through a coarse grid of random control points."""
 
 from __future__ import annotations
 
@@ -7,15 +7,30 @@ from scipy.interpolate import make_interp_spline
 
 
 def control_points(shape: tuple[int, ...], spacing: np.ndarray, gap: float) -> tuple[int, ...]:
-    """Numbers of control points about `gap` mm apart on a grid; at least 4 along each axis."""
+    """Number of control points along each axis of a grid.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the grid, (x, y, z).
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+    gap : float
+        Approximate distance between control points, in mm.
+
+    Returns
+    -------
+    control : tuple of int
+        At least 4 along each axis.
+    """
     return tuple(int(n) for n in np.maximum(4, np.array(shape) * spacing / gap))
 
 
 def smooth_field(shape: tuple[int, ...], control: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Standard normal control points, joined by cubic splines.
+    """Interpolate standard normal control points by cubic splines.
 
-    The spline is separable, so it is applied as one small matrix an axis: twenty times faster
-    than `scipy.ndimage.zoom` on a head.
+    The spline is separable and applied as one small matrix per axis, which is twenty times faster than
+    `scipy.ndimage.zoom` on a head.
 
     Parameters
     ----------
@@ -23,10 +38,11 @@ def smooth_field(shape: tuple[int, ...], control: tuple[int, ...], rng: np.rando
         Shape of the field, (x, y, z).
     control : tuple of int
         Number of control points along each axis, at least 4.
+    rng : numpy.random.Generator
 
     Returns
     -------
-    field : ndarray of float32
+    field : ndarray of float32, shape (x, y, z)
     """
     field = rng.standard_normal(control, dtype=np.float32)
     for axis, (n, c) in enumerate(zip(shape, control, strict=True)):

@@ -1,7 +1,7 @@
-"""One simulated head, from an anatomy to images with their truth.
+"""Simulation of one head: from an anatomy to images with their ground truth.
 
-A `Person` is an anatomy with its perivascular spaces and mimics; a scan of it depends on the
-scanner.  Several sessions are several scans of one person.
+A `Person` is an anatomy with its PVS and mimics. A scan of it also depends on the scanner. Several sessions
+are several scans of one person.
 """
 
 from __future__ import annotations
@@ -12,60 +12,60 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
-from . import ageing, artefacts, contrast, mimics, rendering, vessels
-from . import label_maps as anatomies
+from . import ageing, artefacts, contrast, label_maps, mimics, rendering, vessels
 from .label_maps import Anatomy
 from .mimics import Mimics
 from .rendering import Rendering
 from .scanner import Difficulty, Scanner, draw_scanner
-from .vessels import Depths, Vessel
+from .vessels import Distances, Vessel
 
-#: A voxel is part of a perivascular space where at least this share of it lies inside.
+#: A voxel belongs to a PVS if at least this fraction of it is inside.
 MASK_OCCUPANCY = 0.4
-#: Growth of the spaces' diameters a year between sessions (a choice of ours).
+#: Relative growth of the diameters of PVS per year between sessions (our own choice).
 GROWTH = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Person:
-    """An anatomy with what is drawn in it, on the grid of a scan.
+    """An anatomy with PVS and mimics, on the grid of a scan.
 
     Attributes
     ----------
     anatomy : Anatomy
     vessels : tuple of Vessel
+        At the first session.
     rendering : Rendering
-        Of the vessels at the first session.
+        PVS at the first session.
     mimics : Mimics
-    load : float
-        Burden in [0, 1].
+    burden : float
+        Burden of PVS, in [0, 1].
     """
 
     anatomy: Anatomy
     vessels: tuple[Vessel, ...]
     rendering: Rendering
     mimics: Mimics
-    load: float
+    burden: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SimulatedHead:
-    """Images and truth of one head, on the grid of `affine` (but the T2w, on its own).
+    """Images and ground truth of one scan.
 
     Attributes
     ----------
-    t1w, t2w : ndarray of float32
-        Magnitude images, arbitrary units.
+    t1w, t2w : ndarray of float32, shape (x, y, z)
+        Magnitude images in arbitrary units. The T2w is on its own grid, everything else on that of the T1w.
     affine, t2w_affine : ndarray, shape (4, 4)
-        Voxel to scanner RAS+ mm; oblique.
+        Voxel to scanner RAS+ mm, oblique.
     frame : ndarray, shape (4, 4)
-        From the anatomy's millimetres to scanner millimetres.
+        From the anatomy's mm to scanner mm.
     anatomy : Anatomy
     mimics : Mimics
     rendering : Rendering
     vessels : tuple of Vessel
-    load : float
-        Burden in [0, 1].
+    burden : float
+        Burden of PVS, in [0, 1].
     """
 
     t1w: np.ndarray
@@ -77,15 +77,15 @@ class SimulatedHead:
     mimics: Mimics
     rendering: Rendering
     vessels: tuple[Vessel, ...]
-    load: float
+    burden: float
 
     @property
     def mask(self) -> np.ndarray:
-        """Voxels that count as perivascular space."""
+        """Mask of the PVS, boolean, shape (x, y, z)."""
         return self.rendering.occupancy >= MASK_OCCUPANCY
 
     def scanner_points(self, vessel: Vessel) -> np.ndarray:
-        """Centre line of a vessel in scanner RAS+ mm, shape (n, 3)."""
+        """Centre line of a PVS in scanner RAS+ mm, shape (n, 3)."""
         return apply_affine(self.frame, vessel.points + self.anatomy.affine[:3, 3])
 
 
@@ -105,9 +105,9 @@ def simulate(
     rng : numpy.random.Generator
     difficulty : Difficulty
     spacing : float, optional
-        Voxel size of the T1w in mm; drawn where it is not given.
+        Voxel size of the T1w in mm; drawn if None.
     age : float
-        Years.
+        In years.
     """
     scanner = draw_scanner(difficulty, rng, spacing=spacing)
     person = draw_person(source, rng, difficulty, spacing=scanner.spacing, age=age)
@@ -117,50 +117,83 @@ def simulate(
 def draw_person(
     source: Anatomy, rng: np.random.Generator, difficulty: Difficulty, *, spacing: float, age: float
 ) -> Person:
-    """A person: a deformed and aged (half the time mirrored) `source`, its spaces and mimics.
+    """Draw a person at random: an deformed and aged anatomy (half of them mirrored) with PVS and mimics.
 
-    Older brains hold more and wider spaces and more lesions (a linear choice of ours; Barisano et
+    Older brains have more and wider PVS and more lesions (a linear relation of our own choice; Barisano et
     al. 2021, Kim et al. 2022 and Lynch et al. 2023 report the growth).
+
+    Parameters
+    ----------
+    source : Anatomy
+    rng : numpy.random.Generator
+    difficulty : Difficulty
+    spacing : float
+        Voxel size in mm.
+    age : float
+        In years.
     """
-    source = anatomies.crop(source, anatomies.MARGIN + 2)
+    source = label_maps.crop(source, label_maps.MARGIN + 2)
     if rng.random() < 0.5:
-        source = anatomies.mirror(source)
-    anatomy = anatomies.deform(ageing.grow_old(source, rng, age), rng, spacing=spacing)
-    depths = Depths.of(anatomy)
-    load = float(np.clip(0.25 + 0.5 * (age - 20) / 65 + rng.normal(0, 0.2), 0, 1))
-    drawn = vessels.draw(anatomy, rng, load=load, size=rng.uniform(*difficulty.size), depths=depths)
-    image = rendering.render(drawn, anatomy.labels.shape, anatomy.spacing)
+        source = label_maps.mirror(source)
+    anatomy = label_maps.deform(ageing.age_anatomy(source, rng, age), rng, spacing=spacing)
+    distances = Distances.of(anatomy)
+    burden = float(np.clip(0.25 + 0.5 * (age - 20) / 65 + rng.normal(0, 0.2), 0, 1))
+    drawn = vessels.draw(anatomy, rng, burden=burden, size=rng.uniform(*difficulty.size), distances=distances)
+    rendered = rendering.render(drawn, anatomy.labels.shape, anatomy.spacing)
     amount = rng.uniform(*difficulty.mimics) * np.clip(0.5 + (age - 20) / 65, 0, 1)
-    traps = mimics.draw(anatomy, image.occupancy > 0, rng, amount=float(amount), depths=depths)
-    return Person(anatomy, tuple(drawn), image, traps, load)
+    return Person(
+        anatomy=anatomy,
+        vessels=tuple(drawn),
+        rendering=rendered,
+        mimics=mimics.draw(anatomy, rendered.occupancy > 0, rng, amount=float(amount), distances=distances),
+        burden=burden,
+    )
 
 
 def scan(
     person: Person, scanner: Scanner, difficulty: Difficulty, rng: np.random.Generator, *, years: float = 0.0
 ) -> SimulatedHead:
-    """T1w and T2w of a person, `years` after the first session."""
-    anatomy, drawn, image = person.anatomy, person.vessels, person.rendering
+    """Simulate the T1w and T2w of a person.
+
+    Parameters
+    ----------
+    person : Person
+    scanner : Scanner
+    difficulty : Difficulty
+    rng : numpy.random.Generator
+    years : float
+        Time since the first session.
+    """
+    anatomy, drawn, rendered = person.anatomy, person.vessels, person.rendering
     if years:
         drawn = tuple(v.widened(1 + GROWTH * years) for v in drawn)
-        image = rendering.render(drawn, anatomy.labels.shape, anatomy.spacing)
+        rendered = rendering.render(drawn, anatomy.labels.shape, anatomy.spacing)
     frame = _tilt(rng, difficulty.tilt)
-    t1w = contrast.paint(anatomy, image, person.mimics, scanner.t1w, rng)
-    t2w = contrast.paint(anatomy, image, person.mimics, scanner.t2w, rng)
+    t1w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t1w, rng)
+    t2w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t2w, rng)
     t1w = artefacts.blur(t1w, np.array(scanner.fwhm), anatomy.spacing)
     t2w, t2w_affine = _slice_t2w(t2w, anatomy, scanner, rng)
-    moved = rng.random() < difficulty.motion
-    t1w = _acquire(t1w, anatomy.spacing, scanner, rng, motion=bool(moved))
+    has_motion = rng.random() < difficulty.motion
+    t1w = _acquire(t1w, anatomy.spacing, scanner, rng, motion=bool(has_motion))
     t2w = _acquire(t2w, np.array(scanner.t2w_voxel), scanner, rng, motion=False)
     return SimulatedHead(
-        _cut(t1w, anatomy, difficulty.cut, rng), t2w, frame @ anatomy.affine, frame @ t2w_affine, frame,
-        anatomy, person.mimics, image, drawn, person.load,
-    )  # fmt: skip
+        t1w=_anonymise(t1w, anatomy, difficulty.cut, rng),
+        t2w=t2w,
+        affine=frame @ anatomy.affine,
+        t2w_affine=frame @ t2w_affine,
+        frame=frame,
+        anatomy=anatomy,
+        mimics=person.mimics,
+        rendering=rendered,
+        vessels=drawn,
+        burden=person.burden,
+    )
 
 
 def _tilt(rng: np.random.Generator, degrees: float) -> np.ndarray:
-    """A turn of the scan's axes against the scanner's."""
+    """A random pose of the head in the scanner: rotations up to `degrees`, most of them nodding."""
     frame = np.eye(4)
-    angles = rng.uniform(-degrees, degrees, 3) * (1.0, 0.4, 0.4)  # nodding most
+    angles = rng.uniform(-degrees, degrees, 3) * (1.0, 0.4, 0.4)
     frame[:3, :3] = Rotation.from_euler('xyz', angles, degrees=True).as_matrix()
     frame[:3, 3] = rng.normal(0, 8, 3)
     return frame
@@ -169,7 +202,7 @@ def _tilt(rng: np.random.Generator, degrees: float) -> np.ndarray:
 def _slice_t2w(
     image: np.ndarray, anatomy: Anatomy, scanner: Scanner, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A T2w of the same session: slightly moved, on its own grid."""
+    """Resample a T2w, moved slightly, to its own grid."""
     voxel = np.array(scanner.t2w_voxel)
     shape = tuple(np.ceil(np.array(anatomy.labels.shape) * anatomy.spacing / voxel).astype(int))
     grid = np.diag([*voxel, 1.0])
@@ -193,11 +226,13 @@ def _acquire(
     return scale * artefacts.rician(image.astype(np.float32), 1 / scanner.snr, rng)
 
 
-def _cut(image: np.ndarray, anatomy: Anatomy, probability: float, rng: np.random.Generator) -> np.ndarray:
-    """Deface the scan, or strip its skull, now and then."""
+def _anonymise(
+    image: np.ndarray, anatomy: Anatomy, probability: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Deface or skull-strip a scan with the given probability; a third of these scans are stripped."""
     chance = rng.random()
     if chance < probability / 3:
-        return artefacts.strip(image, anatomies.brain_mask(anatomy))
+        return artefacts.strip(image, label_maps.brain_mask(anatomy))
     if chance < probability:
-        return artefacts.deface(image, anatomies.brain_mask(anatomy), anatomy.spacing)
+        return artefacts.deface(image, label_maps.brain_mask(anatomy), anatomy.spacing)
     return image

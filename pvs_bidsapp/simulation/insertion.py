@@ -1,7 +1,7 @@
-"""Perivascular spaces drawn into a real scan, at its own resolution, noise and texture.
+"""Insertion of simulated PVS into a real scan, at the scan's own resolution, noise and texture.
 
-The spaces are placed in the scan's own anatomy.  Each voxel's tissue is replaced by that share of
-fluid which the space fills of it, and keeps its noise; no other voxel changes.
+PVS are placed in the scan's own anatomy. In each voxel, tissue is replaced by fluid according to the fraction
+that the PVS fills; the voxel keeps its noise. No other voxel changes.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from .vessels import Vessel
 def anatomy_of_scan(
     classes: np.ndarray, structures: np.ndarray, left: np.ndarray, spacing: np.ndarray, name: str
 ) -> Anatomy:
-    """A label map with FreeSurfer codes from tissue classes and the template's structures.
+    """A label map with FreeSurfer codes, from tissue classes and the template's structures.
 
     Parameters
     ----------
     classes : ndarray of uint8, shape (x, y, z)
         Tissue classes of the scan, axes in RAS order.
-    structures : ndarray of int
-        CerebrA labels brought to the scan.
-    left : ndarray of bool
-        The template's left half brought to the scan.
+    structures : ndarray of int, shape (x, y, z)
+        CerebrA labels in the space of the scan.
+    left : ndarray of bool, shape (x, y, z)
+        The template's left half in the space of the scan.
     spacing : ndarray, shape (3,)
-        In mm.
+        Voxel size in mm.
     name : str
+        Name of the anatomy.
     """
     labels = np.zeros(classes.shape, np.int16)
     labels[classes == CSF] = 24
@@ -46,17 +47,22 @@ def anatomy_of_scan(
     return Anatomy(labels, np.diag([*spacing, 1.0]), name)
 
 
-def to_grid(vessels: Sequence[Vessel], source: np.ndarray, affine: np.ndarray) -> list[Vessel]:
-    """Vessels along another grid's axes.
+def vessels_to_grid(vessels: Sequence[Vessel], source: np.ndarray, affine: np.ndarray) -> list[Vessel]:
+    """Express the centre lines of PVS along the axes of another grid.
 
     Parameters
     ----------
     vessels : sequence of Vessel
-        With points in mm along the axes of a grid.
+        Points in mm along the axes of a grid.
     source : ndarray, shape (4, 4)
-        From those millimetres to scanner RAS+ mm.
+        From those mm to scanner RAS+ mm.
     affine : ndarray, shape (4, 4)
-        Of the grid that is wanted.
+        Affine of the other grid.
+
+    Returns
+    -------
+    vessels : list of Vessel
+        Points in mm along the axes of the other grid.
     """
     scale = np.diag([*voxel_sizes(affine), 1.0])
     matrix = scale @ np.linalg.inv(affine) @ source
@@ -68,51 +74,54 @@ def to_grid(vessels: Sequence[Vessel], source: np.ndarray, affine: np.ndarray) -
     return [move(v) for v in vessels]
 
 
-def draw_into(
+def insert(
     image: np.ndarray,
     affine: np.ndarray,
     vessels: Sequence[Vessel],
+    *,
     tissue: np.ndarray,
     levels: tuple[float, float],
     field: np.ndarray,
-    share: np.ndarray,
+    contrasts: np.ndarray,
 ) -> tuple[np.ndarray, Rendering]:
-    """Draw spaces into a scan.
+    """Insert PVS into a scan.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
-        As it came.
+        The scan, not processed.
     affine : ndarray, shape (4, 4)
     vessels : sequence of Vessel
         Points in mm along the axes of this grid.
-    tissue : ndarray of bool
-        Grey and white matter: what local intensity is taken from.
+    tissue : ndarray of bool, shape (x, y, z)
+        Grey and white matter, from which local intensities are measured.
     levels : tuple of float
         Intensity of white matter and of CSF after bias correction.
-    field : ndarray
+    field : ndarray, shape (x, y, z)
         The bias field, 1 on average.
-    share : ndarray, shape (n,)
-        Contrast inside each space as a share of that between its surroundings and CSF.
+    contrasts : ndarray, shape (n,)
+        Contrast between each PVS and its surroundings, as a fraction of that between CSF and the
+        surroundings.
 
     Returns
     -------
-    drawn : ndarray of float32
-        Equal to `image` wherever nothing was drawn.
+    image : ndarray of float32, shape (x, y, z)
+        Equal to the scan wherever there is no PVS.
     rendering : Rendering
+        The PVS on the scan's grid.
     """
     spacing = voxel_sizes(affine)
-    made = render(vessels, image.shape, spacing)
-    free = (tissue & (made.occupancy == 0)).astype(np.float32)
+    rendering = render(vessels, image.shape, spacing)
+    free = (tissue & (rendering.occupancy == 0)).astype(np.float32)
     sigma = 2.0 / spacing
     weight = ndimage.gaussian_filter(free, sigma)
     local = ndimage.gaussian_filter(image * free, sigma) / np.maximum(weight, 1e-3)
     wm, csf = levels
-    inside = np.concatenate([[0.0], share]).astype(np.float32)[made.index]
-    # what is no tissue may lie beyond CSF: a space is never nearer to white matter than its surroundings
-    step = field * csf - local
-    contrast = inside * (np.minimum(step, 0) if csf < wm else np.maximum(step, 0))
-    where = (made.occupancy > 0) & (weight > 0.05)
-    drawn = image.astype(np.float32).copy()
-    drawn[where] += (made.occupancy * contrast)[where]
-    return drawn, made
+    contrast = np.concatenate([[0.0], contrasts]).astype(np.float32)[rendering.index]
+    # other tissue may be beyond CSF: the intensity of a PVS never moves toward white matter
+    to_csf = field * csf - local
+    change = contrast * (np.minimum(to_csf, 0) if csf < wm else np.maximum(to_csf, 0))
+    changed = (rendering.occupancy > 0) & (weight > 0.05)
+    result = image.astype(np.float32).copy()
+    result[changed] += (rendering.occupancy * change)[changed]
+    return result, rendering

@@ -1,6 +1,6 @@
-"""Anatomies to draw in: whole-head label maps with FreeSurfer/SynthSeg codes.
+"""Anatomies of simulated heads: whole-head label maps with FreeSurfer and SynthSeg codes.
 
-Arrays are in RAS order, ``(x, y, z)``; affines map voxels to scanner millimetres.
+Arrays are in RAS order, ``(x, y, z)``; affines map voxels to scanner RAS+ mm.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ BRAINSTEM = (16,)
 VENTRAL_DC = (28, 60)
 CEREBELLUM_WM = (7, 46)
 CEREBELLUM_GM = (8, 47)
-#: FreeSurfer's "vessel": perivascular spaces that the person has, most of them low in the putamen.
-OWN_SPACES = (30, 62)
-#: Further CSF and vessel spaces of the SynthSeg training maps (choroid plexus, recesses).
+#: FreeSurfer's "vessel": PVS that the label map has already, mostly low in the putamen.
+LABELLED_PVS = (30, 62)
+#: Other CSF and vessel labels of the SynthSeg training maps (choroid plexus, recesses).
 VESSEL_SPACES = (31, 63, 136, 137, 163, 164)
-#: Codes from here on lie outside the brain: skull, skin, eyes, air.
+#: Codes from this one on are outside the brain: skull, skin, eyes, air.
 FIRST_HEAD_CODE = 500
-#: FreeSurfer's parcellated cortex (aparc+aseg) is read as plain cortex.
+#: Ranges of FreeSurfer's cortical parcels (aparc+aseg), which are read as cortex.
 APARC_LEFT, APARC_RIGHT = (1000, 2000), (2000, 3000)
 
-#: How much of the head is kept around the brain, in mm.
+#: Margin of the head that is kept around the brain, in mm.
 MARGIN = 26.0
 
 _SWAP_PAIRS = (
@@ -56,16 +56,16 @@ _SWAP_PAIRS = (
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A label map ready to draw in.
+    """A label map in which PVS can be simulated.
 
     Attributes
     ----------
     labels : ndarray of int16, shape (x, y, z)
         FreeSurfer codes; 0 is background.
     affine : ndarray, shape (4, 4)
-        Voxel to scanner RAS+ millimetres; diagonal but for the translation.
+        Voxel to scanner RAS+ mm; diagonal except for the translation.
     name : str
-        Where the anatomy comes from.
+        Name of the source.
     """
 
     labels: np.ndarray
@@ -78,47 +78,60 @@ class Anatomy:
         return voxel_sizes(self.affine)
 
     def select(self, *codes: int) -> np.ndarray:
-        """Boolean mask of the voxels that carry one of `codes`."""
+        """Boolean mask, shape (x, y, z), of the voxels with one of these codes."""
         table = np.zeros(int(self.labels.max()) + 1, bool)
         table[[c for c in codes if c < table.size]] = True
         return table[self.labels]
 
 
 def load_label_map(path: Path) -> Anatomy:
-    """Read a label map (SynthSeg, or FreeSurfer's aseg or aparc+aseg), in RAS order.
+    """Read a label map (SynthSeg, or FreeSurfer's aseg or aparc+aseg) in RAS order.
+
+    PVS labels are replaced (see `fill_labelled_pvs`), and a head is added if the map has none (see
+    `with_head`).
+
+    Parameters
+    ----------
+    path : Path
 
     Raises
     ------
     ImageError
-        If the file cannot be read or holds no white matter (codes 2 and 41).
+        If the file cannot be read or has no white matter (codes 2 and 41).
     """
     try:
         image = nib.as_closest_canonical(nib.load(path))
         labels = np.asanyarray(image.dataobj).astype(np.int16)
-    except Exception as error:  # nibabel raises many kinds; all mean the same to the user
+    except Exception as error:  # nibabel raises many kinds
         raise ImageError(f'{path}: not a readable label map ({error})') from error
     labels[(labels >= APARC_LEFT[0]) & (labels < APARC_LEFT[1])] = CORTEX[0]
     labels[(labels >= APARC_RIGHT[0]) & (labels < APARC_RIGHT[1])] = CORTEX[1]
     if not (np.any(labels == 2) and np.any(labels == 41)):
         raise ImageError(f'{path}: no white matter (codes 2 and 41); is this a FreeSurfer label map?')
-    labels = without_own_spaces(labels, voxel_sizes(image.affine))
+    labels = fill_labelled_pvs(labels, voxel_sizes(image.affine))
     affine = np.diag([*voxel_sizes(image.affine), 1.0])
     affine[:3, 3] = image.affine[:3, 3]
     anatomy = Anatomy(labels, affine, Path(path).name.split('.')[0])
     return anatomy if labels.max() >= FIRST_HEAD_CODE else with_head(anatomy)
 
 
-def without_own_spaces(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Fill the perivascular spaces that a person has with the nearest tissue.
+def fill_labelled_pvs(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Replace the PVS that a label map has already by the nearest tissue.
 
-    The truth knows of those alone that are drawn: a space that were left would count as none.
+    The ground truth holds simulated PVS only; a real one in the image would be missing in it.
+
+    Parameters
+    ----------
+    labels : ndarray of int16, shape (x, y, z)
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
     """
-    own = np.isin(labels, OWN_SPACES)
-    if not own.any():
+    labelled = np.isin(labels, LABELLED_PVS)
+    if not labelled.any():
         return labels
-    box = bounding_box(own, 5)
+    box = bounding_box(labelled, 5)
     nearest = ndimage.distance_transform_edt(
-        own[box], sampling=spacing, return_distances=False, return_indices=True
+        labelled[box], sampling=spacing, return_distances=False, return_indices=True
     )
     filled = labels.copy()
     filled[box] = labels[box][tuple(nearest)]
@@ -126,16 +139,28 @@ def without_own_spaces(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
 
 
 def distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Distance in mm to the nearest voxel of `mask`; 1000 where there is none."""
+    """Distance to the nearest voxel of a mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (x, y, z)
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+
+    Returns
+    -------
+    distance : ndarray of float32, shape (x, y, z)
+        In mm; 0 in the mask, 1000 everywhere if the mask is empty.
+    """
     if not mask.any():
         return np.full(mask.shape, 1000.0, np.float32)
     return edt.edt(~mask, anisotropy=tuple(spacing), black_border=False)
 
 
 def with_head(anatomy: Anatomy) -> Anatomy:
-    """A plain head about a brain without one (FreeSurfer's maps): CSF, skull, scalp.
+    """Add a simple head to a label map of the brain alone, such as FreeSurfer's.
 
-    Thicknesses (2.5 mm of CSF, 6 mm of skull, 5 mm of scalp) are a choice of ours.
+    The head consists of layers of 2.5 mm of CSF, 6 mm of skull and 5 mm of scalp (our own choice).
     """
     pad = int(np.ceil(24 / anatomy.spacing.min()))
     labels = np.pad(anatomy.labels, pad)
@@ -150,10 +175,9 @@ def with_head(anatomy: Anatomy) -> Anatomy:
 
 
 def template_anatomy() -> Anatomy:
-    """Label map of the bundled template: CerebrA structures, tissue maps, a plain head around.
+    """Label map of the bundled template: CerebrA structures, tissue maps and a simple head.
 
-    Used where no label maps are at hand, so that the demonstration and the tests need nothing
-    but the package.
+    It is the default anatomy; the demonstration and the tests need no other files.
     """
     atlas = template.load()
     labels = np.zeros(atlas.t1w.shape, np.int16)
@@ -176,7 +200,14 @@ def template_anatomy() -> Anatomy:
 
 
 def crop(anatomy: Anatomy, margin: float) -> Anatomy:
-    """Keep the brain and `margin` mm of the head around it."""
+    """Crop an anatomy to the brain and a margin around it.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+    margin : float
+        In mm.
+    """
     brain = np.argwhere((anatomy.labels > 0) & (anatomy.labels < FIRST_HEAD_CODE))
     pad = np.ceil(margin / anatomy.spacing).astype(int)
     low = np.maximum(brain.min(0) - pad, 0)
@@ -188,13 +219,13 @@ def crop(anatomy: Anatomy, margin: float) -> Anatomy:
 
 
 def mirror(anatomy: Anatomy) -> Anatomy:
-    """The anatomy seen in a mirror: left and right, and their codes, exchanged."""
+    """Mirror an anatomy: left and right, and their codes, are swapped."""
     lookup = np.arange(int(anatomy.labels.max()) + 1, dtype=np.int16)
     for left, right in _SWAP_PAIRS:
         if max(left, right) < lookup.size:
             lookup[left], lookup[right] = right, left
     present = set(np.unique(anatomy.labels).tolist())
-    for left, right in _SWAP_PAIRS:  # a code at the end of the table whose twin is absent
+    for left, right in _SWAP_PAIRS:  # the counterpart is beyond the end of the table
         if left in present and right >= lookup.size:
             lookup[left] = right
     return Anatomy(lookup[anatomy.labels[::-1]], anatomy.affine, anatomy.name + '-mirrored')
@@ -210,17 +241,24 @@ def deform(
     shift: float = 2.5,
     margin: float = MARGIN,
 ) -> Anatomy:
-    """Resample an anatomy under a random affine and a smooth random displacement.
+    """Deform an anatomy by a random affine and a smooth random displacement.
+
+    The default values are our own choice.
 
     Parameters
     ----------
+    anatomy : Anatomy
+    rng : numpy.random.Generator
     spacing : float
         Voxel size of the result in mm.
-    rotation, scaling, shift : float
-        Largest rotation (degrees), largest relative scaling, and standard deviation (mm) of the
-        smooth displacement, whose control points lie 32 mm apart. Choices of ours.
+    rotation : float
+        Largest rotation about each axis, in degrees.
+    scaling : float
+        Largest relative scaling along each axis.
+    shift : float
+        Standard deviation of the displacement in mm. Its control points are 32 mm apart.
     margin : float
-        How much of the head is kept around the brain, in mm.
+        Margin of the head that is kept around the brain, in mm.
     """
     brain = np.argwhere((anatomy.labels > 0) & (anatomy.labels < FIRST_HEAD_CODE))
     low = brain.min(0) * anatomy.spacing - margin
@@ -245,28 +283,42 @@ def deform(
 
 
 def _random_affine(rng: np.random.Generator, rotation: float, scaling: float) -> np.ndarray:
-    """A 3x3 matrix of random small rotations about each axis and independent scalings."""
+    """A random 3x3 matrix: rotations (up to `rotation` degrees) and scalings (up to `scaling`)."""
     angles = np.deg2rad(rng.uniform(-rotation, rotation, 3))
     matrix = np.diag(1 + rng.uniform(-scaling, scaling, 3))
     for axis, angle in enumerate(angles):
         c, s = np.cos(angle), np.sin(angle)
-        turn = np.eye(3)
+        rotated = np.eye(3)
         i, j = [k for k in range(3) if k != axis]
-        turn[i, i], turn[i, j], turn[j, i], turn[j, j] = c, -s, s, c
-        matrix = turn @ matrix
+        rotated[i, i], rotated[i, j], rotated[j, i], rotated[j, j] = c, -s, s, c
+        matrix = rotated @ matrix
     return matrix
 
 
 def brain_mask(anatomy: Anatomy) -> np.ndarray:
-    """The reference brain mask: all brain labels but CSF (24), closed by 3 mm, holes filled."""
+    """The reference brain mask: all brain labels except CSF (24), closed by 3 mm, holes filled.
+
+    Returns
+    -------
+    mask : ndarray of bool, shape (x, y, z)
+    """
     brain = (anatomy.labels > 0) & (anatomy.labels < FIRST_HEAD_CODE) & (anatomy.labels != 24)
     return close(brain, 3.0, tuple(anatomy.spacing))
 
 
 def tissue_classes(anatomy: Anatomy, inside: np.ndarray) -> np.ndarray:
-    """Tissue classes inside a brain mask: 1 CSF, 2 grey matter, 3 white matter.
+    """Tissue classes of an anatomy inside a brain mask, as in `pvs_bidsapp.anatomy.tissues`.
 
-    The codes are those of `pvs_bidsapp.anatomy.tissues`.
+    Parameters
+    ----------
+    anatomy : Anatomy
+    inside : ndarray of bool, shape (x, y, z)
+        Brain mask.
+
+    Returns
+    -------
+    classes : ndarray of uint8, shape (x, y, z)
+        1 CSF, 2 grey matter, 3 white matter, 0 outside the mask.
     """
     classes = np.zeros(anatomy.labels.shape, np.uint8)
     classes[inside] = 2

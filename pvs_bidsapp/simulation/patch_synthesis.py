@@ -1,7 +1,7 @@
-"""Training pairs on the fly: each patch of a known head in a contrast that was never seen before.
+"""Synthesis of training patches: each patch of a simulated head in a new random contrast.
 
-The geometry of a head (its anatomy, spaces and mimics) is kept; a scanner is drawn for every
-patch, as SynthSeg does with label maps (Billot et al. 2023, doi:10.1016/j.media.2023.102789).
+The geometry of a head (its anatomy, PVS and mimics) is kept. A scanner is drawn for every patch, as SynthSeg
+does with label maps (Billot et al. 2023, doi:10.1016/j.media.2023.102789).
 """
 
 from __future__ import annotations
@@ -15,32 +15,33 @@ from ..segmentation.intensity import TissueNormalization
 from . import artefacts, contrast
 from .head import MASK_OCCUPANCY
 from .label_maps import Anatomy
-from .mimics import KINDS, Mimics
+from .mimics import MIMIC_NAMES, Mimics
 from .rendering import Rendering
 from .scanner import Difficulty, draw_scanner
 
-#: Voxels painted about a patch and cut off again, so that filters do not show its edge.
+#: Voxels that are synthesized around a patch and cut off again, to avoid edge effects of filters.
 MARGIN = 6
 _LESIONS, _VESSELS = (1, 2, 3), (9,)
-_FLUIDS = tuple(k for k in KINDS if k not in (*_LESIONS, *_VESSELS))
+_FLUIDS = tuple(k for k in MIMIC_NAMES if k not in (*_LESIONS, *_VESSELS))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HeadGeometry:
-    """The geometry of one head, cropped to the brain; compact, so that many fit in memory.
+    """Geometry of one simulated head, cropped to the brain and stored compactly, so that many fit in memory.
 
     Attributes
     ----------
     name : str
     labels : ndarray of int16, shape (x, y, z)
         FreeSurfer codes.
-    occupancy : ndarray of uint8
-        Share of each voxel inside a perivascular space, 255 for all of it.
-    index : ndarray of int16
-        Number of the space.
-    kind : ndarray of uint8
-        Codes of `pvs_bidsapp.simulation.mimics.KINDS`.
-    brain : ndarray of bool
+    occupancy : ndarray of uint8, shape (x, y, z)
+        Fraction of each voxel inside a PVS, from 0 to 255 (all of it).
+    index : ndarray of int16, shape (x, y, z)
+        Number of the PVS, 0 elsewhere.
+    mimics : ndarray of uint8, shape (x, y, z)
+        Codes of `pvs_bidsapp.simulation.mimics.MIMIC_NAMES`, 0 elsewhere.
+    brain : ndarray of bool, shape (x, y, z)
+        Brain mask.
     spacing : float
         Voxel size in mm.
     """
@@ -49,91 +50,101 @@ class HeadGeometry:
     labels: np.ndarray
     occupancy: np.ndarray
     index: np.ndarray
-    kind: np.ndarray
+    mimics: np.ndarray
     brain: np.ndarray
     spacing: float
 
     @property
-    def target(self) -> np.ndarray:
-        """Voxels that count as perivascular space."""
+    def pvs_mask(self) -> np.ndarray:
+        """Mask of the PVS, boolean, shape (x, y, z)."""
         return self.occupancy >= MASK_OCCUPANCY * 255
 
 
 def make_head_geometry(
     name: str,
+    *,
     labels: np.ndarray,
     occupancy: np.ndarray,
     index: np.ndarray,
-    kind: np.ndarray,
+    mimics: np.ndarray,
     brain: np.ndarray,
     spacing: float,
 ) -> HeadGeometry:
-    """Crop a head to its brain, with room for the margin; arrays as in `HeadGeometry`, occupancy in [0, 1]."""
-    found = np.argwhere(brain)
-    low = np.maximum(found.min(0) - MARGIN - 4, 0)
-    high = found.max(0) + MARGIN + 5
+    """Crop a head to its brain, with room for the margin of patches.
+
+    Parameters are those of `HeadGeometry`, but of any dtype, and with `occupancy` in [0, 1].
+    """
+    voxels = np.argwhere(brain)
+    low = np.maximum(voxels.min(0) - MARGIN - 4, 0)
+    high = voxels.max(0) + MARGIN + 5
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     return HeadGeometry(
-        name, labels[box].astype(np.int16), np.rint(255 * occupancy[box]).astype(np.uint8),
-        index[box].astype(np.int16), kind[box].astype(np.uint8), brain[box] > 0, spacing,
-    )  # fmt: skip
+        name=name,
+        labels=labels[box].astype(np.int16),
+        occupancy=np.rint(255 * occupancy[box]).astype(np.uint8),
+        index=index[box].astype(np.int16),
+        mimics=mimics[box].astype(np.uint8),
+        brain=brain[box] > 0,
+        spacing=spacing,
+    )
 
 
 def synthesize_patch(
-    scene: HeadGeometry,
+    geometry: HeadGeometry,
     box: tuple[slice, ...],
     rng: np.random.Generator,
     difficulty: Difficulty,
-    rule: TissueNormalization,
+    normalization: TissueNormalization,
     channels: tuple[str, ...] = ('T1w',),
 ) -> np.ndarray:
-    """Images of a part of a scene on a scanner drawn for it, in a network's units.
+    """Synthesize images of a part of a head on a random scanner, in the units of a network.
 
     Parameters
     ----------
-    scene : HeadGeometry
+    geometry : HeadGeometry
     box : tuple of slice
-        The part; `MARGIN` voxels more are painted where the scene has them.
+        Part of the head. `MARGIN` more voxels are synthesized on each side where the head has them.
     rng : numpy.random.Generator
     difficulty : Difficulty
-    rule : TissueNormalization
+    normalization : TissueNormalization
     channels : tuple of str
         ``T1w`` and ``T2w``.
 
     Returns
     -------
     images : ndarray of float32, shape (channels, x, y, z)
-        Scaled, not clipped, not masked.
+        Scaled, but neither clipped nor masked.
     """
     wide = tuple(slice(max(0, b.start - MARGIN), b.stop + MARGIN) for b in box)
     inner = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
-    anatomy, drawn, mimics = _parts(scene, wide)
-    scanner = draw_scanner(difficulty, rng, spacing=scene.spacing)
-    painters = {'T1w': (scanner.t1w, np.array(scanner.fwhm)), 'T2w': (scanner.t2w, scanner.t2w_fwhm)}
+    anatomy, rendering, mimics = _crop(geometry, wide)
+    scanner = draw_scanner(difficulty, rng, spacing=geometry.spacing)
+    protocols = {'T1w': (scanner.t1w, np.array(scanner.fwhm)), 'T2w': (scanner.t2w, scanner.t2w_fwhm)}
     images = []
     for channel in channels:
-        tissue, fwhm = painters[channel]
-        image = contrast.paint(anatomy, drawn, mimics, tissue, rng)
+        intensities, fwhm = protocols[channel]
+        image = contrast.synthesize(anatomy, rendering, mimics, intensities, rng)
         image = artefacts.blur(image, fwhm, anatomy.spacing)
         if scanner.gibbs > 0:
             image = artefacts.truncate(image, rng.uniform(0.75, 1.0, 3), scanner.gibbs)
         image = artefacts.rician(image, 1 / scanner.snr, rng)[inner]
-        # CSF as it is measured is never pure: most of its voxels hold tissue, too
-        fluid = tissue.fluid + rng.uniform(0.02, 0.25) * (1 - tissue.fluid)
-        images.append(rule.wm + (image - 1.0) * ((rule.wm - rule.csf) / (1.0 - fluid)))
+        # measured CSF is never pure: most of its voxels also contain tissue
+        fluid = intensities.fluid + rng.uniform(0.02, 0.25) * (1 - intensities.fluid)
+        scale = (normalization.wm - normalization.csf) / (1.0 - fluid)
+        images.append(normalization.wm + (image - 1.0) * scale)
     return np.stack(images).astype(np.float32)
 
 
-def _parts(scene: HeadGeometry, box: tuple[slice, ...]) -> tuple[Anatomy, Rendering, Mimics]:
-    """The part of a scene as the painter wants it."""
-    labels = scene.labels[box]
-    anatomy = Anatomy(labels, np.diag([scene.spacing] * 3 + [1.0]), scene.name)
-    occupancy = scene.occupancy[box].astype(np.float32) / 255
-    kind = scene.kind[box]
+def _crop(geometry: HeadGeometry, box: tuple[slice, ...]) -> tuple[Anatomy, Rendering, Mimics]:
+    """The part of a head in a box."""
+    anatomy = Anatomy(geometry.labels[box], np.diag([geometry.spacing] * 3 + [1.0]), geometry.name)
+    occupancy = geometry.occupancy[box].astype(np.float32) / 255
+    codes = geometry.mimics[box]
     lesion, fluid, vessel = (
-        ndimage.gaussian_filter(np.isin(kind, codes).astype(np.float32), 0.4)
-        if np.isin(kind, codes).any()
-        else np.zeros(kind.shape, np.float32)
-        for codes in (_LESIONS, _FLUIDS, _VESSELS)
+        ndimage.gaussian_filter(np.isin(codes, chosen).astype(np.float32), 0.4)
+        if np.isin(codes, chosen).any()
+        else np.zeros(codes.shape, np.float32)
+        for chosen in (_LESIONS, _FLUIDS, _VESSELS)
     )
-    return anatomy, Rendering(occupancy, scene.index[box]), Mimics(lesion, fluid, vessel, kind)
+    mimics = Mimics(lesion=lesion, fluid=fluid, vessel=vessel, codes=codes)
+    return anatomy, Rendering(occupancy, geometry.index[box]), mimics

@@ -1,8 +1,8 @@
-"""Scanners: contrast, resolution, noise and the like, and the named suites they are drawn from.
+"""Scanners (contrast, resolution, noise and other properties), and the suites from which they are drawn.
 
-Ranges are choices of ours about published values: white matter SNR of T1w scans from 12 (old,
-fast or moved) to 90 (denoised, averaged), 55 in the reference object of Bernal et al. 2022;
-voxels from 0.6 to 1.2 mm.
+Ranges are our own choice around published values: white matter SNR of T1w scans from 12 (old, fast, or with
+motion) to 90 (denoised, averaged), with 55 in the digital reference object of Bernal et al. 2022; voxels from
+0.6 to 1.2 mm.
 """
 
 from __future__ import annotations
@@ -17,38 +17,40 @@ from .contrast import Contrast, TissueRanges
 Range = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difficulty:
-    """How hard heads are to read (ranges are drawn from uniformly, SNR log-uniformly).
+    """How difficult simulated heads are to segment.
+
+    Values are drawn uniformly from the ranges, SNR log-uniformly.
 
     Attributes
     ----------
     snr : tuple of float
-        White matter signal over the noise's standard deviation.
+        White matter signal over the standard deviation of the noise.
     pvs_contrast : tuple of float
-        Contrast inside a space as a share of that between its surroundings and CSF.
+        Contrast between a PVS and its surroundings, as a fraction of that between CSF and the surroundings.
     mimics : tuple of float
-        Amount of mimics, 0 to 1.
+        Amount of mimics, in [0, 1].
     size : tuple of float
-        Factor on the spaces' diameters.
+        Factor of the diameters of PVS.
     fwhm : tuple of float
-        Point spread in voxels along the best-resolved axes.
+        Width of the point spread function in voxels, along the two axes with the best resolution.
     worst_axis : float
-        How many times coarser one axis may be.
+        Largest factor by which it is wider along the third axis.
     bias : tuple of float
-        Standard deviation of the bias field's logarithm.
+        Standard deviation of the natural logarithm of the bias field.
     spacing : tuple of float
-        Voxel sizes of the T1w in mm, one of which is taken.
+        Voxel sizes of the T1w in mm; one of them is drawn.
     gibbs : tuple of float
-        Share of Gibbs ringing that the scanner's filter leaves, 0 to 1.
+        Fraction of Gibbs ringing that the scanner's filter leaves, in [0, 1].
     motion : float
         Probability of motion during the scan.
     tilt : float
-        Largest obliqueness of the scan's axes in degrees.
+        Largest rotation of the scan's axes against the scanner's, in degrees.
     cut : float
-        Probability that the scan is defaced, and half as often skull-stripped.
+        Probability that the scan is defaced or skull-stripped; two thirds of these scans are defaced.
     t1w, t2w : tuple of TissueRanges
-        Contrasts, one of which is taken.
+        Protocols; one of them is drawn.
     """
 
     snr: Range
@@ -67,6 +69,7 @@ class Difficulty:
     t2w: tuple[TissueRanges, ...] = (contrast.T2W,)
 
 
+#: Difficulty of each suite of simulated heads.
 SUITES = {
     'easy': Difficulty(
         snr=(40, 90), pvs_contrast=(0.75, 1.0), mimics=(0.0, 0.2), size=(1.2, 1.45), fwhm=(0.3, 0.7),
@@ -87,19 +90,19 @@ SUITES = {
         worst_axis=1.8, bias=(0.03, 0.22), spacing=(0.7, 0.8, 1.0, 1.0, 1.0, 1.2), gibbs=(0.0, 1.0),
         motion=0.15, tilt=10.0, cut=0.2,
     ),
-    # More wide spaces and fewer mimics than people have: networks that hardly ever met a wide space took it for a
-    # lacune, and spaces that no eye would see taught them little.
+    # More wide PVS and fewer mimics than people have. Networks that saw few wide PVS in training took them
+    # for lacunes, and learned little from PVS that are invisible.
     'training': Difficulty(
         snr=(15, 90), pvs_contrast=(0.45, 1.0), mimics=(0.0, 0.7), size=(0.85, 1.5), fwhm=(0.3, 1.1),
-        worst_axis=1.8, bias=(0.03, 0.22), spacing=(0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.1, 1.2), gibbs=(0.0, 1.0),
-        motion=0.15, tilt=10.0, cut=0.2,
+        worst_axis=1.8, bias=(0.03, 0.22), spacing=(0.6, 0.7, 0.8, 0.9, 1.0, 1.0, 1.0, 1.1, 1.2),
+        gibbs=(0.0, 1.0), motion=0.15, tilt=10.0, cut=0.2,
     ),
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scanner:
-    """One scanner with its protocol: what all scans of a site share.
+    """One scanner with its protocol; all scans of a site share it.
 
     Attributes
     ----------
@@ -111,7 +114,7 @@ class Scanner:
     snr, bias, gibbs : float
         As in `Difficulty`.
     fwhm : tuple of float
-        Point spread in mm along each axis.
+        Width of the T1w's point spread function along each axis, in mm.
     """
 
     t1w: Contrast
@@ -125,16 +128,24 @@ class Scanner:
 
     @property
     def t2w_fwhm(self) -> np.ndarray:
-        """Point spread of the T2w in mm along each axis: a little less than its voxels."""
+        """Width of the T2w's point spread function along each axis in mm: 0.8 of its voxels."""
         return np.maximum(np.array(self.t2w_voxel) * 0.8, 0.3)
 
 
 def draw_scanner(
     difficulty: Difficulty, rng: np.random.Generator, *, spacing: float | None = None
 ) -> Scanner:
-    """Draw a scanner; `spacing` (mm) fixes the T1w's voxel size.
+    """Draw a scanner at random.
 
-    The T2w has the T1w's voxels half the time, thick axial slices (0.8 x 0.8 x 2-3 mm) else.
+    Half of the scanners acquire the T2w with the T1w's voxels, the others with thick axial slices (0.8 x 0.8
+    x 2-3 mm).
+
+    Parameters
+    ----------
+    difficulty : Difficulty
+    rng : numpy.random.Generator
+    spacing : float, optional
+        Voxel size of the T1w in mm; drawn if None.
     """
     chosen = float(rng.choice(difficulty.spacing))
     size = chosen if spacing is None else spacing

@@ -1,4 +1,4 @@
-"""Tables of what was drawn."""
+"""Tables of simulated PVS."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pandas as pd
 from .rendering import Rendering
 from .vessels import Vessel
 
-#: Columns of the table of drawn spaces, with their descriptions.
+#: Columns of the table of simulated PVS, with their descriptions.
 VESSEL_COLUMNS = {
-    'index': 'value in the map of numbered spaces',
+    'index': 'value in the map of numbered PVS',
     'name': 'PVS and the index',
-    'region': 'where it was drawn: white-matter, basal-ganglia, midbrain, hippocampus',
-    'length_mm': 'length of the centre line, without branch, in mm',
+    'region': 'region of the PVS: white-matter, basal-ganglia, midbrain, hippocampus',
+    'length_mm': 'length of the centre line, without its branch, in mm',
     'width_mm': 'mean diameter in mm',
-    'volume_mm3': 'volume in mm3, of what is nearest to this space',
+    'volume_mm3': 'volume of the voxels that belong to this PVS, in mm3',
     'n_branches': 'number of branches',
     'x_mm': 'middle of the centre line, scanner RAS+, in mm',
     'y_mm': 'middle of the centre line, scanner RAS+, in mm',
@@ -29,7 +29,7 @@ VESSEL_COLUMNS = {
 def vessel_table(
     vessels: Sequence[Vessel], lines: Sequence[np.ndarray], rendering: Rendering, voxel_volume: float
 ) -> pd.DataFrame:
-    """One row a perivascular space, also for those too small for the mask.
+    """Table with one row per PVS, including those that are too small for the mask.
 
     Parameters
     ----------
@@ -39,6 +39,11 @@ def vessel_table(
     rendering : Rendering
     voxel_volume : float
         In mm3.
+
+    Returns
+    -------
+    table : DataFrame
+        Columns as `VESSEL_COLUMNS`.
     """
     volumes = np.bincount(rendering.index.ravel(), rendering.occupancy.ravel(), len(vessels) + 1)
     rows = []

@@ -1,13 +1,12 @@
-"""Where perivascular spaces run, how long and how wide they are.
+"""Course, length and width of simulated PVS.
 
-Spaces in white matter follow the medullary arteries, perpendicular to the cortex toward the
-ventricle; those of the basal ganglia follow the lenticulostriate arteries, which enter through
-the anterior perforated substance and fan out upward (Kwee & Kwee 2007,
-doi:10.1148/rg.274065722), most of them low, near the anterior commissure.  Diameters are under
-3 mm as a rule (Wardlaw et al. 2013, STRIVE); a third of the elderly have a wider one (Zhu et al.
-2011).  They are wider and more numerous with age (Lynch et al. 2023); visual grades rise from
-middle age on, in the basal ganglia most (Kim et al. 2022).  The distributions below (log-normal,
-with the medians and spreads named in `POPULATIONS`) are a choice of ours within these bounds.
+PVS of white matter follow the medullary arteries, perpendicular to the cortex toward the ventricle. Those of
+the basal ganglia follow the lenticulostriate arteries, which enter through the anterior perforated substance
+and fan out upward (Kwee & Kwee 2007, doi:10.1148/rg.274065722); most of them are low, near the anterior
+commissure. Diameters are usually below 3 mm (Wardlaw et al. 2013, STRIVE); a third of the elderly have a
+wider PVS (Zhu et al. 2011). PVS are wider and more numerous with age (Lynch et al. 2023); visual grades rise
+from middle age, most in the basal ganglia (Kim et al. 2022). The distributions of `POPULATIONS` are our own
+choice within these limits.
 """
 
 from __future__ import annotations
@@ -34,19 +33,20 @@ from .label_maps import (
     distance,
 )
 
-STEP = 0.5  # mm between the points of a centre line
+#: Distance between the points of a centre line, in mm.
+STEP = 0.5
 
 
 @dataclass(frozen=True)
 class Population:
-    """Distribution of the spaces of one region (all choices of ours; see the module's head).
+    """Distribution of the PVS of one region.
 
     Attributes
     ----------
     count : tuple of float
-        Smallest and largest number in a brain; drawn log-uniformly, shifted with age.
+        Expected number in a brain at the lowest and at the highest burden.
     diameter, length : tuple of float
-        Median (mm) and sigma of the logarithm.
+        Median (mm), and standard deviation of the natural logarithm, of log-normal distributions.
     """
 
     count: tuple[float, float]
@@ -60,24 +60,25 @@ POPULATIONS = {
     'midbrain': Population((0.4, 5), (1.20, 0.25), (3.5, 0.30)),
     'hippocampus': Population((0.15, 1.8), (1.20, 0.25), (3.0, 0.30)),
 }
+#: Limits of diameters and lengths, in mm.
 DIAMETER_RANGE = (0.6, 4.0)
 LENGTH_RANGE = (2.0, 24.0)
 
 
 @dataclass(frozen=True)
 class Vessel:
-    """One perivascular space.
+    """One PVS: a tube around a vessel, possibly with a branch.
 
     Attributes
     ----------
     points : ndarray, shape (n, 3)
-        Centre line in millimetres from the centre of voxel (0, 0, 0), along the voxel axes.
+        Centre line in mm from the centre of voxel (0, 0, 0), along the voxel axes.
     radii : ndarray, shape (n,)
         Radius in mm at each point.
     region : str
         A key of `POPULATIONS`.
     branch : Vessel or None
-        A thinner tube that leaves this one; both are one space.
+        A thinner tube that starts at this one; both are one PVS.
     """
 
     points: np.ndarray
@@ -87,17 +88,17 @@ class Vessel:
 
     @property
     def tubes(self) -> tuple[Vessel, ...]:
-        """The space's main tube and its branch."""
+        """The main tube and the branch."""
         return (self, self.branch) if self.branch else (self,)
 
     def widened(self, factor: float) -> Vessel:
-        """The same space with all radii multiplied by `factor`."""
+        """The same PVS with all radii multiplied by `factor`."""
         branch = self.branch.widened(factor) if self.branch else None
         return replace(self, radii=self.radii * factor, branch=branch)
 
     @property
     def length(self) -> float:
-        """Length of the centre line in mm."""
+        """Length of the centre line in mm, without the branch."""
         return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())
 
     @property
@@ -107,13 +108,14 @@ class Vessel:
 
 
 @dataclass(frozen=True)
-class Depths:
-    """Distances within one anatomy, worked out once.
+class Distances:
+    """Distances within one anatomy, computed once.
 
     Attributes
     ----------
     white : ndarray of bool, shape (x, y, z)
-    to_ventricle, to_cortex : ndarray of float32
+        White matter.
+    to_ventricle, to_cortex : ndarray of float32, shape (x, y, z)
         Distance in mm to the nearest voxel of a ventricle, of the cortex.
     """
 
@@ -122,7 +124,7 @@ class Depths:
     to_cortex: np.ndarray
 
     @classmethod
-    def of(cls, anatomy: Anatomy) -> Depths:
+    def of(cls, anatomy: Anatomy) -> Distances:
         """The distances of an anatomy."""
         return cls(
             anatomy.select(*WHITE_MATTER),
@@ -133,63 +135,74 @@ class Depths:
 
 @dataclass(frozen=True)
 class Territory:
-    """A region with the direction in which its vessels run.
+    """A region with the direction of its vessels.
 
     Attributes
     ----------
-    mask : ndarray of bool
+    mask : ndarray of bool, shape (x, y, z)
     direction : callable
-        From a point (mm along the voxel axes) to a vector.
+        Direction of a vessel (a vector of any length) at a point, in mm along the voxel axes.
     name : str
         A key of `POPULATIONS`.
-    crowding : ndarray of float32 or None
-        How much likelier a space is at each voxel (logarithm), beside chance.
+    log_density : ndarray of float32, shape (x, y, z), or None
+        Natural logarithm of the relative density of PVS; None: uniform.
     """
 
     mask: np.ndarray
     direction: Callable[[np.ndarray], np.ndarray]
     name: str
-    crowding: np.ndarray | None = None
+    log_density: np.ndarray | None = None
 
 
 def draw(
     anatomy: Anatomy,
     rng: np.random.Generator,
     *,
-    load: float = 0.5,
+    burden: float = 0.5,
     size: float = 1.0,
-    depths: Depths | None = None,
+    distances: Distances | None = None,
 ) -> list[Vessel]:
-    """Draw the perivascular spaces of one brain.
+    """Draw the PVS of one brain at random.
 
     Parameters
     ----------
     anatomy : Anatomy
     rng : numpy.random.Generator
-    load : float
-        Burden in [0, 1]: where between few and many, thin and wide, this brain stands.
+    burden : float
+        In [0, 1], from few and thin to many and wide PVS.
     size : float
-        Factor on all diameters.
-    depths : Depths, optional
-        Of this anatomy, where they have been worked out already.
+        Factor of all diameters.
+    distances : Distances, optional
+        Those of the anatomy; computed if None.
+
+    Returns
+    -------
+    vessels : list of Vessel
     """
     vessels: list[Vessel] = []
-    for territory in territories(anatomy, depths or Depths.of(anatomy)):
+    for territory in territories(anatomy, distances or Distances.of(anatomy)):
         population = POPULATIONS[territory.name]
         low, high = np.log(population.count)
-        where = np.clip(load + rng.normal(0, 0.18), 0, 1)
-        number = rng.poisson(np.exp(low + (high - low) * where))
-        vessels += _draw_population(territory, population, number, anatomy, rng, load)
+        regional_burden = np.clip(burden + rng.normal(0, 0.18), 0, 1)
+        number = rng.poisson(np.exp(low + (high - low) * regional_burden))
+        vessels += _draw_population(territory, population, number, anatomy, rng, burden)
     return [v.widened(size) for v in vessels]
 
 
-def territories(anatomy: Anatomy, depths: Depths) -> list[Territory]:
-    """The four regions in which spaces are drawn, with their vessels' directions."""
+def territories(anatomy: Anatomy, distances: Distances) -> list[Territory]:
+    """The four regions with PVS: white matter, basal ganglia, midbrain, hippocampus (in this order).
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+    distances : Distances
+        Those of the anatomy.
+    """
     spacing = anatomy.spacing
-    to_ventricle, to_cortex = depths.to_ventricle, depths.to_cortex
+    to_ventricle, to_cortex = distances.to_ventricle, distances.to_cortex
     deep_grey = anatomy.select(*BASAL_GANGLIA, *ACCUMBENS)
-    # spaces keep off the ventricle's wall and the cortex by about their own radius
-    medullary = depths.white & (to_ventricle > 2.5) & (to_cortex > 1.2)
+    # PVS keep a distance of about their own radius from ventricles and cortex
+    medullary = distances.white & (to_ventricle > 2.5) & (to_cortex > 1.2)
     ganglia = deep_grey & (to_ventricle > 2.0) & (to_cortex > 1.2)
     brainstem = anatomy.select(*BRAINSTEM, *VENTRAL_DC)
     midbrain = brainstem & _near_top(brainstem, spacing, 22.0) & (to_ventricle > 2.0)
@@ -197,20 +210,25 @@ def territories(anatomy: Anatomy, depths: Depths) -> list[Territory]:
     hippocampus &= distance(~hippocampus, spacing) > 1.0
     return [
         Territory(medullary, _medullary_direction(to_ventricle, to_cortex, spacing), 'white-matter'),
-        Territory(ganglia, _lenticulostriate_direction(anatomy), 'basal-ganglia', _lowness(ganglia, spacing)),
+        Territory(
+            ganglia,
+            _lenticulostriate_direction(anatomy),
+            'basal-ganglia',
+            _log_density_by_height(ganglia, spacing),
+        ),
         Territory(midbrain, _fixed_direction((0.3, 0.2, 1.0)), 'midbrain'),
         Territory(hippocampus, _fixed_direction((0.2, 1.0, 0.3)), 'hippocampus'),
     ]
 
 
-def _lowness(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Spaces of the basal ganglia thin out upward: by half every 7 mm."""
+def _log_density_by_height(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """The density of PVS in the basal ganglia falls by half every 7 mm upward."""
     height = np.arange(mask.shape[2], dtype=np.float32) * spacing[2]
     return np.broadcast_to(-np.log(2) * height / 7.0, mask.shape)
 
 
 def _near_top(mask: np.ndarray, spacing: np.ndarray, depth: float) -> np.ndarray:
-    """Part of a mask at most `depth` mm below its highest slice (axis 2 points up)."""
+    """Part of a mask that is at most `depth` mm below its highest slice; axis 2 points upward."""
     slices = np.flatnonzero(mask.any((0, 1)))
     keep = np.zeros_like(mask)
     if slices.size:
@@ -222,8 +240,8 @@ def _medullary_direction(
     to_ventricle: np.ndarray, to_cortex: np.ndarray, spacing: np.ndarray
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Directions from the cortex to the ventricle: the gradient of the relative depth."""
-    half = (slice(None, None, 2),) * 3  # directions turn slowly: every other voxel is enough
-    to_cortex, to_ventricle = to_cortex[half], np.minimum(to_ventricle[half], 60)
+    coarse = (slice(None, None, 2),) * 3  # directions change slowly: every other voxel is enough
+    to_cortex, to_ventricle = to_cortex[coarse], np.minimum(to_ventricle[coarse], 60)
     depth = to_cortex / np.maximum(to_cortex + to_ventricle, 1e-3)
     depth = ndimage.gaussian_filter(depth, 1.0 / spacing)
     gradient = [np.gradient(depth, 2 * spacing[k], axis=k).astype(np.float32) for k in range(3)]
@@ -265,9 +283,9 @@ def _draw_population(
     number: int,
     anatomy: Anatomy,
     rng: np.random.Generator,
-    load: float,
+    burden: float,
 ) -> list[Vessel]:
-    """Seeds in clusters (a smooth random density), one vessel through each."""
+    """Start points from a smooth random density, and a PVS through each."""
     flat = np.flatnonzero(territory.mask)
     if not flat.size or not number:
         return []
@@ -275,14 +293,14 @@ def _draw_population(
     control = control_points(shape, anatomy.spacing, 16)
     weight = smooth_field(shape, control, rng).ravel()[flat]
     weight = np.exp(1.2 * (weight - weight.mean()) / max(float(weight.std()), 1e-9))
-    if territory.crowding is not None:
-        crowding = territory.crowding.ravel()[flat]
-        weight *= np.exp(crowding - crowding.max())
+    if territory.log_density is not None:
+        log_density = territory.log_density.ravel()[flat]
+        weight *= np.exp(log_density - log_density.max())
     seeds = np.stack(np.unravel_index(rng.choice(flat, number, p=weight / weight.sum()), shape), 1)
     vessels = []
     for seed in seeds:
         start = (seed + rng.uniform(-0.5, 0.5, 3)) * anatomy.spacing
-        vessel = _draw_one(territory, population, start, anatomy.spacing, rng, load)
+        vessel = _draw_one(territory, population, start, anatomy.spacing, rng, burden)
         if vessel is not None:
             vessels.append(vessel)
     return vessels
@@ -294,35 +312,37 @@ def _draw_one(
     start: np.ndarray,
     spacing: np.ndarray,
     rng: np.random.Generator,
-    load: float,
+    burden: float,
 ) -> Vessel | None:
-    """One space through `start`, one in eight of the longer ones with a branch."""
+    """One PVS through `start`; one in eight of the longer ones has a branch."""
     median, sigma = population.diameter
-    diameter = np.clip(rng.lognormal(np.log(median * (0.85 + 0.3 * load)), sigma), *DIAMETER_RANGE)
+    diameter = np.clip(rng.lognormal(np.log(median * (0.85 + 0.3 * burden)), sigma), *DIAMETER_RANGE)
     length = np.clip(rng.lognormal(np.log(population.length[0]), population.length[1]), *LENGTH_RANGE)
-    points = trace(territory, start, max(length, 1.5 * diameter), spacing, rng)
+    points = trace_centre_line(territory, start, max(length, 1.5 * diameter), spacing, rng)
     if len(points) < 3:
         return None
     radii = _radii(len(points), diameter / 2, rng)
     branch = None
     if len(points) > 8 and rng.random() < 0.125:
         origin = int(rng.integers(2, len(points) - 2))
-        path = trace(territory, points[origin], length * rng.uniform(0.3, 0.6), spacing, rng, halves=1)
+        path = trace_centre_line(
+            territory, points[origin], length * rng.uniform(0.3, 0.6), spacing, rng, both_ways=False
+        )
         if len(path) >= 4:
             branch = Vessel(path, _radii(len(path), 0.8 * radii[origin], rng), territory.name)
     return Vessel(points, radii, territory.name, branch)
 
 
-def trace(
+def trace_centre_line(
     territory: Territory,
     start: np.ndarray,
     length: float,
     spacing: np.ndarray,
     rng: np.random.Generator,
     *,
-    halves: int = 2,
+    both_ways: bool = True,
 ) -> np.ndarray:
-    """Follow a territory's direction from `start`, bending a little at random.
+    """Follow the direction of a territory's vessels from a point, with small random bends.
 
     Parameters
     ----------
@@ -330,23 +350,24 @@ def trace(
     start : ndarray, shape (3,)
         In mm along the voxel axes.
     length : float
-        In mm; the line ends earlier where it leaves the territory.
+        Length of the line in mm; it is shorter where it would leave the territory.
     spacing : ndarray, shape (3,)
+        Voxel size in mm.
     rng : numpy.random.Generator
-    halves : int
-        2: both ways from the start; 1: one way only.
+    both_ways : bool
+        Follow the direction forward and backward, or forward only.
 
     Returns
     -------
     points : ndarray, shape (n, 3)
-        `STEP` mm apart.
+        In mm along the voxel axes, `STEP` mm apart.
     """
-    tilt = rng.normal(0, 0.25, 3)  # each vessel departs from the field by about 15 degrees
-    first = rng.uniform(0.3, 0.7) if halves == 2 else 0.0
+    tilt = rng.normal(0, 0.25, 3)  # each vessel deviates by about 15 degrees
+    first = rng.uniform(0.3, 0.7) if both_ways else 0.0
     paths = []
-    for sign, share in ((-1, first), (1, 1 - first)):
+    for sign, fraction in ((-1, first), (1, 1 - first)):
         points, bend, previous = [start], np.zeros(3), None
-        for _ in range(int(length * share / STEP)):
+        for _ in range(int(length * fraction / STEP)):
             heading = territory.direction(points[-1])
             norm = np.linalg.norm(heading)
             heading = (
@@ -355,7 +376,7 @@ def trace(
             bend = 0.9 * bend + rng.normal(0, 0.06, 3)
             heading = heading + tilt + bend
             heading /= np.linalg.norm(heading)
-            if previous is not None:  # stiffness: no kinks where the field turns
+            if previous is not None:  # stiffness: no kinks where the direction changes
                 heading = 0.6 * previous + 0.4 * heading
                 heading /= np.linalg.norm(heading)
             point = points[-1] + sign * STEP * heading
@@ -370,7 +391,7 @@ def trace(
 
 
 def _radii(n: int, radius: float, rng: np.random.Generator) -> np.ndarray:
-    """Radius along a vessel: tapering to one end, a third of them beaded."""
+    """Radius along a PVS, which tapers to one end; a third of them are beaded."""
     s = np.linspace(0, 1, n)
     taper = rng.uniform(0.0, 0.5)
     profile = 1 - taper * (s if rng.random() < 0.5 else 1 - s)

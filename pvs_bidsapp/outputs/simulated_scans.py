@@ -1,0 +1,115 @@
+"""Writing simulated datasets: scans with sidecars, and the tables of participants and sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from ..bids.naming import Naming, SimulationNaming
+from ..runtime.files import save_image, write_json, write_text
+from ..simulation.head import SimulatedHead
+from ..simulation.scanner import Scanner
+from ..simulation.subjects import Subject
+
+_PARTICIPANT_COLUMNS = {
+    'age': {'Description': 'age at the first session', 'Units': 'year'},
+    'sex': {'Description': 'sex', 'Levels': {'F': 'female', 'M': 'male'}},
+    'site': {'Description': 'number of the site; n/a: a scanner of its own'},
+    'rating': {
+        'Description': 'visual rating of white matter PVS by a simulated rater, based on their true number',
+        'Levels': {'0': 'few', '1': 'some', '2': 'many', '3': 'very many'},
+    },
+}
+
+
+def write_simulated_scan(names: Naming, subject: Subject, scanner: Scanner, head: SimulatedHead) -> None:
+    """Write the T1w and T2w of a simulated head with their sidecars.
+
+    Parameters
+    ----------
+    names : Naming
+        Names in the BIDS dataset.
+    subject : Subject
+    scanner : Scanner
+    head : SimulatedHead
+    """
+    save_image(names.anat('T1w'), np.rint(head.t1w), head.affine, np.int16)
+    save_image(names.anat('T2w'), np.rint(head.t2w), head.t2w_affine, np.int16)
+    for suffix in ('T1w', 'T2w'):
+        content = {
+            'Manufacturer': 'simulated',
+            'InstitutionName': f'site {subject.site}' if subject.site else 'of its own',
+            'ConversionSoftware': 'pvs simulate',
+            'SimulatedSNR': round(scanner.snr, 1),
+            'SimulatedFWHM': [round(f, 2) for f in scanner.fwhm],
+        }
+        write_json(names.anat(suffix, '.json'), content)
+
+
+def write_changed_scan(
+    names: Naming, source: Path, suffix: str, image: np.ndarray, affine: np.ndarray
+) -> None:
+    """Write a real scan with inserted PVS, in the data type of the original.
+
+    Parameters
+    ----------
+    names : Naming
+        Names in the BIDS dataset.
+    source : Path
+        The original scan. If its values are scaled, the result is float32.
+    suffix : str
+        ``T1w`` or ``T2w``.
+    image : ndarray, shape (x, y, z)
+    affine : ndarray, shape (4, 4)
+    """
+    original = nib.load(source)
+    is_unscaled = tuple(original.header.get_slope_inter()) in ((1.0, 0.0), (None, None))
+    dtype = original.get_data_dtype() if is_unscaled else np.dtype(np.float32)
+    if np.issubdtype(dtype, np.integer):
+        info = np.iinfo(dtype)
+        image = np.clip(np.rint(image), info.min, info.max)
+    save_image(names.anat(suffix), image, affine, dtype)
+    write_json(names.anat(suffix, '.json'), {'ConversionSoftware': 'pvs simulate --into'})
+
+
+def write_participants(root: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ``participants.tsv`` and its sidecar; participants of an existing table are kept.
+
+    Parameters
+    ----------
+    root : Path
+        The BIDS dataset.
+    rows : sequence of dict
+        Values by column; ``participant_id`` is ``sub-LABEL``.
+    """
+    names = SimulationNaming(root)
+    table = names.participants()
+    by_name: dict[str, dict[str, Any]] = {}
+    if table.exists():
+        earlier = pd.read_csv(table, sep='\t', dtype=str, keep_default_na=False)
+        by_name = {r['participant_id']: {str(k): v for k, v in r.items()} for r in earlier.to_dict('records')}
+    by_name |= {row['participant_id']: row for row in rows}
+    frame = pd.DataFrame([by_name[name] for name in sorted(by_name)])
+    write_text(table, frame.to_csv(sep='\t', index=False, na_rep='n/a'))
+    write_json(names.participants('.json'), _PARTICIPANT_COLUMNS)
+
+
+def write_sessions(root: Path, subject: str, ages: Sequence[float]) -> None:
+    """Write the table of a participant's sessions.
+
+    Parameters
+    ----------
+    root : Path
+        The BIDS dataset.
+    subject : str
+        ``sub-LABEL``.
+    ages : sequence of float
+        Age at each session, in years.
+    """
+    rows = [f'ses-{k}\t{age:.1f}' for k, age in enumerate(ages, start=1)]
+    write_text(SimulationNaming(root).sessions(subject), '\n'.join(['session_id\tage', *rows]) + '\n')
