@@ -2,8 +2,12 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+#: What a build without git is called, see ``setuptools_scm`` in pyproject.toml.
+_BUILT_WITHOUT_GIT = '0.0.0.dev0'
+
 try:
-    #: Of the installed package: the git tag, or ``0+unknown`` where it was built without git.
     __version__ = version('pvs-bidsapp')
 except PackageNotFoundError:  # run from a folder of sources that was never installed
+    __version__ = _BUILT_WITHOUT_GIT
+if __version__ == _BUILT_WITHOUT_GIT:
     __version__ = '0+unknown'
