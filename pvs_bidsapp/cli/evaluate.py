@@ -1,4 +1,4 @@
-"""``pvs evaluate``: agreement of masks with traced (or simulated) ones."""
+"""``pvs evaluate``: agreement of predicted with reference masks."""
 
 from __future__ import annotations
 
@@ -6,33 +6,37 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .arguments import command_parser
+from .arguments import add_option, command_parser
 
 DESCRIPTION = """\
-Compare the PVS masks of PRED_DIR with those of the same names in REF_DIR, by voxels and by
-clusters (26-connected; a hit is any overlap; cluster Dice is the harmonic mean of cluster recall
-and precision). Writes to OUT_DIR: evaluation.tsv (by scan, region, size filter), evaluation_summary.tsv
-(means with 95 % bootstrap intervals over scans), evaluation_sweep.tsv and .png (thresholds x size
-filters, where PRED_DIR has probability maps), evaluation_agreement.tsv (ICC, Bland-Altman of number and
-volume). Prints the means."""
+Compare the PVS masks of PRED_DIR with the reference masks of the same names in REF_DIR, by voxels
+and by clusters (26-connected; a hit is any overlap; cluster Dice is the harmonic mean of cluster
+recall and precision). Prints the means, and writes to OUT_DIR:
+
+  evaluation.tsv            scores by scan, region and size filter
+  evaluation_summary.tsv    means over scans with 95 % bootstrap intervals
+  evaluation_sweep.tsv      scores by threshold and size filter, if PRED_DIR has probability maps;
+                            with a figure, evaluation_sweep.png
+  evaluation_agreement.tsv  agreement (ICC, Bland-Altman) of the number and the volume of PVS"""
 
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
     p = command_parser('pvs evaluate', DESCRIPTION)
     p.add_argument('pred_dir', type=Path, metavar='PRED_DIR', help='output of participant')
-    p.add_argument('ref_dir', type=Path, metavar='REF_DIR', help='data set with the true masks')
-    p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='where the table goes')
-    p.add_argument(
+    p.add_argument('ref_dir', type=Path, metavar='REF_DIR', help='dataset with the reference masks')
+    p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='folder for the tables')
+    add_option(
+        p,
         '--size-filters',
-        '--size_filters',
         nargs='+',
         type=float,
         default=[0, 5, 10, 15],
         metavar='MM3',
-        help='cluster-size filters in mm3 (default 0 5 10 15)',
+        help='cluster-size filters in mm3, applied to both masks (default 0 5 10 15)',
     )
-    p.add_argument(
+    add_option(
+        p,
         '--thresholds',
         nargs='+',
         type=float,
@@ -50,18 +54,19 @@ def main(argv: list[str]) -> int:
         if not folder.is_dir():
             raise InputError(f'{folder}: no such folder')
     if not all(0 < t < 1 for t in args.thresholds) or min(args.size_filters) < 0:
-        raise InputError('--thresholds must lie between 0 and 1 and --size-filters must not be negative')
+        raise InputError('--thresholds must be between 0 and 1, and --size-filters must not be negative')
     from ..commands.evaluate import run
 
-    found = run(args.pred_dir, args.ref_dir, args.out_dir, args.size_filters, args.thresholds)
+    evaluation = run(args.pred_dir, args.ref_dir, args.out_dir, args.size_filters, args.thresholds)
     columns = ['dice', 'recall', 'precision', 'avd', 'cluster_dice', 'large_recall', 'large_precision']
-    whole = found.scans[found.scans['region'] == 'all']
-    print(f'{whole["scan"].nunique()} scans, means by cluster-size filter (mm3):')
-    print(whole.groupby('min_size_mm3')[columns].mean().round(3).to_string())
-    plain = found.summary[
-        (found.summary['region'] == 'all') & (found.summary['min_size_mm3'] == min(args.size_filters))
+    scans = evaluation.scans[evaluation.scans['region'] == 'all']
+    print(f'{scans["scan"].nunique()} scans, means by cluster-size filter (mm3):')
+    print(scans.groupby('min_size_mm3')[columns].mean().round(3).to_string())
+    summary = evaluation.summary[
+        (evaluation.summary['region'] == 'all')
+        & (evaluation.summary['min_size_mm3'] == min(args.size_filters))
     ]
-    for row in plain.itertuples():
+    for row in summary.itertuples():
         if row.score in ('dice', 'cluster_dice', 'avd'):
             print(f'{row.score}: {row.mean:.3f} (95 % interval {row.ci_low:.3f} to {row.ci_high:.3f})')
     print(f'tables: {args.out_dir / "evaluation*.tsv"}')
