@@ -53,7 +53,7 @@ def _add_heads(p: argparse.ArgumentParser) -> None:
         default='mixed',
         help='difficulty of the scans. easy: little noise, clear PVS; hard: noise, faint and small PVS, many '
         'structures that look like PVS; shift: contrasts of scanners that are in no other suite; mixed: from '
-        'easy to hard (default); training: for training networks, with more wide and visible PVS than people have',
+        'easy to hard (default); training: more wide and visible PVS than people have',
     )
     add_option(
         p,
@@ -143,7 +143,7 @@ def _insert(args: argparse.Namespace) -> int:
     if not args.into.is_dir():
         raise InputError(f'--into {args.into}: no such folder')
     if args.out_dir.resolve().is_relative_to(args.into.resolve()):
-        raise InputError(f'{args.out_dir}: is inside {args.into}; nothing is written to the input dataset')
+        raise InputError(f'{args.out_dir}: lies inside {args.into}, to which nothing is written')
     options = InsertionOptions(
         bids_dir=args.into, out_dir=args.out_dir, suite=args.suite, nprocs=args.nprocs, seed=args.seed
     )

@@ -1,1 +1,1 @@
-"""From a probability map to clusters, their shapes, tables and estimated ratings."""
+"""Clusters of a probability map, their shapes, tables, and estimated visual grades."""

@@ -9,37 +9,39 @@ import numpy as np
 def within_regions(
     probability: np.ndarray, regions: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The probability map where perivascular spaces are looked for, and the regions with what they were lacking.
+    """Restrict a probability map to the regions, keeping clusters whole.
 
-    What reaches the threshold counts as whole clusters (26-connected): one that lies at least half
-    within the regions is kept to its end, since spaces are dark where they reach the cortex and the
-    tissue map takes their last voxels for grey matter; one that lies mostly outside is left out.
+    Clusters (26-connected) of voxels that reach the threshold are kept or removed as a whole. A cluster of
+    which at least half is inside the regions is kept, including its voxels outside: where PVS reach the
+    cortex, they are dark and classified as grey matter, which is not part of a region. Other clusters are
+    removed.
 
     Parameters
     ----------
     probability : ndarray of float, shape (x, y, z)
-    regions : ndarray of int
-        Above 0 where spaces are looked for.
+        In [0, 1].
+    regions : ndarray of int, shape (x, y, z)
+        Region map, 0 outside.
     threshold : float
-        A voxel counts from this probability on.
+        Smallest probability of a voxel of a cluster.
 
     Returns
     -------
     probability : ndarray of float, shape (x, y, z)
-        0 outside the regions and in clusters that were left out.
+        0 outside the regions and in removed clusters.
     regions : ndarray of int, shape (x, y, z)
-        With the kept clusters' voxels beyond them, as part of the region that holds most of the cluster.
+        Extended by voxels of kept clusters, which are added to the region that holds most of the cluster.
     """
-    found = probability >= threshold
-    labels, number = cc3d.connected_components(found, connectivity=26, return_N=True)
+    mask = probability >= threshold
+    labels, number = cc3d.connected_components(mask, connectivity=26, return_N=True)
     inside = regions > 0
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
-    held = np.zeros((number + 1, int(regions.max(initial=0)) + 1), int)
-    np.add.at(held, (labels[found & inside], regions[found & inside].astype(int)), 1)
-    kept = 2 * held.sum(1) >= sizes
-    beyond = found & ~inside & kept[labels]
-    regions = np.where(beyond, held.argmax(1)[labels], regions).astype(regions.dtype)
-    return np.where(np.where(found, kept[labels], inside), probability, 0), regions
+    by_region = np.zeros((number + 1, int(regions.max(initial=0)) + 1), int)
+    np.add.at(by_region, (labels[mask & inside], regions[mask & inside].astype(int)), 1)
+    kept = 2 * by_region.sum(1) >= sizes
+    outside = mask & ~inside & kept[labels]
+    regions = np.where(outside, by_region.argmax(1)[labels], regions).astype(regions.dtype)
+    return np.where(np.where(mask, kept[labels], inside), probability, 0), regions
 
 
 def label_clusters(
@@ -49,26 +51,26 @@ def label_clusters(
     minimum: float,
     voxel_volume: float,
 ) -> np.ndarray:
-    """Number the clusters (26-connected) of what reaches the threshold.
+    """Number the clusters (26-connected) of voxels that reach the threshold.
 
     Parameters
     ----------
     probability : ndarray, shape (x, y, z)
-        From `within_regions`.
+        Probability within the regions, from `within_regions`.
     threshold : float
-        A voxel counts from this probability on.
+        Smallest probability of a voxel of a cluster.
     minimum : float
-        Clusters of less than this volume (mm3) are dropped.
+        Smallest volume of a cluster in mm3; smaller ones are removed.
     voxel_volume : float
         In mm3.
 
     Returns
     -------
-    clusters : ndarray of int32
-        1, 2, ... by falling size (ties by position); 0 elsewhere.
+    clusters : ndarray of int32, shape (x, y, z)
+        1, 2, ... by descending size (ties by position), 0 elsewhere.
     """
-    found = probability >= threshold
-    labels, number = cc3d.connected_components(found, connectivity=26, return_N=True)
+    mask = probability >= threshold
+    labels, number = cc3d.connected_components(mask, connectivity=26, return_N=True)
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
     sizes[0] = 0
     order = np.argsort(-sizes, kind='stable')

@@ -1,8 +1,8 @@
 """Size and shape of clusters.
 
-Length is the extent along the cluster's main axis plus one voxel, width that of a cylinder of
-the same volume and length, linearity (l1 - l2) / l1 of the covariance's eigenvalues (Westin et
-al. 2002, doi:10.1016/S1361-8415(02)00053-1).
+Length is the extent along the cluster's main axis plus one voxel. Width is the diameter of a cylinder of the
+same volume and length. Linearity is (l1 - l2) / l1 of the eigenvalues of the covariance (Westin et al. 2002,
+doi:10.1016/S1361-8415(02)00053-1).
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ import numpy as np
 from scipy import ndimage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shape:
-    """One cluster.
+    """Size and shape of one cluster.
 
     Attributes
     ----------
     index : int
+        Number of the cluster.
     voxels : ndarray of int, shape (n, 3)
-    volume, length, width : float
-        mm3, mm, mm.
+        Indices of its voxels.
+    volume : float
+        In mm3.
+    length, width : float
+        In mm.
     linearity : float
-        0 (round) to 1 (a line).
+        From 0 (round) to 1 (a line).
     direction : ndarray, shape (3,)
         Unit vector of the main axis in scanner RAS+, pointing up.
     centre : ndarray, shape (3,)
@@ -42,28 +46,35 @@ class Shape:
 
 
 def measure(clusters: np.ndarray, affine: np.ndarray) -> list[Shape]:
-    """Shapes of all clusters, by index.
+    """Measure all clusters.
 
     Parameters
     ----------
     clusters : ndarray of int, shape (x, y, z)
+        Numbered clusters, 0 elsewhere.
     affine : ndarray, shape (4, 4)
+        Voxel to scanner RAS+ mm.
+
+    Returns
+    -------
+    shapes : list of Shape
+        By index.
     """
     volume = abs(float(np.linalg.det(affine[:3, :3])))
-    found = []
+    shapes = []
     for index, box in enumerate(ndimage.find_objects(clusters), start=1):
         if box is None:
             continue
         voxels = np.argwhere(clusters[box] == index) + [s.start for s in box]
-        found.append(_shape(index, voxels, affine, volume))
-    return found
+        shapes.append(_shape(index, voxels, affine, volume))
+    return shapes
 
 
 def _shape(index: int, voxels: np.ndarray, affine: np.ndarray, voxel_volume: float) -> Shape:
     points = voxels @ affine[:3, :3].T + affine[:3, 3]
     centre = points.mean(0)
     matrix = affine[:3, :3]
-    # a voxel is a small box, not a point: its own covariance is added
+    # a voxel is a box, not a point: its own covariance is added
     covariance = (points - centre).T @ (points - centre) / len(points) + matrix @ matrix.T / 12
     values, vectors = np.linalg.eigh(covariance)
     main = vectors[:, -1] * (1 if vectors[2, -1] >= 0 else -1)

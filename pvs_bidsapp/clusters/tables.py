@@ -1,4 +1,4 @@
-"""The cluster table and the region statistics, as data frames with described columns."""
+"""The cluster table and the region statistics, with descriptions of their columns."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pandas as pd
 from ..anatomy.regions import REGIONS
 from .shape import Shape
 
+#: Description and unit of the columns of the cluster table.
 CLUSTER_COLUMNS = {
-    'index': ('number of the cluster in the dseg image, by falling volume', None),
+    'index': ('number of the cluster in the dseg image, by descending volume', None),
     'name': ('name of the cluster', None),
-    'region': ('region that holds most of its voxels (the lower index where two hold as many)', None),
+    'region': ('region that holds most of its voxels (the one with the lower index in a tie)', None),
     'hemisphere': ('left, right or both', None),
     'volume_mm3': ('volume', 'mm3'),
     'n_voxels': ('number of voxels', None),
@@ -30,9 +31,10 @@ CLUSTER_COLUMNS = {
     'linearity': ('(l1 - l2) / l1 of the eigenvalues of its covariance: 0 round, 1 a line', None),
     'direction_x': ('main axis, unit vector in scanner coordinates', None),
     'direction_y': ('main axis, unit vector in scanner coordinates', None),
-    'direction_z': ('main axis, unit vector in scanner coordinates, never negative', None),
+    'direction_z': ('main axis, unit vector in scanner coordinates; not negative', None),
 }
 
+#: Description and unit of the columns of the region statistics.
 REGION_COLUMNS = {
     'region': ('name of the region; total rows sum over hemispheres and lobes', None),
     'hemisphere': ('left, right or both', None),
@@ -40,13 +42,19 @@ REGION_COLUMNS = {
     'volume_mm3': ('volume of the clusters', 'mm3'),
     'region_volume_mm3': ('volume of the region', 'mm3'),
     'volume_fraction': ('volume_mm3 / region_volume_mm3', None),
-    'mean_length_mm': ('mean length of the clusters; n/a where there is none', 'mm'),
-    'mean_width_mm': ('mean width of the clusters; n/a where there is none', 'mm'),
+    'mean_length_mm': ('mean length of the clusters; n/a without clusters', 'mm'),
+    'mean_width_mm': ('mean width of the clusters; n/a without clusters', 'mm'),
 }
 
 
 def describe(columns: dict[str, tuple[str, str | None]]) -> dict[str, dict[str, str]]:
-    """Descriptions of columns as a BIDS sidecar wants them."""
+    """Descriptions of columns in the format of a BIDS sidecar.
+
+    Parameters
+    ----------
+    columns : dict
+        Description and unit (or None) by name.
+    """
     return {
         name: {'Description': text} | ({'Units': unit} if unit else {})
         for name, (text, unit) in columns.items()
@@ -56,21 +64,23 @@ def describe(columns: dict[str, tuple[str, str | None]]) -> dict[str, dict[str, 
 def cluster_table(
     shapes: Sequence[Shape], probability: np.ndarray, regions: np.ndarray, mni: np.ndarray
 ) -> pd.DataFrame:
-    """One row a cluster; columns as `CLUSTER_COLUMNS`.
+    """Table with one row per cluster; columns as `CLUSTER_COLUMNS`.
 
     Parameters
     ----------
     shapes : sequence of Shape
-    probability, regions : ndarray, shape (x, y, z)
+    probability : ndarray of float, shape (x, y, z)
+    regions : ndarray of int, shape (x, y, z)
+        Region map that holds all clusters.
     mni : ndarray, shape (n, 3)
-        The clusters' centres in the template's space.
+        Centres of the clusters in the template's space, RAS+ mm.
     """
     by_index = {r.index: r for r in REGIONS}
     rows = []
     for shape, point in zip(shapes, mni, strict=True):
-        where = tuple(shape.voxels.T)
-        region = by_index[int(np.bincount(regions[where]).argmax())]
-        values = probability[where]
+        voxels = tuple(shape.voxels.T)
+        region = by_index[int(np.bincount(regions[voxels]).argmax())]
+        values = probability[voxels]
         rows.append([
             shape.index, f'PVS{shape.index}', region.name, region.hemisphere, shape.volume,
             len(shape.voxels), *shape.centre, *point, float(values.mean()), float(values.max()),
@@ -80,13 +90,14 @@ def cluster_table(
 
 
 def region_table(clusters: pd.DataFrame, regions: np.ndarray, voxel_volume: float) -> pd.DataFrame:
-    """One row a region, and the totals; columns as `REGION_COLUMNS`.
+    """Table with one row per region, and totals; columns as `REGION_COLUMNS`.
 
     Parameters
     ----------
     clusters : DataFrame
         From `cluster_table`.
-    regions : ndarray of int
+    regions : ndarray of int, shape (x, y, z)
+        Region map.
     voxel_volume : float
         In mm3.
     """
@@ -114,5 +125,5 @@ def region_table(clusters: pd.DataFrame, regions: np.ndarray, voxel_volume: floa
 
 
 def to_tsv(table: pd.DataFrame) -> str:
-    """A table as BIDS wants it: tabs, ``n/a`` for what is missing, up to 5 decimals."""
+    """Text of a table in the format of BIDS: tabs, ``n/a`` for missing values, 5 significant digits."""
     return table.to_csv(sep='\t', index=False, na_rep='n/a', float_format='%.5g', lineterminator='\n')

@@ -1,8 +1,8 @@
-"""Visual grades, estimated the way the scales count.
+"""Estimated visual grades, computed by the rules of the rating scales.
 
-A reader counts the spaces that cross one axial section, the worst of a hemisphere (Potter et al.
-2015, doi:10.1159/000375153) or of the brain (Zhu et al. 2010, doi:10.1161/STROKEAHA.110.591586);
-the number of clusters in three dimensions is another quantity.
+A rater counts the PVS in one axial section, the one with the most PVS in a hemisphere (Potter et al. 2015,
+doi:10.1159/000375153) or in the brain (Zhu et al. 2010, doi:10.1161/STROKEAHA.110.591586). The number of
+clusters in three dimensions is a different quantity.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..anatomy.regions import REGIONS
 
+#: Names of the grades, with their descriptions.
 GRADES = {
     'potter_basal_ganglia': 'estimated Potter grade of the basal ganglia, 0-4',
     'potter_centrum_semiovale': 'estimated Potter grade of the centrum semiovale, 0-4',
@@ -22,13 +23,21 @@ GRADES = {
 
 
 def estimate_grades(clusters: np.ndarray, regions: np.ndarray, affine: np.ndarray) -> dict[str, int]:
-    """Estimated grades of one scan, keys as `GRADES`.
+    """Estimated grades of one scan.
 
     Parameters
     ----------
-    clusters, regions : ndarray of int, shape (x, y, z)
+    clusters : ndarray of int, shape (x, y, z)
+        Numbered clusters, 0 elsewhere.
+    regions : ndarray of int, shape (x, y, z)
+        Region map.
     affine : ndarray, shape (4, 4)
-        The voxel axis nearest to the scanner's upward axis is taken for the axial sections'.
+        Axial sections are perpendicular to the voxel axis that is nearest to the scanner's vertical axis.
+
+    Returns
+    -------
+    grades : dict of str to int
+        Keys as `GRADES`.
     """
     axis = int(np.abs(affine[2, :3] / np.linalg.norm(affine[:3, :3], axis=0)).argmax())
     sections = np.moveaxis(np.where(clusters > 0, regions, 0), axis, 0)
@@ -60,7 +69,7 @@ def estimate_grades(clusters: np.ndarray, regions: np.ndarray, affine: np.ndarra
 
 
 def _section_counts(sections: np.ndarray, members: list[int]) -> np.ndarray:
-    """Number of 8-connected spots of the members in each section."""
+    """Number of 8-connected spots in each section; `members` are indices of regions."""
     chosen = np.isin(sections, members)
     counts = np.zeros(len(sections), int)
     for k in np.flatnonzero(chosen.any((1, 2))):
@@ -69,17 +78,25 @@ def _section_counts(sections: np.ndarray, members: list[int]) -> np.ndarray:
 
 
 def potter(count: int) -> int:
-    """Potter grade: 0 none, 1 up to 10, 2 up to 20, 3 up to 40, 4 more."""
+    """Potter grade of a number of PVS in a section: 0 none, 1 up to 10, 2 up to 20, 3 up to 40, 4 more."""
     return int(np.searchsorted([0, 10, 20, 40], count, side='left'))
 
 
 def zhu_basal_ganglia(count: int) -> int:
-    """Zhu grade: 1 below 5, 2 to 10, 3 above 10, 4 innumerable (taken as above 25)."""
+    """Zhu grade of a number of PVS in a section: 1 below 5, 2 up to 10, 3 up to 25, 4 more (innumerable)."""
     return 1 + int(count >= 5) + int(count > 10) + int(count > 25)
 
 
 def zhu_white_matter(total: int, worst: int) -> int:
-    """Zhu grade: 1 below 10 in all; then by the worst section: 2 to 10, 3 to 20, 4 more."""
+    """Zhu grade of white matter.
+
+    Parameters
+    ----------
+    total : int
+        Number of PVS in all sections; below 10, the grade is 1.
+    worst : int
+        Number in the section with the most PVS: 2 up to 10, 3 up to 20, 4 more.
+    """
     if total < 10:
         return 1
     return 2 + int(worst > 10) + int(worst > 20)
