@@ -47,12 +47,12 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument('--version', action='version', version=f'pvs {__version__}')
     p.add_argument(
-        '-v', '--verbose', action='count', default=0, help="more messages (twice: nipype's messages too)"
+        '-v', '--verbose', action='count', default=0, help='-vv: print debug messages and those of nipype'
     )
-    participant.add_selection(p.add_argument_group('which scans'))
+    participant.add_selection(p.add_argument_group('scans'))
     participant.add_analysis(p.add_argument_group('analysis'))
-    participant.add_execution(p.add_argument_group('how it runs'))
-    group.add_options(p.add_argument_group('group'))
+    participant.add_execution(p.add_argument_group('execution'))
+    group.add_options(p.add_argument_group('group level'))
     return p
 
 

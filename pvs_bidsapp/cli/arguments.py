@@ -1,4 +1,4 @@
-"""What the commands' parsers share."""
+"""Helpers of all parsers."""
 
 from __future__ import annotations
 

@@ -7,20 +7,27 @@ import json
 from dataclasses import asdict
 
 from ..segmentation.model import bundled_names, load_model
+from .arguments import command_parser
+
+DESCRIPTION = """\
+List the models that ship with the program, show a model card, or compare the weights with their
+checksums."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
-    p = argparse.ArgumentParser('pvs models', description='The models that ship with the program.')
+    p = command_parser('pvs models', DESCRIPTION)
     p.add_argument(
         'action',
         nargs='?',
         choices=('list', 'show', 'verify'),
         default='list',
-        help='list them (default), show a card, or verify the checksums',
+        help='list the bundled models (default), show a card, or verify the checksums',
     )
     p.add_argument(
-        'name', nargs='?', help='a model or a folder with one (show: needed; verify: all by default)'
+        'name',
+        nargs='?',
+        help='a bundled model, or the folder of a model (show needs one; default: all bundled models)',
     )
     return p
 
@@ -37,12 +44,12 @@ def main(argv: list[str]) -> int:
         print(json.dumps(asdict(load_model(args.name).card), indent=2, ensure_ascii=False))
         return 0
     for name in [args.name] if args.name else bundled_names():
-        bundle = load_model(name)
+        model = load_model(name)
+        card = model.card
         if args.action == 'verify':
-            bundle.verify()
-            print(f'{name}\tok\t{bundle.card.sha256}')
+            model.verify()
+            print(f'{name}\tok\t{card.sha256}')
         else:
-            card = bundle.card
             voxels = ' to '.join(f'{size:g}' for size in sorted(set(spacing_range(card.spacing))))
             print(f'{name}\t{card.version}\t{"+".join(card.channels)}\t{voxels} mm\t{card.trained_on}')
     return 0

@@ -156,7 +156,7 @@ def process(args: argparse.Namespace, settings: Settings, query: Query) -> int:
 
 
 def make_query(args: argparse.Namespace) -> Query:
-    """The scans that are asked for.
+    """Which scans the options choose.
 
     Raises
     ------

@@ -30,9 +30,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('t1w', type=Path, metavar='T1W', help='a T1w scan, or a folder of T1w scans')
     p.add_argument('--t2w', type=Path, metavar='T2W', help='T2w of the same session (for one scan only)')
     p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='folder for the outputs')
-    p.add_argument('-v', '--verbose', action='count', default=0, help='more messages')
+    p.add_argument('-v', '--verbose', action='count', default=0, help='-vv: print the messages of nipype')
     participant.add_analysis(p.add_argument_group('analysis'))
-    participant.add_execution(p.add_argument_group('how it runs'))
+    participant.add_execution(p.add_argument_group('execution'))
     return p
 
 
