@@ -1,0 +1,29 @@
+"""Simple shapes and images that tests of several modules use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pvs_bidsapp.anatomy.bias import FIELD_SPACING, BiasField
+from pvs_bidsapp.anatomy.resampling import isotropic_grid
+
+
+def ball(shape, centre, radius):
+    """Mask of a ball; all lengths in voxels."""
+    grid = np.indices(shape) - np.array(centre)[:, None, None, None]
+    return (grid**2).sum(0) <= radius**2
+
+
+def uneven_brain(rng, slope):
+    """White matter in grey matter in CSF at 2 mm, with an uncorrected field: image, masks, affine."""
+    shape, affine = (60, 70, 60), np.diag([2.0, 2, 2, 1])
+    mask, grey, white = (ball(shape, (30, 35, 30), radius) for radius in (27, 25, 20))
+    field = np.exp(slope * (np.arange(60) - 30) / 20)[:, None, None]
+    image = (np.select([white, grey], [100.0, 78.0], 35.0) * field + rng.normal(0, 1, shape)) * mask
+    return image.astype(np.float32), white, grey, mask, affine
+
+
+def no_field(shape, affine):
+    """A bias field of 1 everywhere."""
+    grid = isotropic_grid(affine, shape, FIELD_SPACING)
+    return BiasField(np.zeros(grid.shape, np.float32), grid)
