@@ -1,26 +1,25 @@
-"""The networks against the papers' words."""
+"""The networks, compared with the papers."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from pvs_bidsapp.segmentation.inference import infer
 from pvs_bidsapp.segmentation.networks import build
 from pvs_bidsapp.segmentation.networks.convolution import Conv3
 from pvs_bidsapp.training.recipes import RECIPES
 
 M2SS = RECIPES['m2ss'].architecture
+SMALL = {'name': 'joliot2021', 'in_channels': 1, 'blocks': 3, 'filters': 2, 'dropout': 0.1}
 
 
 def count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def kinds(network: nn.Module, kind: type) -> list:
-    return [m for m in network.modules() if isinstance(m, kind)]
+def layers(network: nn.Module, layer: type) -> list:
+    return [m for m in network.modules() if isinstance(m, layer)]
 
 
 def test_the_autoencoder_is_the_u_net_without_skips():
@@ -37,7 +36,7 @@ def test_m2ss_has_four_side_inputs_that_alternate():
     network = build(M2SS)
     order = [[type(part).__name__ for part in side] for side in network.sides]
     assert order == [['ConvUnit', 'AvgPool3d'], ['AvgPool3d', 'ConvUnit']] * 2
-    scales = [kinds(side, nn.AvgPool3d)[0].kernel_size for side in network.sides]
+    scales = [layers(side, nn.AvgPool3d)[0].kernel_size for side in network.sides]
     assert scales == [2, 4, 8, 16]
     image = torch.zeros(1, 2, 32, 32, 32)
     assert [side.eval()(image).shape[-1] for side in network.sides] == [16, 8, 4, 2]
@@ -45,7 +44,7 @@ def test_m2ss_has_four_side_inputs_that_alternate():
 
 def test_m2ss_layers_filters_and_parameters():
     network = build(M2SS)
-    convolutions = kinds(network, nn.Conv3d)
+    convolutions = layers(network, nn.Conv3d)
     assert all(c.kernel_size == (3, 3, 3) for c in convolutions[:-1])
     assert convolutions[-1].kernel_size == (1, 1, 1)
     assert len(convolutions) == 4 + 2 * 5 + 2 * 4 + 1
@@ -57,14 +56,13 @@ def test_m2ss_layers_filters_and_parameters():
     assert count(network) == sum(27 * i * o + 2 * o for i, o in weights) + 16 + 1
 
 
-def test_siblings_differ_in_what_table_1_says():
+def test_the_systems_of_table_1_differ_as_it_says():
     mono = build(RECIPES['m2ss-mono'].architecture)
     assert len(mono.sides) == 0
     assert RECIPES['supervised-mono'].architecture == RECIPES['m2ss-mono'].architecture
-    assert [RECIPES[n].semisupervised for n in ('m2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mono')] == [
-        True, True, False, False,
-    ]  # fmt: skip
-    for name in ('m2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mono'):
+    names = ('m2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mono')
+    assert [RECIPES[name].semisupervised for name in names] == [True, True, False, False]
+    for name in names:
         recipe = RECIPES[name]
         assert (recipe.patch_size, recipe.stride, recipe.spacing) == (32, 16, 0.8)
         assert (recipe.channels, recipe.warmup_epochs, recipe.confidence) == (('T1w', 'T2w'), 20, 0.8)
@@ -103,64 +101,48 @@ def test_an_ensemble_averages_probabilities():
     torch.testing.assert_close(torch.sigmoid(network(image)), mean, atol=1e-5, rtol=1e-4)
 
 
-class Copy(nn.Module):
-    """Logits are the first channel."""
-
-    def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        return volume[:, :1]
-
-
-def test_patches_with_overlap_give_what_the_whole_gives(rng):
-    volume = np_image(rng)
-    whole = infer(Copy(), volume, 'cpu')
-    parts = infer(Copy(), volume, 'cpu', patch=16, stride=8)
-    inside = volume[0, :, :, 24:] != -2
-    assert abs(whole - parts)[:, :, 24:][inside].max() < 1e-5
-
-
-@pytest.mark.parametrize('patch', [None, 16])
-def test_with_the_mirror_image_left_and_right_are_alike(rng, patch):
-    torch.manual_seed(0)
-    network = build({'name': 'joliot2021', 'blocks': 2, 'filters': 2}).eval()
-    volume = rng.normal(0, 1, (1, 32, 20, 20)).astype('float32')
-    there, back = (
-        infer(network, v.copy(), 'cpu', patch=patch, mirror=True) for v in (volume, volume[:, ::-1])
-    )
-    np.testing.assert_allclose(back[::-1], there, atol=1e-6)
-    plain, turned = (infer(network, v.copy(), 'cpu', patch=patch) for v in (volume, volume[:, ::-1]))
-    assert np.abs(turned[::-1] - plain).max() > 1e-3
-    np.testing.assert_allclose((plain + turned[::-1]) / 2, there, atol=1e-6)
-
-
-def np_image(rng):
-    volume = rng.normal(0, 1, (2, 40, 36, 44)).astype('float32')
-    volume[:, :, :, :16] = -2  # outside the brain
-    return volume
-
-
-def test_patches_outside_the_brain_are_not_looked_at(rng):
-    class Refuse(nn.Module):
-        def forward(self, volume: torch.Tensor) -> torch.Tensor:
-            assert (volume.flatten(1).std(1) > 0).all()
-            return volume[:, :1]
-
-    probability = infer(Refuse(), np_image(rng), 'cpu', patch=16, stride=16)
-    assert (probability[:, :, :16] == 0).all()
-
-
 @pytest.mark.parametrize('shape', [(1, 1, 1), (2, 2, 2), (2, 5, 4), (4, 4, 2), (3, 3, 3), (8, 8, 8)])
 def test_half_precision_gradients_are_right_in_small_volumes(shape):
     torch.manual_seed(0)
     layer = Conv3(16, 16).to(memory_format=torch.channels_last_3d)
     features, upstream = torch.randn(4, 16, *shape), torch.randn(4, 16, *shape)
     gradients = []
-    for half in (False, True):
+    for is_half in (False, True):
         layer.weight.grad = None
         junk = [torch.full((n,), 1e6, dtype=torch.bfloat16) for n in (10**4, 10**5, 10**6)]
         del junk  # so that memory which is read before it is written holds this
-        with torch.autocast('cpu', torch.bfloat16, enabled=half):
+        with torch.autocast('cpu', torch.bfloat16, enabled=is_half):
             out = layer(features.contiguous(memory_format=torch.channels_last_3d))
         out.backward(upstream.to(out.dtype))
         gradients.append(layer.weight.grad)
     single, halved = gradients
     assert float((single - halved).abs().max()) < 0.02 * float(single.abs().max())
+
+
+def test_the_network_is_the_papers():
+    network = build({'name': 'joliot2021'})
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv3d)]
+    assert len(network.encoder) == 7
+    assert len(network.decoder) == 6
+    assert [b[0].out_channels for b in network.encoder] == [8, 16, 32, 64, 128, 256, 512]
+    assert all(c.kernel_size == (3, 3, 3) for c in convolutions[:-1])
+    assert len(convolutions) == 2 * 13 + 1
+    assert sum(isinstance(m, torch.nn.BatchNorm3d) for m in network.modules()) == 26
+    assert sum(isinstance(m, torch.nn.SiLU) for m in network.modules()) == 26
+    assert network.dropout.p == 0.1
+    assert sum(p.numel() for p in network.parameters()) == 23_595_233
+
+
+@pytest.mark.parametrize('shape', [(16, 16, 16), (17, 23, 19), (20, 27, 22)])
+def test_output_has_the_inputs_shape(shape):
+    assert build(SMALL).eval()(torch.zeros(1, 1, *shape)).shape == (1, 1, *shape)
+
+
+def test_gradients_reach_every_parameter():
+    network = build(SMALL)
+    network(torch.randn(2, 1, 16, 16, 16)).sum().backward()
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0
+        for n, p in network.named_parameters()
+        if 'head' not in n
+    )

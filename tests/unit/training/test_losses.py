@@ -10,27 +10,27 @@ from pvs_bidsapp.training.losses import consistency, make_loss
 
 
 def test_dice_of_a_hand_made_case():
-    target = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(1, 1, 4, 1, 1)
-    sure = torch.tensor([50.0, -50.0, 50.0, -50.0]).reshape(target.shape)
-    assert float(make_loss('dice')(sure, target)) == pytest.approx(1 - 2 * 1 / (2 + 2), abs=1e-4)
+    label = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(1, 1, 4, 1, 1)
+    confident = torch.tensor([50.0, -50.0, 50.0, -50.0]).reshape(label.shape)
+    assert float(make_loss('dice')(confident, label)) == pytest.approx(1 - 2 * 1 / (2 + 2), abs=1e-4)
 
 
 def test_dice_with_cross_entropy_weighs_positives():
-    target = torch.tensor([1.0, 0.0]).reshape(1, 1, 2, 1, 1)
-    logits = torch.zeros_like(target)
+    label = torch.tensor([1.0, 0.0]).reshape(1, 1, 2, 1, 1)
+    logits = torch.zeros_like(label)
     entropy = (8 * math.log(2) + math.log(2)) / 2
     expected = (1 - 2 * 0.5 / (1 + 1)) + 8 * entropy
-    assert float(make_loss('dice-ce')(logits, target)) == pytest.approx(expected, rel=1e-3)
+    assert float(make_loss('dice-ce')(logits, label)) == pytest.approx(expected, rel=1e-3)
 
 
 def test_focal_loss_by_formula():
-    target = torch.zeros(1, 1, 200, 1, 1)
-    target[0, 0, :150] = 1.0
-    logits = torch.full_like(target, math.log(3))  # probability 0.75
+    label = torch.zeros(1, 1, 200, 1, 1)
+    label[0, 0, :150] = 1.0
+    logits = torch.full_like(label, math.log(3))  # probability 0.75
     positive = 0.75 * 0.25**2 * -math.log(0.75)  # alpha (1 - p)^gamma -log p
     negative = 0.25 * 0.75**2 * -math.log(0.25)
     expected = (150 * positive + 50 * negative) / 150
-    assert float(make_loss('focal')(logits, target)) == pytest.approx(expected, rel=1e-4)
+    assert float(make_loss('focal')(logits, label)) == pytest.approx(expected, rel=1e-4)
     with pytest.raises(InputError, match='no loss'):
         make_loss('other')
 

@@ -9,7 +9,7 @@ from pvs_bidsapp.training.splits import folds, hold_out
 
 
 @given(st.integers(5, 60), st.integers(2, 5), st.integers(0, 9), st.sampled_from([None, 0.1, 0.3]))
-def test_nobody_stands_on_two_sides_and_nobody_is_lost(n, number, seed, test):
+def test_nobody_is_on_two_sides_and_nobody_is_lost(n, number, seed, test):
     persons = [f'sub-{k}' for k in range(n)]
     for split in folds([*persons, *persons], number, seed, test=test):  # two sessions each
         parts = (split.training, split.validation, split.test)
@@ -29,11 +29,11 @@ def test_chai_et_al_split_8_1_1():
 
 
 @given(st.integers(1, 40), st.sampled_from([0.0, 0.1, 0.5]))
-def test_hold_out(n, share):
-    split = hold_out([f'sub-{k}' for k in range(n)], share, 1)
+def test_hold_out(n, fraction):
+    split = hold_out([f'sub-{k}' for k in range(n)], fraction, 1)
     assert split.training
     assert len(split.training) + len(split.validation) == n
-    assert bool(split.validation) == (share > 0 and n > 1)
+    assert bool(split.validation) == (fraction > 0 and n > 1)
 
 
 def test_too_few_persons():
