@@ -14,9 +14,9 @@ def volume(*voxels):
 
 
 def test_hand_worked_example():
-    truth = volume((1, 1, 1), (1, 1, 2), (5, 5, 5))
-    found = volume((1, 1, 2), (1, 1, 3), (7, 0, 0))
-    scores = metrics.score(found, truth)
+    reference = volume((1, 1, 1), (1, 1, 2), (5, 5, 5))
+    predicted = volume((1, 1, 2), (1, 1, 3), (7, 0, 0))
+    scores = metrics.score(predicted, reference)
     assert scores.dice == pytest.approx(2 * 1 / 6)
     assert (scores.recall, scores.precision) == pytest.approx((1 / 3, 1 / 3))
     assert scores.avd == 0
@@ -24,8 +24,8 @@ def test_hand_worked_example():
 
 
 def test_diagonal_neighbours_are_one_cluster():
-    truth = volume((1, 1, 1), (2, 2, 2))
-    assert metrics.score(volume((2, 2, 2)), truth).cluster_recall == 1
+    reference = volume((1, 1, 1), (2, 2, 2))
+    assert metrics.score(volume((2, 2, 2)), reference).cluster_recall == 1
 
 
 def test_empty_masks():

@@ -11,17 +11,20 @@ from pvs_bidsapp.evaluation.sweep import bootstrap, sweep
 def maps(rng):
     from scipy import ndimage
 
-    truth = ndimage.gaussian_filter(rng.normal(size=(40, 40, 40)), 1.2) > 0.16
-    noise = ndimage.gaussian_filter(rng.normal(size=truth.shape), 1.0)
-    return np.clip(0.6 * truth + 0.25 + noise, 0, 1).astype(np.float32), truth
+    reference = ndimage.gaussian_filter(rng.normal(size=(40, 40, 40)), 1.2) > 0.16
+    noise = ndimage.gaussian_filter(rng.normal(size=reference.shape), 1.0)
+    return np.clip(0.6 * reference + 0.25 + noise, 0, 1).astype(np.float32), reference
 
 
 def test_the_sweep_agrees_with_the_plain_scores(maps):
-    probability, truth = maps
+    probability, reference = maps
     voxel = 0.8**3
-    for row in sweep(probability, truth, voxel, thresholds=(0.3, 0.5, 0.8), sizes=(0, 3, 8)).itertuples():
-        found = probability >= row.threshold
-        expected = metrics.score(*(metrics.remove_small(m, row.min_size_mm3, voxel) for m in (found, truth)))
+    for row in sweep(probability, reference, voxel, thresholds=(0.3, 0.5, 0.8), sizes=(0, 3, 8)).itertuples():
+        predicted = probability >= row.threshold
+        large = (metrics.remove_small(m, row.min_size_mm3, voxel) for m in (predicted, reference))
+        expected = metrics.score(*large)
+            *(metrics.remove_small(m, row.min_size_mm3, voxel) for m in (predicted, reference))
+        )
         for name in (
             'dice',
             'recall',
@@ -32,23 +35,23 @@ def test_the_sweep_agrees_with_the_plain_scores(maps):
             'cluster_precision',
         ):
             assert getattr(row, name) == pytest.approx(getattr(expected, name), abs=1e-12), (row, name)
-        recall, precision = metrics.cluster_scores(found, truth, row.min_size_mm3, voxel)
+        recall, precision = metrics.cluster_scores(predicted, reference, row.min_size_mm3, voxel)
         assert row.large_dice == pytest.approx(2 * recall * precision / (recall + precision))
 
 
 def test_a_large_space_found_in_small_pieces_is_found():
-    truth = np.zeros((20, 5, 5), bool)
-    truth[2:18, 2, 2] = True
-    probability = truth.astype(float)
+    reference = np.zeros((20, 5, 5), bool)
+    reference[2:18, 2, 2] = True
+    probability = reference.astype(float)
     probability[[5, 9, 13]] = 0
-    row = sweep(probability, truth, 1.0, thresholds=(0.5,), sizes=(4,)).iloc[0]
+    row = sweep(probability, reference, 1.0, thresholds=(0.5,), sizes=(4,)).iloc[0]
     assert row.large_dice == 1.0
 
 
 def test_voxel_dice_agrees_with_monai(maps):
-    probability, truth = maps
-    table = sweep(probability, truth, 1.0, thresholds=(0.5,), sizes=(0,))
-    both = (torch.from_numpy(m[None, None].astype(np.float32)) for m in (probability >= 0.5, truth))
+    probability, reference = maps
+    table = sweep(probability, reference, 1.0, thresholds=(0.5,), sizes=(0,))
+    both = (torch.from_numpy(m[None, None].astype(np.float32)) for m in (probability >= 0.5, reference))
     assert table['dice'].iloc[0] == pytest.approx(float(compute_dice(*both)), abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Spaces are nearer to CSF than the tissue about them, in white and in grey matter, by the share asked for."""
+"""Contrast between PVS and the tissue around them, in white and in grey matter."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ WHITE, PUTAMEN = 2, 12
 
 
 @pytest.mark.parametrize(('draw', 'darker'), [(contrast.draw_t1w, True), (contrast.draw_t2w, False)])
-@pytest.mark.parametrize('share', [0.4, 1.0])
-def test_a_space_differs_from_its_surroundings_by_the_share_of_their_contrast_with_csf(draw, darker, share):
+@pytest.mark.parametrize('fraction', [0.4, 1.0])
+def test_pvs_have_the_given_fraction_of_the_contrast_with_csf(draw, darker, fraction):
     labels = np.full((24, 24, 24), WHITE, np.int16)
     labels[12:] = PUTAMEN
     occupancy = np.zeros(labels.shape, np.float32)
     occupancy[4:8, 8:16, 8:16] = occupancy[16:20, 8:16, 8:16] = 1
-    made = Rendering(occupancy, (occupancy > 0).astype(np.int32))
+    some = Rendering(occupancy, (occupancy > 0).astype(np.int32))
     none = Rendering(np.zeros_like(occupancy), np.zeros(labels.shape, np.int32))
-    tissue = draw(np.random.default_rng(2), pvs_contrast=(share, share))
+    tissue = draw(np.random.default_rng(2), pvs_contrast=(fraction, fraction))
     anatomy, mimics = Anatomy(labels, np.eye(4), 'two tissues'), Mimics.none(labels.shape)
     without, with_spaces = (
-        contrast.paint(anatomy, rendering, mimics, tissue, np.random.default_rng(3))
-        for rendering in (none, made)
+        contrast.synthesize(anatomy, rendering, mimics, tissue, np.random.default_rng(3))
+        for rendering in (none, some)
     )
     for code in (WHITE, PUTAMEN):
-        where = (occupancy > 0) & (labels == code)
-        shares = ((with_spaces - without) / (tissue.fluid - without))[where]
-        assert shares == pytest.approx(share, rel=0.31)  # vessels vary by 10 %, 30 % at most
-        assert np.ptp(shares) == pytest.approx(0, abs=1e-3)
-        assert ((with_spaces < without)[where] == darker).all()
+        voxels = (occupancy > 0) & (labels == code)
+        fractions = ((with_spaces - without) / (tissue.fluid - without))[voxels]
+        assert fractions == pytest.approx(fraction, rel=0.31)  # vessels vary by 10 %, 30 % at most
+        assert np.ptp(fractions) == pytest.approx(0, abs=1e-3)
+        assert ((with_spaces < without)[voxels] == darker).all()

@@ -20,16 +20,16 @@ def test_volume_of_a_straight_tube_is_that_of_the_cylinder(spacing, radius, axis
     length = 10.0
     steps = np.linspace(-length / 2, length / 2, int(length / STEP) + 1)
     points = (12 + np.array(shift) * spacing) + steps[:, None] * axis
-    voxels, share = tube_occupancy(points, np.full(len(points), radius), (64, 64, 64), np.full(3, spacing))
+    voxels, fraction = tube_occupancy(points, np.full(len(points), radius), (64, 64, 64), np.full(3, spacing))
     assert len(np.unique(voxels, axis=0)) == len(voxels)
-    assert share.max() <= 1
-    assert share.sum() * spacing**3 == pytest.approx(np.pi * radius**2 * length, rel=0.02)
+    assert fraction.max() <= 1
+    assert fraction.sum() * spacing**3 == pytest.approx(np.pi * radius**2 * length, rel=0.02)
 
 
 def test_a_tube_of_one_voxel_fills_pi_quarters_of_it():
     points = np.stack([np.full(21, 5.0), np.full(21, 5.0), np.arange(21) * 0.5], 1)
-    voxels, share = tube_occupancy(points, np.full(21, 0.5), (11, 11, 11), np.ones(3))
-    inner = share[(voxels == [5, 5, 5]).all(1)]
+    voxels, fraction = tube_occupancy(points, np.full(21, 0.5), (11, 11, 11), np.ones(3))
+    inner = fraction[(voxels == [5, 5, 5]).all(1)]
     assert inner == pytest.approx(np.pi / 4, abs=0.02)
 
 
