@@ -1,0 +1,127 @@
+"""The options of ``pvs train``, and the configuration that they make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pvs_bidsapp.cli.main import main
+from pvs_bidsapp.cli.train import RECIPES as NAMES
+from pvs_bidsapp.cli.train import make_config, parser, recipe_changes
+from pvs_bidsapp.errors import InputError
+from pvs_bidsapp.segmentation.model import load_model, write_model
+from pvs_bidsapp.segmentation.networks import build
+from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
+from pvs_bidsapp.training.initial_model import read_initial_model
+from pvs_bidsapp.training.recipes import JOLIOT, M2SS, RECIPES, Recipe, resolve_recipe
+
+
+def resolve(*arguments: str, device: str = 'cuda:0') -> Recipe:
+    args = parser().parse_args(['data', 'model', *arguments])
+    initial = read_initial_model(args.init) if args.init else None
+    return resolve_recipe(args.recipe, recipe_changes(args), initial, device)
+
+
+def test_recipes_of_the_command_line_are_those_there_are():
+    assert set(NAMES) == set(RECIPES)
+
+
+def test_a_model_is_trained_further_on_patches_as_before():
+    fresh, further = resolve(), resolve('--init', 'joliot2021-t1')
+    bundled = load_model('joliot2021-t1').card
+    assert [r.patch_size for r in (fresh, further)] == [None, bundled.patch_size]
+    assert [r.spacing for r in (fresh, further)] == [1.0, bundled.spacing]
+    assert bundled.patch_size
+    assert resolve('--init', 'joliot2021-t1', '--spacing', '1.2', '0.6').spacing == (0.6, 1.2)
+    assert resolve('--spacing', '0.9', '0.9').spacing == 0.9
+
+
+@pytest.mark.parametrize(('name', 'of_model', 'requested'), [('filters', 2, 2), ('dropout', 0.25, 0)])
+def test_the_network_is_as_requested_or_that_of_the_initial_model(tmp_path, name, of_model, requested):
+    def chosen(*options: str) -> float:
+        return resolve(*options, device='cpu').architecture[name]
+
+    card = replace(
+        load_model('joliot2021-t1').card, architecture=JOLIOT.architecture | {'filters': 2, name: of_model}
+    )
+    write_model(tmp_path / 'other', build(card.architecture), card)
+    further = ('--init', str(tmp_path / 'other'))
+    assert chosen() == JOLIOT.architecture[name]
+    assert chosen(*further) == of_model
+    option = (f'--{name}', str(requested))
+    assert chosen(*further, *option) == chosen(*option) == requested
+    with pytest.raises(InputError, match='filters 2 instead of 4'):
+        chosen(*further, '--filters', '4')
+
+
+def test_every_option_has_its_place_in_the_configuration(tmp_path):
+    for name in ('data', 'other'):
+        (tmp_path / name).mkdir()
+    options = (
+        '--recipe m2ss --labels l --trained_on words --validation 0.2 --folds 3 --test 0.3 --training_size 7 '
+        '--epochs 2 --steps 3 --batch_size 5 --micro-batch 2 --learning-rate 0.5 --patience 6 --seed 8 '
+        '--resume --time-limit 9 --device cpu --devices 2 --precision bf16 --cache c --n_cpus 4 '
+        '--paint hard --loss dice --spacing 1 --patch-size 48 --filters 4'
+    ).split()
+    args = parser().parse_args(
+        [str(tmp_path / 'data'), str(tmp_path / 'm'), '--also', str(tmp_path / 'other'), *options]
+    )
+    assert make_config(args) == TrainingConfig(
+        recipe=replace(
+            M2SS, batch_size=5, learning_rate=0.5, loss='dice', spacing=1.0, patch_size=48, stride=24,
+            all_orientations=True, architecture=M2SS.architecture | {'filters': 4},
+        ),
+        schedule=Schedule(
+            epochs=2, steps_per_epoch=3, seed=8, time_limit=9.0, patience=6, precision='bf16', micro_batch=2
+        ),
+        data=TrainingData(
+            data_sets=(
+                (tmp_path / 'data', Path('l')),
+                (tmp_path / 'other', tmp_path / 'other/derivatives/labels'),
+            ),
+            cache_dir=Path('c'), validation_fraction=0.2, folds=3, test_fraction=0.3, training_size=7,
+            synthesize='hard',
+        ),
+        model_dir=tmp_path / 'm', devices=('cpu', 'cpu'), nprocs=4, resume=True, trained_on='words',
+    )  # fmt: skip
+
+
+def test_defaults(tmp_path):
+    config = make_config(parser().parse_args([str(tmp_path), str(tmp_path / 'm'), '--device', 'cpu']))
+    assert config == TrainingConfig(
+        recipe=replace(JOLIOT, patch_size=64, stride=48),
+        schedule=Schedule(patience=15),
+        data=TrainingData(
+            data_sets=((tmp_path, tmp_path / 'derivatives/labels'),), cache_dir=tmp_path / 'm/cache'
+        ),
+        model_dir=tmp_path / 'm',
+    )
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (['--patch-size', '32'], 'at least 64'),
+        (['--batch-size', '1'], 'two samples'),
+        (['--folds', '1'], '--folds'),
+        (['--labels', 'none'], '--labels'),
+        (['--recipe', 'm2ss', '--patch-size', '0'], 'patches'),
+        (['--recipe', 'm2ss', '--dropout', '0.1'], 'm2ss has none'),
+        (['--dropout', '1'], 'below 1'),
+        (['--validation', '1'], '--validation'),
+        (['--steps', '0'], '--steps 0'),
+        (['--spacing', '5'], '--spacing'),
+        (['--also', 'nowhere'], 'no such folder'),
+    ],
+)
+def test_bad_options_are_reported_in_one_line(tmp_path, capsys, options, words):
+    (tmp_path / 'data').mkdir()
+    arguments = ['train', str(tmp_path / 'data'), str(tmp_path / 'model'), '--device', 'cpu', *options]
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert 'Traceback' not in message
+    assert message.startswith('pvs: error: ')
+    assert not (tmp_path / 'model').exists()

@@ -1,0 +1,182 @@
+"""Scans are prepared once, on the grid and in the units of the network, and labels follow them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from labelled_data import AFFINE, make_person, save
+from model_cards import card
+from torch import nn
+
+from pvs_bidsapp.anatomy.resampling import Grid
+from pvs_bidsapp.bids.labelled_scans import find_labelled_scans
+from pvs_bidsapp.bids.naming import labels_dir
+from pvs_bidsapp.commands.training_cache import (
+    Preparation,
+    cache_images,
+    locate_cached,
+    prepare_image,
+    read_cached,
+)
+from pvs_bidsapp.errors import ImageError
+from pvs_bidsapp.runtime.signals import Stopped, StopRequest
+from pvs_bidsapp.segmentation.model import Model
+from pvs_bidsapp.segmentation.network_input import BrainAnatomy
+from pvs_bidsapp.segmentation.predict import predict
+from pvs_bidsapp.training.datasets import TrainingImage
+from pvs_bidsapp.training.recipes import M2SS
+from pvs_bidsapp.training.validation import Validator
+
+PREPARATION = Preparation(spacing=1.0, channels=('T1w',))
+
+
+@pytest.fixture(scope='module')
+def bids(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('labelled')
+    for k in (1, 2):
+        make_person(root, f'sub-0{k}', k)
+    return root
+
+
+def find(root: Path, channels=('T1w',)):
+    return find_labelled_scans(root, labels_dir(root), channels)
+
+
+def prepare(scan, cache: Path) -> TrainingImage:
+    files = locate_cached(scan, cache, PREPARATION)
+    cache.mkdir(exist_ok=True)
+    prepare_image(files, PREPARATION)
+    return read_cached(files)
+
+
+def test_a_scan_is_prepared_once_with_and_without_its_label(bids, tmp_path):
+    scan = find(bids)[0]
+    unlabelled = prepare(replace(scan, label=None), tmp_path)
+    stored = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    assert len(stored) == 1
+    labelled = prepare(scan, tmp_path)
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in stored} == stored
+    np.testing.assert_array_equal(labelled.image, unlabelled.image)
+    assert labelled.label.any()
+    assert not unlabelled.label.any()
+
+
+def test_processes_give_paths_and_what_is_cached_is_not_prepared_again(bids, tmp_path, monkeypatch):
+    scans = find(bids)
+    cached = cache_images(scans, tmp_path, PREPARATION, nprocs=2)
+    assert [c.scan.name for c in cached] == ['sub-01', 'sub-02']
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for c in cached for p in (c.image, c.label)}
+    monkeypatch.setattr('pvs_bidsapp.commands.training_cache.map_in_processes', None)
+    assert cache_images(scans, tmp_path, PREPARATION, nprocs=2) == cached
+    image = read_cached(cached[0])
+    assert (image.image.dtype, image.brain.dtype, image.label.dtype) == (np.float16, bool, np.uint8)
+    assert image.voxel_volume == pytest.approx(1.0)
+
+
+def test_names_of_cached_files_depend_on_files_and_preparation_as_ever(bids, tmp_path):
+    scan = find(bids, ('T1w', 'T2w'))[0]
+    names = {
+        locate_cached(scan, tmp_path, p).image.name
+        for p in (
+            PREPARATION,
+            replace(PREPARATION, spacing=(0.6, 1.2)),
+            replace(PREPARATION, channels=('T1w', 'T2w')),
+        )
+    }
+    assert len(names) == 3
+    # caches of all versions are valid: the digest is that of this text
+    files = locate_cached(scan, tmp_path, PREPARATION)
+    parts = (scan.t1w, scan.brain, scan.tissues)
+    stamp = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in parts]
+    rule = {'rule': 'wm-csf', 'wm': 0.4, 'csf': -2.0, 'low': -4.0, 'high': 3.0, 'outside': -2.0}
+    digest = hashlib.sha256(repr((stamp, (rule, 1.0, ('T1w',)))).encode()).hexdigest()[:16]
+    assert files.image.name == f'sub-01_{digest}.npz'
+    assert files.label.name.startswith('sub-01_tracing_')
+
+
+def test_a_stop_request_ends_the_preparation(tmp_path):
+    request = StopRequest()
+    request.requested = True
+    for k in range(1, 7):
+        make_person(tmp_path / 'd', f'sub-0{k}', k)
+    scans, cache = find(tmp_path / 'd'), tmp_path / 'cache'
+    with pytest.raises(Stopped):
+        cache_images(scans, cache, PREPARATION, nprocs=1, stop=request)
+    assert len(list(cache.glob('*.npz'))) < len(scans)
+    cached = cache_images(scans, cache, PREPARATION, nprocs=1)
+    assert all(files.is_complete for files in cached)
+    assert len(cached) == len(scans)
+
+
+def test_scans_of_two_data_sets_with_one_name_have_files_of_their_own(tmp_path):
+    for name in ('here', 'there'):
+        make_person(tmp_path / name, 'sub-01', 1)
+        assert prepare(find(tmp_path / name)[0], tmp_path / 'cache').name == 'sub-01'
+    assert len(list((tmp_path / 'cache').glob('sub-01_tracing_*'))) == 2
+
+
+def test_a_label_on_another_grid_is_resampled_with_a_warning(tmp_path, caplog):
+    make_person(tmp_path / 'd', 'sub-01', 1)
+    label = tmp_path / 'd/derivatives/labels/sub-01/anat/sub-01_label-PVS_mask.nii.gz'
+    before = prepare(find(tmp_path / 'd')[0], tmp_path)
+    data = np.asarray(nib.load(label).dataobj)
+    shifted = AFFINE.copy()
+    shifted[0, 3] = -10
+    save(label, np.pad(data, [(10, 0), (0, 0), (0, 0)]), shifted)
+    after = prepare(find(tmp_path / 'd')[0], tmp_path)
+    assert 'resampled' in caplog.text
+    np.testing.assert_array_equal(before.label, after.label)
+    shifted[0, 3] = 500
+    save(label, data, shifted)
+    with pytest.raises(ImageError, match='is it the label of this scan'):
+        prepare(find(tmp_path / 'd')[0], tmp_path)
+
+
+def test_an_empty_label_is_reported(tmp_path, caplog):
+    make_person(tmp_path / 'd', 'sub-01', 1, is_empty=True)
+    assert not prepare(find(tmp_path / 'd')[0], tmp_path).label.any()
+    assert 'sub-01_label-PVS_mask.nii.gz: the label is empty' in caplog.text
+
+
+class Captured(nn.Module):
+    """Keeps what it is given."""
+
+    def forward(self, volume):
+        self.volume = volume[0].numpy()
+        return volume[:, :1]
+
+
+@pytest.mark.parametrize('box', [(1, 1, 1), (48, 60, 44)])
+def test_training_and_a_participant_run_give_a_network_the_same_input(bids, tmp_path, monkeypatch, box):
+    monkeypatch.setattr(
+        'pvs_bidsapp.anatomy.native.bias.correct', lambda image, affine, mask: image
+    )  # a participant run corrects it otherwise
+    scan = find(bids)[0]
+    image = prepare(scan, tmp_path)
+    network, given = Captured(), {}
+    recipe = replace(M2SS, patch_size=None, stride=None, box=box)
+    validator = Validator.of(recipe, [image], 'cpu')
+    in_training = validator.probability(network, image)
+
+    def run_network(model, volume, device):
+        given['volume'] = volume
+        return 1 / (1 + np.exp(-volume[0]))
+
+    monkeypatch.setattr('pvs_bidsapp.segmentation.predict.run_network', run_network)
+    t1w, brain, tissues = (nib.load(p) for p in (scan.t1w, scan.brain, scan.tissues))
+    in_use = predict(
+        [t1w.get_fdata(dtype=np.float32)],
+        Grid(t1w.shape, t1w.affine),
+        BrainAnatomy(
+            brain=brain.get_fdata() > 0, tissues=tissues.get_fdata(dtype=np.float32), affine=brain.affine
+        ),
+        Model(card(box=box), tmp_path),
+    )
+    np.testing.assert_array_equal(given['volume'].astype(np.float16), network.volume.astype(np.float16))
+    inside = brain.get_fdata() > 0
+    assert np.sort(in_use[inside]) == pytest.approx(np.sort(in_training[image.brain]), abs=1e-3)
