@@ -1,4 +1,7 @@
-"""`pvs simulate` as a user runs it."""
+"""`pvs simulate` as a user runs it.
+
+Rendering PVS takes most of the time, so the head has few of them (the seed decides) and a coarse label map.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,34 @@ import pandas as pd
 import pytest
 from program import pvs
 
-OPTIONS = ['--n-subjects', '1', '--suite', 'hard', '--spacing', '2', '--sites', '2', '--sessions', '2']
+from pvs_bidsapp.simulation.label_maps import template_anatomy
 
-
-def simulate(*arguments):
-    return pvs('simulate', *arguments)
+OPTIONS = (
+    '--n-subjects', '1', '--suite', 'hard', '--spacing', '2', '--sites', '2', '--sessions', '2',
+    '--seed', '13',
+)  # fmt: skip
 
 
 @pytest.fixture(scope='module')
-def heads(tmp_path_factory):
+def label_map_folder(tmp_path_factory):
+    """A folder with the label map of the bundled template at 2 mm."""
+    folder = tmp_path_factory.mktemp('label-maps')
+    anatomy = template_anatomy()
+    affine = anatomy.affine @ np.diag([2, 2, 2, 1])
+    nib.save(nib.Nifti1Image(anatomy.labels[::2, ::2, ::2], affine), folder / 'template.nii.gz')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def simulate(label_map_folder):
+    """Simulate the same head with two sessions in a folder."""
+    return lambda root: pvs('simulate', root, *OPTIONS, '--label-maps', label_map_folder)
+
+
+@pytest.fixture(scope='module')
+def heads(tmp_path_factory, simulate):
     root = tmp_path_factory.mktemp('heads') / 'a'
-    done = simulate(root, *OPTIONS)
+    done = simulate(root)
     assert done.returncode == 0, done.stderr
     return root
 
@@ -34,41 +54,41 @@ def test_the_data_set_and_its_labels_are_valid(heads):
         assert done.returncode == 0, done.stdout
 
 
-def test_the_same_seed_gives_the_same_bytes(heads, tmp_path):
-    assert simulate(tmp_path / 'b', *OPTIONS).returncode == 0
+def test_the_same_seed_gives_the_same_bytes(heads, simulate, tmp_path):
+    assert simulate(tmp_path / 'b').returncode == 0
     files = sorted(p.relative_to(heads) for p in heads.rglob('*') if p.suffix in ('.gz', '.tsv'))
     assert len(files) > 20
     for name in files:
         assert (heads / name).read_bytes() == (tmp_path / 'b' / name).read_bytes(), name
 
 
-def test_the_truth_agrees_with_itself(heads):
+def test_the_ground_truth_agrees_with_itself(heads):
     labels = heads / 'derivatives' / 'labels' / 'sub-0001' / 'ses-1' / 'anat'
 
     def load(name):
         return nib.load(labels / f'sub-0001_ses-1_{name}.nii.gz')
 
     t1w = nib.load(heads / 'sub-0001' / 'ses-1' / 'anat' / 'sub-0001_ses-1_T1w.nii.gz')
-    share, mask, index = (
+    occupancy, mask, index = (
         np.asarray(load(n).dataobj) for n in ('label-PVS_probseg', 'label-PVS_mask', 'desc-pvs_dseg')
     )
-    assert share.shape == t1w.shape
+    assert occupancy.shape == t1w.shape
     np.testing.assert_allclose(load('label-PVS_mask').affine, t1w.affine, atol=1e-4)
-    np.testing.assert_array_equal(mask > 0, share >= np.float32(0.4))
+    np.testing.assert_array_equal(mask > 0, occupancy >= np.float32(0.4))
     np.testing.assert_array_equal(index > 0, mask > 0)
     table = pd.read_csv(labels / 'sub-0001_ses-1_desc-pvs_dseg.tsv', sep='\t')
     assert set(np.unique(index)) - {0} <= set(table['index'])
-    assert table['volume_mm3'].sum() == pytest.approx(share.sum() * 8, rel=1e-3)
+    assert table['volume_mm3'].sum() == pytest.approx(occupancy.sum() * 8, rel=1e-3)
     largest = table.loc[table['volume_mm3'].idxmax()]
     points = np.array([[float(c) for c in p.split(',')] for p in largest['centre_line'].split(';')])
     assert np.linalg.norm(np.diff(points, axis=0), axis=1).sum() == pytest.approx(
         largest['length_mm'], rel=0.02
     )
     voxels = np.rint(nib.affines.apply_affine(np.linalg.inv(t1w.affine), points)).astype(int)
-    assert share[tuple(voxels.T)].mean() > 0.05  # the line runs through its own space
+    assert occupancy[tuple(voxels.T)].mean() > 0.05  # the line runs through its own PVS
 
 
-def test_people_grow_older_and_their_spaces_with_them(heads):
+def test_people_grow_older_and_their_pvs_wider(heads):
     people = pd.read_csv(heads / 'participants.tsv', sep='\t')
     assert set(people) == {'participant_id', 'age', 'sex', 'site', 'rating'}
     sessions = pd.read_csv(heads / 'sub-0001' / 'sub-0001_sessions.tsv', sep='\t')
@@ -79,9 +99,9 @@ def test_people_grow_older_and_their_spaces_with_them(heads):
     assert (second >= first).all()
 
 
-def test_a_second_call_keeps_what_is_there(heads):
+def test_a_second_call_keeps_what_is_there(heads, simulate):
     before = {p: p.stat().st_mtime_ns for p in heads.rglob('*.nii.gz')}
-    assert simulate(heads, *OPTIONS).returncode == 0
+    assert simulate(heads).returncode == 0
     assert before == {p: p.stat().st_mtime_ns for p in heads.rglob('*.nii.gz')}
     assert (heads / 'gallery.png').stat().st_size > 10_000
 
@@ -97,7 +117,7 @@ def test_a_second_call_keeps_what_is_there(heads):
     ],
 )
 def test_wrong_use_is_said_in_one_line(tmp_path, arguments, message):
-    done = simulate(tmp_path / 'x', *arguments)
+    done = pvs('simulate', tmp_path / 'x', *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert 'Traceback' not in done.stderr
