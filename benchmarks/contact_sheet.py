@@ -1,10 +1,10 @@
-"""Every marked cluster of real scans, to be looked at one by one.
+"""Figures of every predicted cluster, for visual inspection.
 
     python benchmarks/contact_sheet.py OUT_DIR SHEETS
 
-OUT_DIR is what `pvs ... participant` wrote. SHEETS gets a PNG file for each twenty clusters of a scan,
-largest first: axial, coronal and sagittal crops of 40 mm through the cluster's voxel nearest to its
-centre, plain above and with the outline below, with the cluster's number (`index` in its table),
+OUT_DIR is the output of participant. A PNG file for every twenty clusters of a scan is written to SHEETS,
+largest clusters first: axial, coronal and sagittal crops of 40 mm through the voxel nearest to the cluster's
+centre, without outlines (above) and with them (below), with the cluster's number (`index` in its table),
 volume and region.
 """
 
@@ -19,12 +19,12 @@ from scipy import ndimage
 from pvs_bidsapp.reports.figures import pyplot
 
 ACROSS, DOWN, HALF_MM = 5, 4, 20.0
-#: Across which a crop lies: axial, coronal, sagittal.
+#: Axes perpendicular to the crops: axial, coronal, sagittal.
 AXES = (2, 1, 0)
 
 
-def about(image: np.ndarray, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """The box of `half` voxels to each side of `centre`, padded with 0 beyond the scan."""
+def crop(image: np.ndarray, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Crop to `half` voxels on each side of `centre`; 0 beyond the scan."""
     low, high = centre - half, centre + half + 1
     inside = tuple(slice(max(0, int(a)), int(b)) for a, b in zip(low, high, strict=True))
     beyond = np.stack([np.maximum(-low, 0), np.maximum(high - image.shape, 0)], 1)
@@ -39,10 +39,10 @@ def draw_cluster(
     row: pd.Series,
     zooms: np.ndarray,
 ) -> None:
-    """Six crops of the cluster of these voxels into the axes (2, 3)."""
+    """Draw six crops of a cluster into axes of shape (2, 3)."""
     centre = voxels[np.abs((voxels - voxels.mean(0)) * zooms).sum(1).argmin()]
     half = np.rint(HALF_MM / zooms).astype(int)
-    boxes = [about(array, centre, half) for array in (image, marked)]
+    boxes = [crop(array, centre, half) for array in (image, marked)]
     for column, axis in enumerate(AXES):
         section, inside = (np.take(box, half[axis], axis).T for box in boxes)
         low, high = np.percentile(section[section > 0], [1, 99.5]) if (section > 0).any() else (0, 1)
@@ -58,7 +58,7 @@ def draw_cluster(
 
 
 def draw_scan(folder: Path, sheets: Path) -> int:
-    """The sheets of one scan; returns how many clusters it has."""
+    """Draw the figures of one scan; returns the number of clusters."""
     (path,) = folder.glob('*_desc-preproc_T1w.nii.gz')
     t1w = nib.as_closest_canonical(nib.load(path))
     (numbered,) = folder.glob('*_desc-pvs_dseg.nii.gz')
@@ -85,7 +85,7 @@ def draw_scan(folder: Path, sheets: Path) -> int:
 
 
 def main(out_dir: Path, sheets: Path) -> None:
-    """Draw all scans' sheets."""
+    """Draw the figures of all scans."""
     sheets.mkdir(parents=True, exist_ok=True)
     for folder in sorted(out_dir.glob('sub-*/**/anat')):
         print(f'{folder.relative_to(out_dir).parent}: {draw_scan(folder, sheets)} clusters')

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Recall of perivascular spaces drawn into real scans by diameter, and how many clusters were marked that nobody drew.
+"""Recall of PVS that are inserted into real scans, by diameter, and the number of other clusters.
 
-    pvs simulate DRAWN --into BIDS_DIR --suite mixed
-    pvs DRAWN OUT_DRAWN participant && pvs BIDS_DIR OUT_BEFORE participant
-    python benchmarks/drawn_into_real.py DRAWN OUT_DRAWN OUT_BEFORE
+    pvs simulate INSERTED --into BIDS_DIR --suite mixed
+    pvs INSERTED OUT_INSERTED participant && pvs BIDS_DIR OUT_BEFORE participant
+    python benchmarks/drawn_into_real.py INSERTED OUT_INSERTED OUT_BEFORE
 
-A drawn space is found where a marked cluster touches a voxel that it fills to two fifths or more; those that fill no voxel so far are counted
-in the column "no voxel". Clusters that touch no drawn space may be the person's own spaces or mistakes: their number
-should not rise when spaces are drawn.
+An inserted PVS is found if a predicted cluster touches a voxel of which it fills two fifths or more. PVS that
+fill no voxel so far are counted in the column "no voxel". Clusters that touch no inserted PVS may be PVS of
+the person or false positives; their number should not rise by the insertion.
 """
 
 from __future__ import annotations
@@ -26,45 +26,44 @@ from pvs_bidsapp.bids.naming import labels_dir
 BINS = (0, 1.0, 1.5, 2.0, 3.0, 10.0)
 
 
-def found_spaces(labels: Path, marked: np.ndarray, scan: str) -> pd.DataFrame:
-    """Diameter of each drawn space, whether it fills a voxel, and whether it was found."""
+def found_pvs(labels: Path, predicted: np.ndarray, scan: str) -> pd.DataFrame:
+    """Diameter of each inserted PVS, whether it fills a voxel, and whether it is found."""
     (table,) = labels.glob('*_desc-pvs_dseg.tsv')
-    spaces = pd.read_csv(table, sep='\t')
+    inserted = pd.read_csv(table, sep='\t')
     index = np.where(load(labels, 'label-PVS_mask') > 0, load(labels, 'desc-pvs_dseg'), 0)
     return pd.DataFrame({
-        'scan': scan, 'width': spaces.width_mm, 'drawn': spaces['index'].isin(np.unique(index)),
-        'found': spaces['index'].isin(np.unique(index[marked])),
+        'scan': scan, 'width': inserted.width_mm, 'in_mask': inserted['index'].isin(np.unique(index)),
+        'found': inserted['index'].isin(np.unique(index[predicted])),
     })  # fmt: skip
 
 
 def clusters(marked: np.ndarray) -> np.ndarray:
-    """Numbered clusters of a mask, 0 outside."""
+    """Numbered clusters of a mask, 0 elsewhere."""
     return cc3d.connected_components(marked, connectivity=26)
 
 
-def main(drawn: Path, after: Path, before: Path) -> None:
+def main(inserted: Path, after: Path, before: Path) -> None:
     """Print both tables."""
-    spaces = []
-    print(
-        '| scan | clusters before | clusters with drawn spaces | of them touch none |\n| --- | --- | --- | --- |'
-    )
+    tables = []
+    print('| scan | clusters before | after insertion | not touching inserted PVS |')
+    print('| --- | --- | --- | --- |')
     for folder in sorted(after.glob('sub-*/**/anat')):
         name = str(folder.relative_to(after).parent)
-        labels = labels_dir(drawn) / folder.relative_to(after)
-        marked = load(folder, 'label-PVS_mask') > 0
+        labels = labels_dir(inserted) / folder.relative_to(after)
+        predicted = load(folder, 'label-PVS_mask') > 0
         occupied = load(labels, 'label-PVS_probseg') > 0
         plain = load(before / folder.relative_to(after), 'label-PVS_mask') > 0
-        numbered = clusters(marked)
+        numbered = clusters(predicted)
         touching = np.setdiff1d(numbered[occupied], 0).size
         total = int(numbered.max())
         print(f'| {name} | {clusters(plain).max()} | {total} | {total - touching} |')
-        spaces.append(found_spaces(labels, marked, name))
-    table = pd.concat(spaces)
+        tables.append(found_pvs(labels, predicted, name))
+    table = pd.concat(tables)
     table['diameter (mm)'] = pd.cut(table.width, BINS)
-    print('\n| scan | diameter (mm) | drawn | no voxel | recall |\n| --- | --- | --- | --- | --- |')
+    print('\n| scan | diameter (mm) | inserted | no voxel | recall |\n| --- | --- | --- | --- | --- |')
     for (name, width), part in table.groupby(['scan', 'diameter (mm)'], observed=True):
-        real = part[part.drawn]
-        print(f'| {name} | {width} | {len(part)} | {len(part) - len(real)} | {real.found.mean():.2f} |')
+        in_mask = part[part.in_mask]
+        print(f'| {name} | {width} | {len(part)} | {len(part) - len(in_mask)} | {in_mask.found.mean():.2f} |')
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Seconds and memory of `group` on cohorts of growing size, with and without statistics.
+"""Duration and memory of the group level on cohorts of increasing size, with and without statistics.
 
     python benchmarks/group_scale.py [--sizes 100 1000 10000] [--clusters 300]
 
-Tables as `participant` writes them are simulated first (no images); prints the table.
+The tables of participant are simulated first, without images.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument('--sizes', type=int, nargs='+', default=[100, 1000, 10000])
     parser.add_argument('--clusters', type=float, default=300)
     args = parser.parse_args()
-    print('| people | clusters | tables alone (s) | with all statistics (s) | peak memory (GiB) |')
+    print('| participants | clusters | tables only (s) | with all statistics (s) | peak memory (GiB) |')
     print('| --- | --- | --- | --- | --- |')
     for number in args.sizes:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Seconds by step and peak memory of one participant: ``python benchmarks/participant_steps.py [BIDS_DIR]``.
+"""Duration of each step and peak memory of one participant.
 
-Without a data set, a head is simulated. Memory is the sum over the program's processes (Linux only).
+    python benchmarks/participant_steps.py [BIDS_DIR]
+
+Without a dataset, a head is simulated. Memory is the sum over the program's processes (Linux only).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
 
 
 def children(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """Process ids of a process and of all its descendants."""
     try:
         direct = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
     except OSError:
@@ -28,7 +30,7 @@ def children(pid: int) -> list[int]:
 
 
 def memory(pid: int) -> int:
-    """Proportional set size of a process tree in kB: shared pages count once."""
+    """Proportional set size of a process tree in kB; shared pages count once."""
     total = 0
     for process in children(pid):
         try:

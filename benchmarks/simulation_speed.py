@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Speed of the simulator: whole heads, and training patches painted on the fly, on one core.
+"""Speed of the simulation of whole heads, and of the synthesis of training patches, on one core.
 
 python benchmarks/simulation_speed.py [--label-map FILE] [--heads N]
 """
@@ -14,7 +14,8 @@ import numpy as np
 
 from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.simulation import head, label_maps, patch_synthesis, scanner
-from pvs_bidsapp.training.patches import Sampling, SyntheticPatchDataset
+from pvs_bidsapp.training.datasets import SyntheticPatchDataset
+from pvs_bidsapp.training.sampling import Sampling
 
 
 def main() -> None:
@@ -27,28 +28,37 @@ def main() -> None:
     mixed = scanner.SUITES['mixed']
     started = time.perf_counter()
     for seed in range(args.heads):
-        made = head.simulate(source, np.random.default_rng(seed), mixed, spacing=1.0, age=60)
+        simulated = head.simulate(source, np.random.default_rng(seed), mixed, spacing=1.0, age=60)
     per_head = (time.perf_counter() - started) / args.heads
-    scene = patch_synthesis.make_head_geometry(
-        'head', made.anatomy.labels, made.rendering.occupancy, made.rendering.index, made.mimics.kind,
-        label_maps.brain_mask(made.anatomy), 1.0,
-    )  # fmt: skip
+    geometry = patch_synthesis.make_head_geometry(
+        'head',
+        labels=simulated.anatomy.labels,
+        occupancy=simulated.rendering.occupancy,
+        index=simulated.rendering.index,
+        mimics=simulated.mimics.codes,
+        brain=label_maps.brain_mask(simulated.anatomy),
+        spacing=1.0,
+    )
+    normalization = TissueNormalization()
     batches = SyntheticPatchDataset(
-        [scene], TissueNormalization(), Sampling((64,) * 3, batch_size=4, steps=20, seed=1), mixed
+        [geometry],
+        normalization,
+        Sampling(shape=(64, 64, 64), batch_size=4, steps=20, seed=1),
+        difficulty=mixed,
     )
     started = time.perf_counter()
     for step in range(20):
         batches[step]
     per_patch = (time.perf_counter() - started) / 80
     started = time.perf_counter()
-    whole = tuple(slice(0, n) for n in scene.labels.shape)
-    patch_synthesis.synthesize_patch(scene, whole, np.random.default_rng(1), mixed, TissueNormalization())
+    whole = tuple(slice(0, n) for n in geometry.labels.shape)
+    patch_synthesis.synthesize_patch(geometry, whole, np.random.default_rng(1), mixed, normalization)
     per_volume = time.perf_counter() - started
-    print('| what | seconds | per second |\n| --- | --- | --- |')
+    print('| task | seconds | per second |\n| --- | --- | --- |')
     for name, seconds in (
         ('whole head, T1w + T2w, 1 mm', per_head),
-        ('whole brain painted anew, T1w', per_volume),
-        ('patch of 64 voxels painted anew, T1w', per_patch),
+        ('whole brain, new contrast, T1w', per_volume),
+        ('patch of 64 voxels, new contrast, T1w', per_patch),
     ):
         print(f'| {name} | {seconds:.2f} | {1 / seconds:.2f} |')
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What `pvs simulate` drew, beside what the literature reports.
+"""Statistics of simulated PVS, compared with published values.
 
     python benchmarks/simulation_statistics.py HEADS_DIR [FIGURE.png]
 
-HEADS_DIR is a data set of `pvs simulate`. Prints two tables (by region; against published values) and, where a
-file is named, draws counts, lengths, diameters and volumes by age.
+HEADS_DIR is a dataset of `pvs simulate`. Prints two tables (by region; with published values) and, if a file
+is given, draws counts, lengths, diameters and volumes by age.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REGIONS = ('white-matter', 'basal-ganglia', 'midbrain', 'hippocampus')
 
 
 def read(heads: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All drawn spaces (one row each) and all heads (one row each, with estimated Potter grades)."""
+    """Tables of all PVS, and of all heads with estimated visual grades."""
     people = pd.read_csv(heads / 'participants.tsv', sep='\t').set_index('participant_id')
     spaces, rows = [], []
     for table in sorted(labels_dir(heads).rglob('*_desc-pvs_dseg.tsv')):
@@ -41,7 +41,7 @@ def read(heads: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def regions(labels: np.ndarray) -> np.ndarray:
-    """White matter and basal ganglia by hemisphere, in the codes of the app's region map."""
+    """Region map from FreeSurfer codes: white matter and basal ganglia by hemisphere, brainstem."""
     out = np.zeros(labels.shape, np.uint8)
     for left, right, code in ((2, 41, 1), (11, 50, 21), (12, 51, 21), (13, 52, 21), (26, 58, 21)):
         out[labels == left], out[labels == right] = code, code + (10 if code == 1 else 1)
@@ -50,9 +50,9 @@ def regions(labels: np.ndarray) -> np.ndarray:
 
 
 def by_region(spaces: pd.DataFrame) -> str:
-    """Medians with the 5th and 95th percentile."""
+    """Table by region: medians with the 5th and 95th percentile."""
     lines = [
-        '| region | number a head | length (mm) | diameter (mm) | volume of one (mm3) |',
+        '| region | number per head | length (mm) | diameter (mm) | volume of each (mm3) |',
         '| --- ' * 5 + '|',
     ]
     heads = spaces['head'].unique()
@@ -71,7 +71,7 @@ def spread(values: pd.Series) -> str:
 
 
 def against_literature(spaces: pd.DataFrame, heads: pd.DataFrame) -> str:
-    """The published values of docs/simulation.md, and the same measured here."""
+    """Table of published values (docs/explanation/simulation.md) and those of the simulated heads."""
     old = spaces[spaces.age >= 65]
     of_old = old.groupby('head')
     volume = spaces[spaces.region == 'white-matter'].groupby('head').volume_mm3.sum() / 1000
@@ -80,13 +80,16 @@ def against_literature(spaces: pd.DataFrame, heads: pd.DataFrame) -> str:
         for age, low, high in (('up to 49', 0, 50), ('50-69', 50, 70), ('from 70', 70, 200))
     }
     rows = [
-        ('diameter below 3 mm (Wardlaw 2013, Ballerini 2018)', 'as a rule', f'{(spaces.width_mm < 3).mean():.1%}'),
         (
-            'a space of 3 mm or more, elderly (Zhu 2011)', '33 %',
+            'diameter below 3 mm (Wardlaw 2013, Ballerini 2018)', 'usually',
+            f'{(spaces.width_mm < 3).mean():.1%}',
+        ),
+        (
+            'PVS of 3 mm or more, elderly (Zhu 2011)', '33 %',
             f'{(of_old.width_mm.max() >= 3).mean():.0%} of heads from 65 y',
         ),
         (
-            'spaces of the hippocampus, elderly (Zhu 2011)', '45 %',
+            'PVS in the hippocampus, elderly (Zhu 2011)', '45 %',
             f'{of_old.region.apply(lambda r: (r == "hippocampus").any()).mean():.0%} of heads from 65 y',
         ),
         ('WM volume, cm3 (Barisano 2021: 0.7 mm, young adults)', '1.3-14.5', spread(volume)),
@@ -98,7 +101,7 @@ def against_literature(spaces: pd.DataFrame, heads: pd.DataFrame) -> str:
     ]  # fmt: skip
     return '\n'.join(
         [
-            '| quantity | published | drawn |',
+            '| quantity | published | simulated |',
             '| --- | --- | --- |',
             *(f'| {a} | {b} | {c} |' for a, b, c in rows),
         ]
@@ -106,7 +109,7 @@ def against_literature(spaces: pd.DataFrame, heads: pd.DataFrame) -> str:
 
 
 def draw(spaces: pd.DataFrame, path: Path) -> None:
-    """Counts, lengths, diameters and volumes by age."""
+    """Draw counts, lengths, diameters and volumes by age."""
     import matplotlib as mpl
 
     mpl.use('Agg')
@@ -120,7 +123,7 @@ def draw(spaces: pd.DataFrame, path: Path) -> None:
         axes[1].hist(chosen.length_mm, 40, density=True, histtype='step', label=region)
         axes[2].hist(chosen.width_mm, 40, density=True, histtype='step', label=region)
         axes[3].semilogy(heads.age, heads.v, 'o', label=region)
-    names = ('number of spaces', 'length (mm)', 'diameter (mm)', 'volume (mm3)')
+    names = ('number of PVS', 'length (mm)', 'diameter (mm)', 'volume (mm3)')
     for ax, name, below in zip(axes, names, ('age (years)', '', '', 'age (years)'), strict=True):
         ax.set(title=name, xlabel=below)
     axes[2].axvline(3, color='grey', linestyle=':')

@@ -1,12 +1,12 @@
-"""One head scanned, handled and stored in nine ways: does the volume of its spaces stay the same?
+"""Robustness: the volume of PVS in nine variants of the same scan.
 
     python benchmarks/steadiness.py make T1W BRAIN_MASK BIDS_DIR
     pvs BIDS_DIR OUT_DIR participant
     python benchmarks/steadiness.py read OUT_DIR
 
-`make` writes a BIDS data set with a participant for each way. `read` prints the total volume in each and its
-difference from that of the plain scan. Asked: within 15 %, within 25 % at 1.2 mm and at half the
-signal-to-noise ratio.
+`make` writes a BIDS dataset with one participant per variant. `read` prints the total volume of each, and its
+difference from that of the plain scan. The difference should be at most 15 %, and at most 25 % at 1.2 mm and
+at half the signal-to-noise ratio.
 """
 
 import sys
@@ -27,20 +27,21 @@ DEGREES = 15
 
 
 def rotated(image: np.ndarray, degrees: float) -> np.ndarray:
-    """The head turned about the axis that runs upwards, in the same field of view."""
+    """Rotate the head about the vertical axis, in the same field of view."""
     return np.maximum(ndimage.rotate(image, degrees, (0, 1), reshape=False, order=3), 0)
 
 
 def resampled(image: np.ndarray, affine: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-    """The scan at another voxel size."""
+    """Resample the scan to another voxel size (mm)."""
     grid = isotropic_grid(affine, image.shape, spacing)
     return np.maximum(resample(image, affine, grid, order=3), 0), grid.affine
 
 
 def noisier(image: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """Half the signal-to-noise ratio: what is added has the square root of 3 times the scan's own noise.
+    """Halve the signal-to-noise ratio.
 
-    The scan's is the median absolute deviation of second differences, which see little of the anatomy.
+    Added noise has the square root of 3 times the standard deviation of the scan's own. The scan's own noise
+    is estimated by the median absolute deviation of second differences, which depend little on the anatomy.
     """
     second = (image[:, :, :-2] - 2 * image[:, :, 1:-1] + image[:, :, 2:])[brain[:, :, 1:-1]]
     own = 1.4826 * np.median(np.abs(second - np.median(second))) / np.sqrt(6)
@@ -48,12 +49,12 @@ def noisier(image: np.ndarray, brain: np.ndarray) -> np.ndarray:
 
 
 def make(t1w: Path, mask: Path, bids: Path) -> None:
-    """Write the data set."""
+    """Write the dataset."""
     scan = nib.as_closest_canonical(nib.load(t1w))
     image, affine = scan.get_fdata(dtype=np.float32), scan.affine
     brain = np.asarray(nib.as_closest_canonical(nib.load(mask)).dataobj) > 0
     spacing = np.array(scan.header.get_zooms()[:3], float)
-    ways = {
+    variants = {
         'plain': (image, affine),
         'stripped': (artefacts.strip(image, brain), affine),
         'defaced': (artefacts.deface(image, brain, spacing), affine),
@@ -64,8 +65,8 @@ def make(t1w: Path, mask: Path, bids: Path) -> None:
         'voxels12': resampled(image, affine, 1.2),
         'halfsnr': (noisier(image, brain), affine),
     }
-    describe_raw(bids, 'steadiness', 'One head in nine ways, by benchmarks/steadiness.py.\n')
-    for name, (varied, own) in ways.items():
+    describe_raw(bids, 'steadiness', 'Nine variants of one scan, by benchmarks/steadiness.py.\n')
+    for name, (varied, own) in variants.items():
         folder = bids / f'sub-{name}' / 'anat'
         folder.mkdir(parents=True, exist_ok=True)
         nib.save(

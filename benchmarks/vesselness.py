@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Floor that networks have to beat: Frangi and Jerman filters on simulated heads.
+"""Baseline for networks: Frangi and Jerman filters on simulated heads.
 
     python benchmarks/vesselness.py HEADS_DIR [HEADS_DIR ...]
 
-Each HEADS_DIR is a data set of `pvs simulate`. The T1w is brought to white matter = 1 and filtered within true
-white matter and basal ganglia, 2 mm inside (the true bounds: better than the filters could have); prints the area under the
-precision-recall curve of the voxels. Frangi et al. 1998 as in scikit-image, with alpha = beta = 0.5 as in the
-published reference object; Jerman et al. 2016 (doi:10.1109/TMI.2016.2550102), tau = 0.75.
+Each HEADS_DIR is a dataset of `pvs simulate`. White matter of the T1w is scaled to 1. The T1w is filtered
+within the true white matter and basal ganglia, 2 mm inside, which is better than the filters could know.
+Prints the area under the precision-recall curve of the voxels. Frangi et al. 1998 as in scikit-image, with
+alpha = beta = 0.5 as in the published reference object; Jerman et al. 2016 (doi:10.1109/TMI.2016.2550102),
+tau = 0.75.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SCALES_MM = (0.5, 0.75, 1.0, 1.5)
 
 
 def jerman(image: np.ndarray, sigmas: list[float], tau: float = 0.75) -> np.ndarray:
-    """Jerman's vesselness of dark tubes: largest response over the scales."""
+    """Jerman's vesselness of dark tubes: the largest response over all scales."""
     best = np.zeros(image.shape, np.float32)
     for sigma in sigmas:
         hessian = hessian_matrix(image, sigma, use_gaussian_derivatives=False)
@@ -49,16 +50,27 @@ def jerman(image: np.ndarray, sigmas: list[float], tau: float = 0.75) -> np.ndar
 
 
 def filter_maps(
-    data: np.ndarray, inside: np.ndarray, white: np.ndarray, smooth: np.ndarray | float, voxel: float
+    data: np.ndarray, inside: np.ndarray, white: np.ndarray, *, sigma: np.ndarray | float, voxel_size: float
 ) -> dict[str, np.ndarray]:
-    """Frangi's and Jerman's maps of a T1w brought to white matter = 1, outside of `inside` exactly.
+    """Frangi's and Jerman's vesselness of a T1w.
 
-    `smooth` is the spread, in voxels, over which white matter is averaged; `voxel` a voxel's size in mm.
+    Parameters
+    ----------
+    data : ndarray, shape (x, y, z)
+        T1w; its local white matter is scaled to 1.
+    inside : ndarray of bool, shape (x, y, z)
+        Voxels to filter; all others are set to 1.
+    white : ndarray of bool, shape (x, y, z)
+        White matter.
+    sigma : ndarray or float
+        Width of the Gaussian by which white matter is averaged, in voxels.
+    voxel_size : float
+        In mm.
     """
-    spread = ndimage.gaussian_filter(white.astype(np.float32), smooth)
-    field = ndimage.gaussian_filter(data * white, smooth) / np.maximum(spread, 1e-3)
+    weight = ndimage.gaussian_filter(white.astype(np.float32), sigma)
+    field = ndimage.gaussian_filter(data * white, sigma) / np.maximum(weight, 1e-3)
     data = np.where(inside, data / np.maximum(field, 1e-3), 1.0).astype(np.float32)
-    sigmas = [s / voxel for s in SCALES_MM]
+    sigmas = [s / voxel_size for s in SCALES_MM]
     return {
         'Frangi': frangi(data, sigmas=sigmas, alpha=0.5, beta=0.5, black_ridges=True),
         'Jerman': jerman(data, sigmas),
@@ -70,31 +82,32 @@ def score(t1w: Path, labels: Path) -> dict[str, float]:
     image = nib.load(t1w)
     data = np.asarray(image.dataobj, np.float32)
 
-    def truth(name: str) -> np.ndarray:
+    def load_label(name: str) -> np.ndarray:
         return np.asarray(nib.load(labels / t1w.name.replace('T1w', name)).dataobj)
 
-    aseg, target = truth('seg-aseg_dseg'), truth('label-PVS_mask') > 0
+    aseg, reference = load_label('seg-aseg_dseg'), load_label('label-PVS_mask') > 0
     inside = np.isin(aseg, (*label_maps.WHITE_MATTER, *label_maps.BASAL_GANGLIA))
     box = bounding_box(inside)
-    data, aseg, target, inside = data[box], aseg[box], target[box], inside[box]
-    maps = filter_maps(data, inside, np.isin(aseg, (2, 41)), 12, float(image.header.get_zooms()[0]))
-    # the reference object's spaces lie 2 mm or more inside: the region's own edge is no finding
+    data, aseg, reference, inside = data[box], aseg[box], reference[box], inside[box]
+    voxel_size = float(image.header.get_zooms()[0])
+    maps = filter_maps(data, inside, np.isin(aseg, (2, 41)), sigma=12, voxel_size=voxel_size)
+    # simulated PVS are 2 mm or more inside: the edge of the region does not count as a false positive
     spacing = tuple(float(z) for z in image.header.get_zooms())
     inside &= edt.edt(inside, anisotropy=spacing) > MARGIN_MM
     return {
-        name: float(average_precision_score(target[inside], response[inside]))
+        name: float(average_precision_score(reference[inside], response[inside]))
         for name, response in maps.items()
     }
 
 
 def main(folders: list[Path]) -> None:
-    """Print one row a data set: means over heads."""
+    """Print one row per dataset: means over heads."""
     print('| heads | n | Frangi AUPRC | Jerman AUPRC |\n| --- | --- | --- | --- |')
     for folder in folders:
         scans = sorted(folder.glob('sub-*/**/*_T1w.nii.gz'))
         labels = labels_dir(folder)
-        found = [score(p, labels / p.parent.relative_to(folder)) for p in scans]
-        means = [np.mean([f[name] for f in found]) for name in ('Frangi', 'Jerman')]
+        scores = [score(p, labels / p.parent.relative_to(folder)) for p in scans]
+        means = [np.mean([s[name] for s in scores]) for name in ('Frangi', 'Jerman')]
         print(f'| {folder.name} | {len(scans)} | {means[0]:.3f} | {means[1]:.3f} |')
 
 
