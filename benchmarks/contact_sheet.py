@@ -34,7 +34,7 @@ def crop(image: np.ndarray, centre: np.ndarray, half: np.ndarray) -> np.ndarray:
 def draw_cluster(
     axes: np.ndarray,
     image: np.ndarray,
-    marked: np.ndarray,
+    predicted: np.ndarray,
     voxels: np.ndarray,
     row: pd.Series,
     zooms: np.ndarray,
@@ -42,7 +42,7 @@ def draw_cluster(
     """Draw six crops of a cluster into axes of shape (2, 3)."""
     centre = voxels[np.abs((voxels - voxels.mean(0)) * zooms).sum(1).argmin()]
     half = np.rint(HALF_MM / zooms).astype(int)
-    boxes = [crop(array, centre, half) for array in (image, marked)]
+    boxes = [crop(array, centre, half) for array in (image, predicted)]
     for column, axis in enumerate(AXES):
         section, inside = (np.take(box, half[axis], axis).T for box in boxes)
         low, high = np.percentile(section[section > 0], [1, 99.5]) if (section > 0).any() else (0, 1)
@@ -65,7 +65,7 @@ def draw_scan(folder: Path, sheets: Path) -> int:
     clusters = np.asarray(nib.as_closest_canonical(nib.load(numbered)).dataobj)
     table = pd.read_csv(str(numbered).replace('.nii.gz', '.tsv'), sep='\t')
     image, zooms = t1w.get_fdata(dtype=np.float32), np.array(t1w.header.get_zooms()[:3], float)
-    marked, boxes = clusters > 0, ndimage.find_objects(clusters)
+    predicted, boxes = clusters > 0, ndimage.find_objects(clusters)
     plt = pyplot()
     for sheet, first in enumerate(range(0, len(table), ACROSS * DOWN), start=1):
         figure, axes = plt.subplots(
@@ -77,7 +77,7 @@ def draw_scan(folder: Path, sheets: Path) -> int:
             across, down = 3 * (k % ACROSS), 2 * (k // ACROSS)
             box = boxes[row['index'] - 1]
             voxels = np.argwhere(clusters[box] == row['index']) + [part.start for part in box]
-            draw_cluster(axes[down : down + 2, across : across + 3], image, marked, voxels, row, zooms)
+            draw_cluster(axes[down : down + 2, across : across + 3], image, predicted, voxels, row, zooms)
         figure.subplots_adjust(0.005, 0.005, 0.995, 0.98, 0.02, 0.16)
         figure.savefig(sheets / f'{path.name.split("_desc-")[0]}_{sheet:02d}.png', dpi=90, facecolor='k')
         plt.close(figure)

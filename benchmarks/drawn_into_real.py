@@ -37,9 +37,9 @@ def found_pvs(labels: Path, predicted: np.ndarray, scan: str) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def clusters(marked: np.ndarray) -> np.ndarray:
+def clusters(mask: np.ndarray) -> np.ndarray:
     """Numbered clusters of a mask, 0 elsewhere."""
-    return cc3d.connected_components(marked, connectivity=26)
+    return cc3d.connected_components(mask, connectivity=26)
 
 
 def main(inserted: Path, after: Path, before: Path) -> None:

@@ -26,18 +26,18 @@ REGIONS = ('white-matter', 'basal-ganglia', 'midbrain', 'hippocampus')
 def read(heads: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of all PVS, and of all heads with estimated visual grades."""
     people = pd.read_csv(heads / 'participants.tsv', sep='\t').set_index('participant_id')
-    spaces, rows = [], []
+    pvs, rows = [], []
     for table in sorted(labels_dir(heads).rglob('*_desc-pvs_dseg.tsv')):
         name = table.name.split('_')[0]
         frame = pd.read_csv(table, sep='\t').assign(head=name, age=people.loc[name, 'age'])
-        spaces.append(frame)
+        pvs.append(frame)
         labels = nib.load(str(table).replace('desc-pvs_dseg.tsv', 'seg-aseg_dseg.nii.gz'))
         clusters = nib.load(str(table).replace('.tsv', '.nii.gz'))
         grades = estimate_grades(
             np.asarray(clusters.dataobj), regions(np.asarray(labels.dataobj)), labels.affine
         )
         rows.append({'head': name, 'age': people.loc[name, 'age'], **grades})
-    return pd.concat(spaces), pd.DataFrame(rows)
+    return pd.concat(pvs), pd.DataFrame(rows)
 
 
 def regions(labels: np.ndarray) -> np.ndarray:
@@ -49,15 +49,15 @@ def regions(labels: np.ndarray) -> np.ndarray:
     return out
 
 
-def by_region(spaces: pd.DataFrame) -> str:
+def by_region(pvs: pd.DataFrame) -> str:
     """Table by region: medians with the 5th and 95th percentile."""
     lines = [
         '| region | number per head | length (mm) | diameter (mm) | volume of each (mm3) |',
         '| --- ' * 5 + '|',
     ]
-    heads = spaces['head'].unique()
+    heads = pvs['head'].unique()
     for region in REGIONS:
-        chosen = spaces[spaces['region'] == region]
+        chosen = pvs[pvs['region'] == region]
         number = chosen.groupby('head').size().reindex(heads, fill_value=0)
         cells = [spread(v) for v in (number, chosen.length_mm, chosen.width_mm, chosen.volume_mm3)]
         lines.append(f'| {region} | ' + ' | '.join(cells) + ' |')
@@ -70,11 +70,11 @@ def spread(values: pd.Series) -> str:
     return f'{middle:.3g} ({low:.3g}-{high:.3g})'
 
 
-def against_literature(spaces: pd.DataFrame, heads: pd.DataFrame) -> str:
+def against_literature(pvs: pd.DataFrame, heads: pd.DataFrame) -> str:
     """Table of published values (docs/explanation/simulation.md) and those of the simulated heads."""
-    old = spaces[spaces.age >= 65]
+    old = pvs[pvs.age >= 65]
     of_old = old.groupby('head')
-    volume = spaces[spaces.region == 'white-matter'].groupby('head').volume_mm3.sum() / 1000
+    volume = pvs[pvs.region == 'white-matter'].groupby('head').volume_mm3.sum() / 1000
     grade = {
         age: heads[(heads.age >= low) & (heads.age < high)].potter_basal_ganglia
         for age, low, high in (('up to 49', 0, 50), ('50-69', 50, 70), ('from 70', 70, 200))
@@ -82,7 +82,7 @@ def against_literature(spaces: pd.DataFrame, heads: pd.DataFrame) -> str:
     rows = [
         (
             'diameter below 3 mm (Wardlaw 2013, Ballerini 2018)', 'usually',
-            f'{(spaces.width_mm < 3).mean():.1%}',
+            f'{(pvs.width_mm < 3).mean():.1%}',
         ),
         (
             'PVS of 3 mm or more, elderly (Zhu 2011)', '33 %',
@@ -108,7 +108,7 @@ def against_literature(spaces: pd.DataFrame, heads: pd.DataFrame) -> str:
     )
 
 
-def draw(spaces: pd.DataFrame, path: Path) -> None:
+def draw(pvs: pd.DataFrame, path: Path) -> None:
     """Draw counts, lengths, diameters and volumes by age."""
     import matplotlib as mpl
 
@@ -117,7 +117,7 @@ def draw(spaces: pd.DataFrame, path: Path) -> None:
 
     figure, axes = plt.subplots(1, 4, figsize=(17, 4), constrained_layout=True)
     for region in REGIONS[:2]:
-        chosen = spaces[spaces['region'] == region]
+        chosen = pvs[pvs['region'] == region]
         heads = chosen.groupby('head').agg(age=('age', 'first'), n=('index', 'size'), v=('volume_mm3', 'sum'))
         axes[0].semilogy(heads.age, heads.n, 'o', label=region)
         axes[1].hist(chosen.length_mm, 40, density=True, histtype='step', label=region)
@@ -133,10 +133,10 @@ def draw(spaces: pd.DataFrame, path: Path) -> None:
 
 def main(heads: Path, figure: Path | None) -> None:
     """Print the tables and draw the figure."""
-    spaces, people = read(heads)
-    print(by_region(spaces), against_literature(spaces, people), sep='\n\n')
+    pvs, people = read(heads)
+    print(by_region(pvs), against_literature(pvs, people), sep='\n\n')
     if figure:
-        draw(spaces, figure)
+        draw(pvs, figure)
 
 
 if __name__ == '__main__':

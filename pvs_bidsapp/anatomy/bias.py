@@ -106,7 +106,7 @@ def estimate(
 def correct_with_white_matter(
     field: BiasField, image: np.ndarray, affine: np.ndarray, white: np.ndarray
 ) -> BiasField:
-    """Add to a field what white matter shows to be left of it.
+    """Correct a bias field by the intensities of white matter, which should be uniform.
 
     The correction is the smoothed logarithm of white matter intensities over their median (Wells et al.
     1996). White matter is the only class used, since grey matter has no single intensity.

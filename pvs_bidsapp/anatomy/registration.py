@@ -1,7 +1,8 @@
 """Registration by ANTs, bit-identical from run to run.
 
 ``random_seed=`` of ``ants.registration`` alone has no effect. The package's deterministic mode is switched on
-here; it fixes the seed and uses one ITK thread. Several subjects are registered in parallel.
+here; it fixes the seed and uses one ITK thread. Parallel work is done by registering several subjects at a
+time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Label maps as they are read, and what is made of them."""
+"""Reading label maps, and changing them."""
 
 import nibabel as nib
 import numpy as np
