@@ -29,8 +29,8 @@ RECIPES = ('joliot2021', 'm2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mo
 #: Keys of JSON files that may differ between versions: prose, dates, versions, folders, clocks.
 FREE_KEYS = frozenset((
     'Description', 'SoftwareVersions', 'GeneratedBy', 'DatasetLinks', 'HowToAcknowledge', 'Levels',
-    'finished', 'seconds', 'version', 'model_dir', 'work_dir', 'out_dir', 'bids_dir', 'trained_on', 'limits', 'inputs',
-    'fingerprint', 'Name', 'Method', 'commands',
+    'finished', 'seconds', 'version', 'model_dir', 'work_dir', 'out_dir', 'bids_dir', 'trained_on', 'limits',
+    'inputs', 'fingerprint', 'Name', 'Method', 'commands',
 ))  # fmt: skip
 TRAINING = (
     '--epochs', '4', '--steps', '5', '--batch-size', '2', '--validation', '0.4', '--device', 'cpu',
