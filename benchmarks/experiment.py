@@ -1,4 +1,4 @@
-"""What the papers' experiments share: their scales, the simulated heads, and trainings that can be resumed."""
+"""Parts of all of the papers' experiments: scales, simulated heads, and trainings that can be resumed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.cli.main import main as pvs
-from pvs_bidsapp.commands.train import TrainingJob, run
-from pvs_bidsapp.commands.training_run import Task
+from pvs_bidsapp.commands.train import train
 from pvs_bidsapp.runtime.resources import cores
+from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
 from pvs_bidsapp.training.recipes import JOLIOT, Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """How much of an experiment is done.
 
@@ -41,15 +41,19 @@ class Scale:
 
     def shrink(self, recipe: Recipe) -> Recipe:
         """The recipe at this scale."""
-        if recipe.stride:  # m2ss and siblings: patches anyway
+        if recipe.stride:  # m2ss and its variants are always trained on patches
             if self.patch_size is None:
                 return recipe
             return replace(recipe, batch_size=self.batch_size, warmup_epochs=1, stride=recipe.patch_size)
         architecture = recipe.architecture | {'blocks': self.blocks}
         return replace(
-            recipe, architecture=architecture, patch_size=self.patch_size, stride=self.patch_size,
-            batch_size=self.batch_size, learning_rate=self.learning_rate,
-        )  # fmt: skip
+            recipe,
+            architecture=architecture,
+            patch_size=self.patch_size,
+            stride=self.patch_size,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+        )
 
 
 PAPER = Scale(
@@ -59,15 +63,17 @@ PAPER = Scale(
 
 
 def small(epochs: int, steps: int) -> Scale:
-    """What runs here in under an hour."""
-    return Scale(epochs, steps, folds=2, patch_size=32, batch_size=8, blocks=5, learning_rate=5e-3)
+    """A scale that takes less than an hour on two cores."""
+    return Scale(
+        epochs=epochs, steps=steps, folds=2, patch_size=32, batch_size=8, blocks=5, learning_rate=5e-3
+    )
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """The arguments that all experiments have."""
+    """Make a parser with the arguments of all experiments."""
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
-        'out_dir', type=Path, metavar='OUT_DIR', help='heads, trainings, table; a rerun goes on there'
+        'out_dir', type=Path, metavar='OUT_DIR', help='heads, trainings, table; a rerun continues there'
     )
     p.add_argument('--scale', choices=('small', 'paper'), default='small', help='default: small')
     p.add_argument(
@@ -75,24 +81,24 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     )
     p.add_argument('--device', default='cpu', help='cpu or cuda (default cpu)')
     p.add_argument('--precision', choices=('fp32', 'bf16', 'fp16'), default='fp32', help='default: fp32')
-    p.add_argument('--nprocs', type=int, default=cores(), help='for the simulation')
+    p.add_argument('--nprocs', type=int, default=cores(), help='simulate in N processes in parallel')
     p.add_argument('--seed', type=int, default=7)
     return p
 
 
 def parse(p: argparse.ArgumentParser) -> argparse.Namespace:
-    """The arguments as they were given; progress is told from here on."""
+    """Parse the arguments; progress is logged from then on."""
     args = p.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     return args
 
 
-#: All experiments share these heads.
+#: All experiments use these heads.
 N_HEADS = 50
 
 
 def heads(args: argparse.Namespace) -> Path:
-    """A data set of simulated heads (suite easy, T1w + T2w), made where it is not there yet."""
+    """Simulate the heads (suite easy, T1w + T2w), unless they are there already; returns their folder."""
     folder = args.out_dir / 'heads'
     if len(list(folder.glob('sub-*'))) < N_HEADS:
         maps = ['--label-maps', str(args.label_maps)] if args.label_maps else []
@@ -103,29 +109,49 @@ def heads(args: argparse.Namespace) -> Path:
     return folder
 
 
-def train(
-    args: argparse.Namespace, name: str, recipe: Recipe, scale: Scale, data: Path, **options: Any
+def cross_validate(
+    args: argparse.Namespace, name: str, recipe: Recipe, scale: Scale, data_dir: Path, **data: Any
 ) -> Path:
-    """A cross-validation in ``OUT_DIR/NAME``; what was done before is not done again."""
-    task = Task(
-        scale.shrink(recipe), epochs=scale.epochs, steps_per_epoch=scale.steps, seed=args.seed, resume=True,
-        precision=args.precision,
-    )  # fmt: skip
-    folder = args.out_dir / args.scale / name
-    job = TrainingJob(
-        data, labels_dir(data), folder, task, (args.device,), args.nprocs,
-        folds=scale.folds, cache=args.out_dir / 'cache', **options,
-    )  # fmt: skip
-    if run(job) is None:
-        raise SystemExit('stopped as asked; the same command goes on')
-    return folder
+    """Cross-validate in ``OUT_DIR/NAME``, unless it has been done before; returns the folder.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    name : str
+        Of the experiment.
+    recipe : Recipe
+    scale : Scale
+    data_dir : Path
+        With the heads.
+    **data
+        Fields of `TrainingData`.
+    """
+    config = TrainingConfig(
+        recipe=scale.shrink(recipe),
+        schedule=Schedule(
+            epochs=scale.epochs, steps_per_epoch=scale.steps, seed=args.seed, precision=args.precision
+        ),
+        data=TrainingData(
+            data_sets=((data_dir, labels_dir(data_dir)),),
+            cache_dir=args.out_dir / 'cache',
+            folds=scale.folds,
+            **data,
+        ),
+        model_dir=args.out_dir / args.scale / name,
+        devices=(args.device,),
+        nprocs=args.nprocs,
+        resume=True,
+    )
+    if train(config) is None:
+        raise SystemExit('stopped; the same command continues')
+    return config.model_dir
 
 
 def interval(mean: float, low: float, high: float) -> str:
-    """A mean with its 95 % interval."""
+    """Format a mean with its 95 % interval."""
     return f'{mean:.2f} [{low:.2f}, {high:.2f}]'
 
 
 def summary(scores: dict[str, float]) -> str:
-    """The same, of one score of ``crossval.json``."""
+    """Format a score of ``crossval.json`` with its 95 % interval."""
     return interval(scores['mean'], scores['ci_low'], scores['ci_high'])

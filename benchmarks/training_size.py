@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Training-set size of Joliot et al. 2021: 10, 20, 30, 40 traced scans, with and without pre-training.
+"""Training-set size of Joliot et al. 2021: 10, 20, 30, 40 labelled scans, with and without pre-training.
 
     python benchmarks/training_size.py OUT_DIR [--scale small|paper] [--label-maps DIR] [--loss dice]
 
-Each size is cross-validated on the same folds of 50 simulated heads; the scans whose tracings are left out serve the
-autoencoder. Prints the voxel Dice of heads that were not trained on (95 % bootstrap intervals), and the Dice on the
-validation heads after a third of the steps, which tells how fast training converges. Small: 2 folds, a shallower
-network, patches, 120 steps. Paper: 5 folds, whole volumes.
+Each size is cross-validated on the same folds of 50 simulated heads. The scans whose labels are left out are
+used in pre-training. Prints the voxel Dice of heads that were not trained on (95 % bootstrap intervals), and
+the Dice on the validation heads after a third of the steps, which shows how fast training converges. Small: 2
+folds, a shallower network, patches, 120 steps. Paper: 5 folds, whole volumes.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SCALES = {
     'paper': experiment.PAPER,
 }
 SIZES = (10, 20, 30, 40)
-#: Voxel Dice of the paper with pre-training, by number of traced scans.
+#: Voxel Dice of the paper with pre-training, by number of labelled scans.
 PUBLISHED = {20: 0.48, 30: 0.50, 40: 0.51}
-#: What its table says of each number, with pre-training or without.
-SAID = {(size, True): dice for size, dice in PUBLISHED.items()} | {(10, False): 'hardly converges'}
+#: What the paper's table says of each number, with pre-training or without.
+PUBLISHED_CELLS = {(size, True): dice for size, dice in PUBLISHED.items()} | {(10, False): 'hardly converges'}
 
 
 def early(folder: Path) -> float:
@@ -45,7 +45,7 @@ def main() -> None:
     p.add_argument('--sizes', type=int, nargs='+', choices=SIZES, default=SIZES, help='default: all four')
     p.add_argument('--loss', choices=('dice-ce', 'dice'), default='dice-ce', help="dice: the paper's alone")
     args = experiment.parse(p)
-    data = experiment.heads(args)
+    data_dir = experiment.heads(args)
     scale = SCALES[args.scale]
     rows = []
     suffix = '' if args.loss == 'dice-ce' else f'-{args.loss}'
@@ -54,27 +54,28 @@ def main() -> None:
             recipe = replace(JOLIOT, pretraining=pretraining, loss=args.loss)
             name = f'size-{size}-{"with" if pretraining else "without"}{suffix}'
             # eight heads to test on, two to validate on: forty are left to train on
-            folder = experiment.train(
-                args, name, recipe, scale, data, training_size=size, validation_share=0.04, test_share=0.16
-            )
+            folder = experiment.cross_validate(
+                args, name, recipe, scale, data_dir, training_size=size, validation_fraction=0.04,
+                test_fraction=0.16,
+            )  # fmt: skip
             scores = json.loads((folder / 'crossval.json').read_text())
             rows.append((size, pretraining, scores, early(folder)))
-    print(
-        f'scale {args.scale}, loss {args.loss}, seed {args.seed}, {scale.folds} folds of {experiment.N_HEADS} heads\n'
-    )
-    print(
-        '| traced scans | pre-training | voxel Dice | cluster Dice | validation Dice after a third | published |'
-    )
+    print(f'scale {args.scale}, loss {args.loss}, seed {args.seed}, ', end='')
+    print(f'{scale.folds} folds of {experiment.N_HEADS} heads\n')
+    print('| labelled scans | pre-training | voxel Dice | cluster Dice ', end='')
+    print('| validation Dice after a third | published |')
     print('| --- | --- | --- | --- | --- | --- |')
     for size, pretraining, scores, third in rows:
-        theirs = SAID.get((size, pretraining), '')
+        published = PUBLISHED_CELLS.get((size, pretraining), '')
         cells = [experiment.summary(scores[k]) for k in ('dice', 'cluster_dice')]
-        print(f'| {size} | {"yes" if pretraining else "no"} | {" | ".join(cells)} | {third:.2f} | {theirs} |')
+        print(
+            f'| {size} | {"yes" if pretraining else "no"} | {" | ".join(cells)} | {third:.2f} | {published} |'
+        )
     print('\nfigure:', draw(rows, args.out_dir / args.scale / f'training_size{suffix}.png'))
 
 
 def draw(rows: list, path: Path) -> Path:
-    """Dice by number of traced scans, beside the paper's."""
+    """Draw the Dice by number of labelled scans, beside the paper's; returns the path."""
     plt = pyplot()
     figure, ax = plt.subplots(figsize=(6, 4), constrained_layout=True)
     for pretraining, label in ((True, 'with pre-training'), (False, 'without')):
@@ -85,7 +86,7 @@ def draw(rows: list, path: Path) -> Path:
             np.array(sizes) + (0.4 if pretraining else -0.4), means, spread, fmt='o-', capsize=3, label=label
         )
     ax.plot(list(PUBLISHED), list(PUBLISHED.values()), 'k^--', label='Joliot et al. 2021 (scans of people)')
-    ax.set(xlabel='traced scans', ylabel='voxel Dice', ylim=(0, 1), xticks=SIZES)
+    ax.set(xlabel='labelled scans', ylabel='voxel Dice', ylim=(0, 1), xticks=SIZES)
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
     figure.savefig(path, dpi=90)

@@ -59,3 +59,7 @@ class TrainingLog:
         if not math.isnan(score):
             self.board.add_scalar('validation_dice', score, step)
         self.board.flush()
+
+    def close(self) -> None:
+        """Close TensorBoard's file and end its thread."""
+        self.board.close()

@@ -235,6 +235,20 @@ class Trainer:
             If the training diverges.
         """
         log = TrainingLog(self.folder, self.step) if self.group.is_first else None
+        try:
+            self._fit(batches, objective, validate, log)
+        finally:
+            if log:
+                log.close()
+        self.save(self.last)
+
+    def _fit(
+        self,
+        batches: Dataset[Batch],
+        objective: Objective,
+        validate: Validation | None,
+        log: TrainingLog | None,
+    ) -> None:
         earlier, started = self.minutes, time.monotonic()
         schedule = self.config.schedule
         while (self.step < schedule.steps or self._losses) and not self.stopped:
@@ -247,7 +261,6 @@ class Trainer:
             self._close_epoch(validate, log)
             if self._is_over((time.monotonic() - started) / 60, has_score=validate is not None):
                 break
-        self.save(self.last)
 
     def _is_over(self, minutes: float, *, has_score: bool) -> bool:
         """Whether time limit or patience end the training after an epoch."""
