@@ -61,7 +61,8 @@ def write_changed_scan(
     names : Naming
         Names in the BIDS dataset.
     source : Path
-        The original scan. If its values are scaled, the result is float32.
+        The original scan. The result should be float32 if its values are scaled, but nibabel clears the scale
+        in the header of a loaded image, so that such values are rounded (`dataobj.slope` keeps the scale).
     suffix : str
         ``T1w`` or ``T2w``.
     image : ndarray, shape (x, y, z)

@@ -1,0 +1,97 @@
+"""Insertion into the template's own images, whose anatomy is known without registration."""
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from phantoms import no_field
+
+from pvs_bidsapp.anatomy import template
+from pvs_bidsapp.anatomy.brain import Brain
+from pvs_bidsapp.anatomy.registration import Transform
+from pvs_bidsapp.anatomy.resampling import Grid, resample
+from pvs_bidsapp.commands import insert
+
+IDENTITY = Transform((), ())
+
+
+def template_brain(image, affine, folder):
+    """Stands for `extract_brain`."""
+    atlas = template.load()
+    classes = np.where(atlas.wm > 0.5, 3, np.where(atlas.gm > 0.4, 2, 1)) * atlas.brain_mask
+    tissues = resample(classes, atlas.affine, Grid(image.shape, affine), order=0).astype(np.uint8)
+    return Brain(
+        mask=tissues > 0,
+        bias=no_field(image.shape, affine),
+        tissues=tissues,
+        to_subject=IDENTITY,
+        to_template=IDENTITY,
+        stripped=False,
+    )
+
+
+@pytest.fixture(scope='module')
+def inserted(tmp_path_factory):
+    """Options, T1w and T2w of an insertion into the template at 2 mm, and whether it was done."""
+    root = tmp_path_factory.mktemp('insert')
+    atlas = template.load()
+    affine = atlas.affine @ np.diag([2, 2, 2, 1])
+    anat = root / 'bids' / 'sub-01' / 'anat'
+    anat.mkdir(parents=True)
+    for suffix, image in (('T1w', atlas.t1w), ('T2w', atlas.t2w)):
+        data = np.rint(100 * image[::2, ::2, ::2] / image.max()).astype(np.int16)
+        nib.save(nib.Nifti1Image(data, affine), anat / f'sub-01_{suffix}.nii.gz')
+    options = insert.InsertionOptions(
+        bids_dir=root / 'bids', out_dir=root / 'out', suite='easy', nprocs=1, seed=6
+    )
+    paths = anat / 'sub-01_T1w.nii.gz', anat / 'sub-01_T2w.nii.gz'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(insert, 'extract_brain', template_brain)
+        patch.setattr(insert, 'align_t2w', lambda *_: IDENTITY)
+        done = insert.insert_into_scan(options, 0, *paths)
+    return options, *paths, done
+
+
+def test_nothing_changes_outside_the_inserted_pvs(inserted):
+    options, t1w, t2w, done = inserted
+    assert done
+    anat = options.out_dir / 'derivatives' / 'labels' / 'sub-01' / 'anat'
+    occupancy = nib.load(anat / 'sub-01_label-PVS_probseg.nii.gz').get_fdata()
+    assert (occupancy > 0.4).sum() > 20
+    for path, sign in ((t1w, -1), (t2w, 1)):
+        before, after = nib.load(path), nib.load(options.out_dir / 'sub-01' / 'anat' / path.name)
+        assert after.get_data_dtype() == before.get_data_dtype()
+        change = after.get_fdata() - before.get_fdata()
+        assert not change[occupancy == 0].any()
+        assert (sign * change >= 0).all()  # dark on T1w, bright on T2w
+        assert (sign * change[occupancy > 0.4]).mean() > 3
+
+
+def test_the_ground_truth_is_complete(inserted):
+    options, t1w, _, _ = inserted
+    anat = options.out_dir / 'derivatives' / 'labels' / 'sub-01' / 'anat'
+    scan = nib.load(t1w)
+    aseg = nib.load(anat / 'sub-01_seg-aseg_dseg.nii.gz')
+    assert aseg.shape == scan.shape
+    assert {2, 3, 12, 41, 42, 51} <= set(np.unique(np.asarray(aseg.dataobj)))
+    tissues = np.asarray(nib.load(anat / 'sub-01_seg-tissue_dseg.nii.gz').dataobj)
+    brain = np.asarray(nib.load(anat / 'sub-01_desc-brain_mask.nii.gz').dataobj)
+    np.testing.assert_array_equal(tissues > 0, brain > 0)
+    index = np.asarray(nib.load(anat / 'sub-01_desc-pvs_dseg.nii.gz').dataobj)
+    table = pd.read_csv(anat / 'sub-01_desc-pvs_dseg.tsv', sep='\t')
+    assert set(np.unique(index)) - {0} <= set(table['index'])
+    assert not (anat / 'sub-01_desc-mimics_dseg.nii.gz').exists()
+
+
+def test_a_scan_is_not_done_twice(inserted, monkeypatch):
+    options, t1w, t2w, _ = inserted
+    monkeypatch.setattr(insert, 'load_scan', lambda path: pytest.fail('read again'))
+    assert insert.insert_into_scan(options, 0, t1w, t2w)
+
+
+def test_a_bad_scan_is_said_and_left_out(inserted, tmp_path, caplog):
+    options, *_ = inserted
+    path = tmp_path / 'sub-02_T1w.nii.gz'
+    nib.save(nib.Nifti1Image(np.zeros((40, 40, 40), np.float32), np.diag([4, 4, 4, 1])), path)
+    assert not insert.insert_into_scan(options, 1, path, None)
+    assert 'empty' in caplog.text
