@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputError
 from ..segmentation.grid import BOX, Spacing
-
-if TYPE_CHECKING:
-    from .initial_model import InitialModel
 
 LOG = logging.getLogger(__name__)
 #: Edge in voxels of the patches of ``joliot2021`` on a CPU.
@@ -147,6 +144,57 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise InputError(f'no recipe {name!r}; there are: {", ".join(RECIPES)}')
     return RECIPES[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialModel:
+    """Network and grid of a model that is trained further.
+
+    Attributes
+    ----------
+    name : str
+        As the user gave it.
+    architecture : dict
+        As in a model's card.
+    spacing : float or tuple of float, or None
+        Voxel size of its grid in mm, or the smallest and largest; None if a checkpoint does not say.
+    patch_size : int or None
+        Edge of its patches in voxels; None for whole volumes.
+    """
+
+    name: str
+    architecture: dict[str, Any]
+    spacing: Spacing | None
+    patch_size: int | None
+
+    def check(self, architecture: dict[str, Any]) -> None:
+        """Check that its weights fit a network, before hours are spent on preparing scans.
+
+        Parameters
+        ----------
+        architecture : dict
+            Of the network that is to be trained.
+
+        Raises
+        ------
+        InputError
+            If they do not; the message names what differs.
+        """
+        if number := self.architecture.get('members'):
+            raise InputError(
+                f'--init {self.name}: holds {number} networks (of --folds); name the folder of one of them'
+            )
+        without_weights = ('dropout',)
+        different = [
+            f'{k} {self.architecture[k]} instead of {value}'
+            for k, value in architecture.items()
+            if k not in without_weights and self.architecture.get(k, value) != value
+        ]
+        if different:
+            raise InputError(
+                f'--init {self.name}: another network than is to be trained ({", ".join(different)}); give '
+                'the --recipe and --filters that it was trained with'
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from labelled_data import make_data_set, make_person
@@ -11,8 +10,8 @@ from labelled_data import make_data_set, make_person
 from pvs_bidsapp.bids.labelled_scans import find_all_labelled_scans, find_labelled_scans
 from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.commands.training_run import autoencoder_config, split_scans
-from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
-from pvs_bidsapp.training.recipes import JOLIOT, M2SS
+from pvs_bidsapp.training.config import Schedule, TrainingConfig
+from pvs_bidsapp.training.recipes import JOLIOT
 from pvs_bidsapp.training.splits import folds, hold_out
 
 
@@ -61,20 +60,3 @@ def test_pre_training_gets_a_quarter_of_the_epochs_and_of_the_time():
     )
     assert own.schedule == Schedule(epochs=2, time_limit=15.0, patience=0)
     assert autoencoder_config(TrainingConfig(recipe=JOLIOT)).schedule.time_limit is None
-
-
-@pytest.mark.parametrize(
-    ('recipe', 'synthesize', 'init', 'expected'),
-    [
-        (JOLIOT, None, None, True),
-        (JOLIOT, 'mixed', None, False),
-        (JOLIOT, None, 'm', False),
-        (M2SS, 'mixed', 'm', True),
-        (replace(M2SS, semisupervised=False), None, None, False),
-    ],
-)
-def test_unlabelled_scans_are_prepared_if_they_are_learnt_from(recipe, synthesize, init, expected):
-    config = TrainingConfig(
-        recipe=recipe, data=TrainingData(synthesize=synthesize), init=init, model_dir=Path('m')
-    )
-    assert config.uses_unlabelled == expected

@@ -7,8 +7,8 @@ import torch
 
 from pvs_bidsapp.errors import InputError
 from pvs_bidsapp.segmentation.model import load_model
-from pvs_bidsapp.training.initial_model import InitialModel, read_initial_model
-from pvs_bidsapp.training.recipes import M2SS
+from pvs_bidsapp.training.initial_model import read_initial_model
+from pvs_bidsapp.training.recipes import M2SS, InitialModel
 from pvs_bidsapp.training.trainer import Trainer
 
 SMALL = M2SS.architecture | {'filters': 2, 'side_filters': 2, 'levels': 2}

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from pvs_bidsapp.errors import InputError
-from pvs_bidsapp.training.initial_model import InitialModel
 from pvs_bidsapp.training.recipes import (
     JOLIOT,
     M2SS,
     RECIPES,
+    InitialModel,
     RecipeChanges,
     check_batches,
     default_test_fraction,
