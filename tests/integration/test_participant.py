@@ -230,6 +230,5 @@ def test_other_settings_rewrite_the_results_and_the_work_folder_goes(first, two_
     assert 'settings differ' in done.stderr
     assert '1 done, 0 kept, 0 failed' in done.stdout
     before, after = (np.asarray(nib.load(p).dataobj) > 0 for p in (kept, mask))
-    assert after.sum() < before.sum()
-    assert not (after & ~before).any()
+    assert 0 < after.sum() < before.sum()
     assert not (out / 'work' / 'pvs' / f'scan_{GOOD.replace("-", "_")}').exists()
