@@ -61,15 +61,15 @@ def write_changed_scan(
     names : Naming
         Names in the BIDS dataset.
     source : Path
-        The original scan. The result should be float32 if its values are scaled, but nibabel clears the scale
-        in the header of a loaded image, so that such values are rounded (`dataobj.slope` keeps the scale).
+        The original scan. If its values are scaled, the result is float32.
     suffix : str
         ``T1w`` or ``T2w``.
     image : ndarray, shape (x, y, z)
     affine : ndarray, shape (4, 4)
     """
     original = nib.load(source)
-    is_unscaled = tuple(original.header.get_slope_inter()) in ((1.0, 0.0), (None, None))
+    # nibabel clears the scale in the header of a loaded image; its data know it
+    is_unscaled = (original.dataobj.slope, original.dataobj.inter) == (1.0, 0.0)
     dtype = original.get_data_dtype() if is_unscaled else np.dtype(np.float32)
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)

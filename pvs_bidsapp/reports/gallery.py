@@ -8,6 +8,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from ..runtime.files import atomic_write
 from .figures import pyplot
 
 #: Heights of the axial slices as shares of the brain's height: basal ganglia, centrum semiovale.
@@ -42,7 +43,8 @@ def draw_gallery(bids_dir: Path, labels_dir: Path, path: Path, *, most: int = 6)
     for row, scan in zip(axes, scans, strict=True):
         _draw_head(row, scan, labels_dir / scan.parent.relative_to(bids_dir))
     figure.subplots_adjust(0, 0, 1, 1, 0.01, 0.01)
-    figure.savefig(path, dpi=70, facecolor='black')
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=70, facecolor='black', format='png')
     plt.close(figure)
     return path
 
