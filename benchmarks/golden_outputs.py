@@ -169,7 +169,7 @@ def main() -> int:
     r.add_argument('work', type=Path)
     r.add_argument('--program', required=True, help='how this version is started')
     r.add_argument('--inputs', type=Path, help='take the inputs that another version has simulated')
-    r.add_argument('--real', type=Path, help='BIDS data set with a real scan, sub-adi')
+    r.add_argument('--real', type=Path, help='BIDS dataset with a real scan, sub-adi')
     c = commands.add_parser('compare', help='compare two recordings')
     c.add_argument('one', type=Path)
     c.add_argument('other', type=Path)

@@ -3,7 +3,7 @@
     python benchmarks/model_card.py [--write] MODEL_DIR CACHE FIGURE HEADS_DIR [HEADS_DIR ...]
 
 MODEL_DIR is the result of `pvs train`, checkpoints included. Heads are prepared as in training and kept in
-CACHE. Prints for each data set the mean voxel Dice and the mean difference of volumes by threshold, the Dice
+CACHE. Prints for each dataset the mean voxel Dice and the mean difference of volumes by threshold, the Dice
 of the half-precision weights against that of the checkpoint, and how many voxels of a given probability are
 PVS. FIGURE is the reliability diagram. With --write, the card gets the Dice at its threshold and the
 calibration.
@@ -38,7 +38,7 @@ LOWEST_PROBABILITY, BINS = 0.02, 10
 
 
 def images_of(folder: Path, cache_dir: Path, model: Model) -> list[TrainingImage]:
-    """Prepare the heads of a data set."""
+    """Prepare the heads of a dataset."""
     card = model.card
     preparation = Preparation(
         spacing=card.spacing,
@@ -132,7 +132,7 @@ def main(model_dir: Path, cache_dir: Path, figure: Path, folders: list[Path], wr
         print(row(f'{folder.name}, Dice', [f'{d:.3f}' for d in scores]))
         print(row(f'{folder.name}, volume', [f'{100 * d:+.0f} %' for d in volume]))
     print(row('all, Dice', [f'{d:.3f}' for d in np.concatenate(tables)[..., 0].mean(0)]))
-    print('half minus single precision, one head per data set:')
+    print('half minus single precision, one head per dataset:')
     threshold = model.card.threshold
     for (p, reference), exact in pairs:
         change = dice(p >= threshold, reference) - dice(exact >= threshold, reference)

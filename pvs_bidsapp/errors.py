@@ -14,7 +14,7 @@ class PVSError(Exception):
 
 
 class InputError(PVSError):
-    """A wrong argument or an input data set that cannot be used."""
+    """A wrong argument or an input dataset that cannot be used."""
 
     exit_status = 2
 

@@ -1,4 +1,4 @@
-"""A tiny BIDS data set with labels."""
+"""A tiny BIDS dataset with labels."""
 
 from __future__ import annotations
 

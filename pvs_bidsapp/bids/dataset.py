@@ -1,4 +1,4 @@
-"""What describes a data set: dataset_description.json and its companions."""
+"""What describes a dataset: dataset_description.json and its companions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ URL = 'https://github.com/pvs-bidsapp/pvs-bidsapp'
 
 
 def describe_raw(root: Path, name: str, readme: str) -> None:
-    """``dataset_description.json`` and ``README`` of a raw (simulated) data set."""
+    """``dataset_description.json`` and ``README`` of a raw (simulated) dataset."""
     write_json(
         root / 'dataset_description.json',
         {
@@ -28,14 +28,14 @@ def describe_raw(root: Path, name: str, readme: str) -> None:
 
 
 def describe_derivative(root: Path, name: str, source: Path | None = None) -> None:
-    """``dataset_description.json`` of a derivative data set.
+    """``dataset_description.json`` of a derivative dataset.
 
     Parameters
     ----------
     root : Path
     name : str
     source : Path, optional
-        The raw data set that ``bids:raw:`` in ``Sources`` stands for.
+        The raw dataset that ``bids:raw:`` in ``Sources`` stands for.
     """
     content: dict[str, Any] = {
         'Name': name,

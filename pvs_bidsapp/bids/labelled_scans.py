@@ -1,4 +1,4 @@
-"""The scans of a training, found in BIDS data sets with their labels."""
+"""The scans of a training, found in BIDS datasets with their labels."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class LabelledScan:
     t2w, label, brain, tissues : Path or None
         The T2w of its session, its label, and ready-made brain mask and tissue classes.
     labels_dir : Path
-        Derivative data set with the labels.
+        Derivative dataset with the labels.
     data_set : str
-        Name of the data set if there are several: each counts its persons separately.
+        Name of the dataset if there are several: each counts its persons separately.
     """
 
     name: str
@@ -45,7 +45,7 @@ class LabelledScan:
 
     @property
     def person(self) -> str:
-        """``sub-LABEL``, or ``NAME/sub-LABEL`` if there are several data sets."""
+        """``sub-LABEL``, or ``NAME/sub-LABEL`` if there are several datasets."""
         subject = self.name.split('_')[0]
         return f'{self.data_set}/{subject}' if self.data_set else subject
 
@@ -53,25 +53,25 @@ class LabelledScan:
 def find_all_labelled_scans(
     data_sets: Sequence[tuple[Path, Path]], channels: Sequence[str]
 ) -> list[LabelledScan]:
-    """Find the scans of several data sets, see `find_labelled_scans`.
+    """Find the scans of several datasets, see `find_labelled_scans`.
 
     Parameters
     ----------
     data_sets : sequence of (Path, Path)
-        BIDS data sets, each with the folder of its labels.
+        BIDS datasets, each with the folder of its labels.
     channels : sequence of str
         ``T1w``, ``T2w``.
 
     Raises
     ------
     InputError
-        As `find_labelled_scans`, or if two data sets have the same name.
+        As `find_labelled_scans`, or if two datasets have the same name.
     """
     if len(data_sets) == 1:
         return find_labelled_scans(*data_sets[0], channels)
     names = [data_dir.resolve().name for data_dir, _ in data_sets]
     if duplicates := {name for name in names if names.count(name) > 1}:
-        raise InputError(f'two data sets are named {min(duplicates)}; rename the folder of one')
+        raise InputError(f'two datasets are named {min(duplicates)}; rename the folder of one')
     return [
         replace(scan, data_set=name)
         for name, (data_dir, labels_dir) in zip(names, data_sets, strict=True)
@@ -82,7 +82,7 @@ def find_all_labelled_scans(
 def find_labelled_scans(
     data_dir: Path, labels_dir: Path, channels: Sequence[str] = ('T1w',)
 ) -> list[LabelledScan]:
-    """Find all scans of a data set that have the channels, labelled or not.
+    """Find all scans of a dataset that have the channels, labelled or not.
 
     A label is a ``*_label-PVS_mask.nii[.gz]`` in `labels_dir` with the same entities as its T1w
     (``space-``, ``res-`` and ``desc-`` aside). Brain masks (``desc-brain_mask``) and tissue
@@ -92,7 +92,7 @@ def find_labelled_scans(
     ----------
     data_dir : Path
     labels_dir : Path
-        Derivative data set.
+        Derivative dataset.
     channels : sequence of str
         ``T1w``, ``T2w``.
 

@@ -28,7 +28,7 @@ def entity_order() -> tuple[str, ...]:
 
 
 def labels_dir(data_dir: Path) -> Path:
-    """Derivative data set with the labels of a data set: experts' masks, or a simulation's ground truth."""
+    """Derivative dataset with the labels of a dataset: experts' masks, or a simulation's ground truth."""
     return data_dir / 'derivatives' / 'labels'
 
 
@@ -59,7 +59,7 @@ class Naming:
     Attributes
     ----------
     root : Path
-        The derivative data set.
+        The derivative dataset.
     entities : tuple of (str, str)
         Entities of the scan from which the outputs come.
     """
@@ -144,7 +144,7 @@ class GroupNaming:
     Attributes
     ----------
     root : Path
-        The derivative data set.
+        The derivative dataset.
     """
 
     root: Path

@@ -16,7 +16,7 @@ _MISSING = ('', 'n/a', 'N/A', 'NA', 'nan', 'NaN')
 
 
 def read_participants(bids_dir: Path) -> pd.DataFrame | None:
-    """Read ``participants.tsv`` of a data set.
+    """Read ``participants.tsv`` of a dataset.
 
     Byte-order marks, Windows line ends, identifiers without ``sub-`` and repeated rows are accepted.
     What is unclear is logged.

@@ -35,7 +35,7 @@ class Scan:
     t2w : Path or None
         T2w of the same session.
     brain_mask, segmentation : Path or None
-        A ready-made mask, or segmentation of the T1w, from a derivative data set.
+        A ready-made mask, or segmentation of the T1w, from a derivative dataset.
     """
 
     t1w: Path
@@ -78,7 +78,7 @@ class Query:
     database_dir : Path or None
         Where pybids keeps, or finds, its index.
     derivatives : tuple of Path
-        Data sets that may hold ready-made brain masks and segmentations.
+        Datasets that may hold ready-made brain masks and segmentations.
     """
 
     subjects: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ def find_scans(bids_dir: Path, query: Query) -> list[Scan]:
     """
     present = list_subjects(bids_dir)
     if not present:
-        raise InputError(f'{bids_dir}: no sub-* folder in it; give the root of a BIDS data set')
+        raise InputError(f'{bids_dir}: no sub-* folder in it; give the root of a BIDS dataset')
     if missing := sorted(set(query.subjects) - set(present)):
         raise InputError(f'no subject {", ".join(missing)} in {bids_dir}; there are: {_shorten(present)}')
     subjects = query.subjects or tuple(present)
@@ -218,7 +218,7 @@ _READY: dict[str, tuple[dict[str, str], ...]] = {
 
 
 def _find_ready(t1w: Path, derivatives: Sequence[Path], suffix: str) -> Path | None:
-    """A ready-made brain mask or segmentation of this very scan in one of the derivative data sets."""
+    """A ready-made brain mask or segmentation of this very scan in one of the derivative datasets."""
     for root in derivatives:
         for entities in _READY[suffix]:
             path = Naming.of(root, t1w).anat(suffix, **entities)

@@ -27,7 +27,7 @@ other commands (pvs COMMAND --help):
   train      retrain a model on labelled scans
   predict    process one scan, or a folder of scans, without BIDS
   evaluate   compare PVS masks with reference masks
-  simulate   make a BIDS data set of simulated heads with known PVS
+  simulate   make a BIDS dataset of simulated heads with known PVS
   models     list, show and verify the bundled models
 
 exit status: 0 all done; 1 some scan failed (the others are finished); 2 wrong usage or input;
@@ -38,7 +38,7 @@ exit status: 0 all done; 1 some scan failed (the others are finished); 2 wrong u
 def parser() -> argparse.ArgumentParser:
     """Arguments of the BIDS-App."""
     p = command_parser('pvs', DESCRIPTION, EPILOG)
-    p.add_argument('bids_dir', type=Path, metavar='BIDS_DIR', help='BIDS data set')
+    p.add_argument('bids_dir', type=Path, metavar='BIDS_DIR', help='BIDS dataset')
     p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='folder for the outputs')
     p.add_argument(
         'level',
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
 
 def _check_folders(bids_dir: Path, out_dir: Path) -> None:
     if not bids_dir.is_dir():
-        raise InputError(f'{bids_dir}: no such folder; give the root of a BIDS data set')
+        raise InputError(f'{bids_dir}: no such folder; give the root of a BIDS dataset')
     bids, out = bids_dir.resolve(), out_dir.resolve()
     if out == bids or bids in out.parents:
         raise InputError(

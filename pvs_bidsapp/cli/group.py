@@ -14,7 +14,7 @@ def add_options(g: argparse._ArgumentGroup) -> None:
     add_option(g, '--cohort', metavar='COLUMN', help='compare the groups of people that this column names')
     add_option(
         g, '--compare', action='append', default=[], metavar='NAME=OUT_DIR',
-        help='compare with the outputs of another data set (may be repeated)',
+        help='compare with the outputs of another dataset (may be repeated)',
     )  # fmt: skip
     add_option(
         g, '--match', nargs='+', default=[], metavar='COLUMN',

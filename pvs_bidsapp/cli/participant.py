@@ -35,11 +35,11 @@ def add_selection(g: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     add_option(
         g, '--skip-bids-validation', '--skip-bids-validator', action='store_true',
-        help='accepted for compatibility; the data set is never validated',
+        help='accepted for compatibility; the dataset is never validated',
     )  # fmt: skip
     add_option(
         g, '-d', '--derivatives', nargs='+', default=[], metavar='NAME=PATH',
-        help='use brain masks (desc-brain_mask) and T1w segmentations (dseg) of these derivative data sets',
+        help='use brain masks (desc-brain_mask) and T1w segmentations (dseg) of these derivative datasets',
     )  # fmt: skip
     add_option(
         g, '--bids-database-dir', type=Path, metavar='DIR',
@@ -161,7 +161,7 @@ def make_query(args: argparse.Namespace) -> Query:
     Raises
     ------
     InputError
-        If a derivative data set or the filter file cannot be read.
+        If a derivative dataset or the filter file cannot be read.
     """
     from ..bids.query import Query, read_filters
 
@@ -189,7 +189,7 @@ def make_settings(args: argparse.Namespace, bids_dir: Path) -> Settings:
     ----------
     args : Namespace
     bids_dir : Path
-        Data set of the scans, absolute.
+        Dataset of the scans, absolute.
 
     Raises
     ------

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ..training.recipes import RecipeChanges
 
 DESCRIPTION = """\
-Train a model on labelled scans. DATA_DIR is a BIDS data set. The labels, masks of PVS, are in a
-derivative data set (--labels) as *_label-PVS_mask.nii.gz, with the names of their scans. Scans
+Train a model on labelled scans. DATA_DIR is a BIDS dataset. The labels, masks of PVS, are in a
+derivative dataset (--labels) as *_label-PVS_mask.nii.gz, with the names of their scans. Scans
 without a label are used for pre-training and by the semi-supervised recipes. Brain masks
-(desc-brain_mask) and tissue classes (seg-tissue_dseg) in the same data set are used; what is
+(desc-brain_mask) and tissue classes (seg-tissue_dseg) in the same dataset are used; what is
 missing is computed, which takes some minutes per scan, once. The result is a model for
 `--model MODEL_DIR`. An interrupted training is continued with --resume."""
 
@@ -51,11 +51,11 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
     add_option(g, '--recipe', choices=RECIPES, default='joliot2021', help='see below (default joliot2021)')
     add_option(
         g, '--labels', type=Path, metavar='DIR',
-        help='data set with the labels (default DATA_DIR/derivatives/labels)',
+        help='dataset with the labels (default DATA_DIR/derivatives/labels)',
     )  # fmt: skip
     add_option(
         g, '--also', type=Path, action='append', default=[], metavar='DIR', dest='further_data_dirs',
-        help='a further data set, with its labels in DIR/derivatives/labels (may be repeated)',
+        help='a further dataset, with its labels in DIR/derivatives/labels (may be repeated)',
     )  # fmt: skip
     add_option(
         g, '--init', metavar='MODEL', help='start from a bundled model, a model folder or a checkpoint (.pt)'
@@ -181,7 +181,7 @@ def _add_machine_options(p: argparse.ArgumentParser) -> None:
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command."""
     p = command_parser('pvs train', DESCRIPTION, EXAMPLES)
-    p.add_argument('data_dir', type=Path, metavar='DATA_DIR', help='BIDS data set with the scans')
+    p.add_argument('data_dir', type=Path, metavar='DATA_DIR', help='BIDS dataset with the scans')
     p.add_argument(
         'model_dir', type=Path, metavar='MODEL_DIR', help='folder of the model, its checkpoints and its log'
     )

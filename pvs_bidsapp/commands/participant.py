@@ -1,4 +1,4 @@
-"""Find and measure PVS in all scans of a data set: one failed scan neither stops nor hides the others."""
+"""Find and measure PVS in all scans of a dataset: one failed scan neither stops nor hides the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train a model on a BIDS data set with labels."""
+"""Train a model on a BIDS dataset with labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def train(config: TrainingConfig) -> Path | None:
     Raises
     ------
     InputError
-        If the data sets, their labels or the configuration cannot be used, or the training diverges.
+        If the datasets, their labels or the configuration cannot be used, or the training diverges.
     ImageError
         If a scan cannot be used.
     """

@@ -35,7 +35,7 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     Parameters
     ----------
     bids_dir : Path or None
-        None: the data set that the outputs' description names.
+        None: the dataset that the outputs' description names.
     out_dir : Path
     sizes : sequence of float
         Cluster-size filters in mm3.

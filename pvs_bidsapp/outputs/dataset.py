@@ -1,4 +1,4 @@
-"""What describes the output folder as a BIDS derivative data set."""
+"""What describes the output folder as a BIDS derivative dataset."""
 
 from __future__ import annotations
 

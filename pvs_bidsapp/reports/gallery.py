@@ -21,7 +21,7 @@ def draw_gallery(bids_dir: Path, labels_dir: Path, path: Path, *, most: int = 6)
     Parameters
     ----------
     bids_dir, labels_dir : Path
-        The simulated data set, and its ground truth.
+        The simulated dataset, and its ground truth.
     path : Path
         PNG file to write.
     most : int

@@ -55,7 +55,7 @@ class TrainingData:
     Attributes
     ----------
     data_sets : tuple of (Path, Path)
-        BIDS data sets, each with the folder of its labels.
+        BIDS datasets, each with the folder of its labels.
     cache_dir : Path
         Folder of the prepared scans; several trainings may share it.
     validation_fraction : float
