@@ -5,6 +5,7 @@ All entities of the input are kept; those of a derivative are put where BIDS wan
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,6 +24,7 @@ def entity_order() -> tuple[str, ...]:
     """Short names of all entities in the order that BIDS wants in a file name, from the schema of BIDS."""
     from bidsschematools.schema import load_schema
 
+    logging.getLogger('bidsschematools').setLevel(logging.WARNING)  # it logs which schema it takes
     schema = load_schema()
     return tuple(str(schema.objects.entities[name]['name']) for name in schema.rules.entities)
 

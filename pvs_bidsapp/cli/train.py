@@ -47,7 +47,7 @@ RECIPES = ('joliot2021', 'm2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mo
 
 
 def _add_recipe_options(p: argparse.ArgumentParser) -> None:
-    g = p.add_argument_group('what is trained')
+    g = p.add_argument_group('recipe and data')
     add_option(g, '--recipe', choices=RECIPES, default='joliot2021', help='see below (default joliot2021)')
     add_option(
         g, '--labels', type=Path, metavar='DIR',
@@ -81,7 +81,7 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
 
 
 def _add_split_options(p: argparse.ArgumentParser) -> None:
-    g = p.add_argument_group('who is trained, validated and tested on (all scans of a person together)')
+    g = p.add_argument_group('data splits (all scans of a person stay together)')
     add_option(
         g, '--validation', type=float, default=0.1, metavar='FRACTION', dest='validation_fraction',
         help='fraction of the persons that is kept for validation (default 0.1)',
@@ -157,7 +157,7 @@ def _add_schedule_options(p: argparse.ArgumentParser) -> None:
 
 
 def _add_machine_options(p: argparse.ArgumentParser) -> None:
-    g = p.add_argument_group('computing')
+    g = p.add_argument_group('hardware')
     add_option(g, '--device', default='auto', help='auto, cpu, cuda or cuda:N (default auto)')
     add_option(
         g, '--devices', type=int, default=1, metavar='N',

@@ -82,7 +82,7 @@ class TrainingData:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Everything that `pvs train` is asked for.
+    """All settings of a training.
 
     Attributes
     ----------
