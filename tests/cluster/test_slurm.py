@@ -34,7 +34,8 @@ def command(*arguments: object, **options) -> str:
 @pytest.fixture(scope='module')
 def bids(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('cluster') / 'bids'
-    command(*RUN, 'simulate', root, '--suite', 'easy', '--n-subjects', len(SUBJECTS), '--seed', 3)
+    coarse = ('--suite', 'easy', '--spacing', 1.2)
+    command(*RUN, 'simulate', root, *coarse, '--n-subjects', len(SUBJECTS), '--seed', 3, '--nprocs', 2)
     return root
 
 
