@@ -4,21 +4,24 @@ import pytest
 from pvs_bidsapp.simulation import insertion, vessels
 
 
-def test_insertion_changes_nothing_outside_the_pvs():
-    rng = np.random.default_rng(3)
-    image = (100 + 3 * rng.standard_normal((40, 40, 40))).astype(np.float32)
-    affine = np.diag([0.8, 0.8, 0.8, 1])
+def insert_tube(image, region, contrast):
+    """One straight tube in a scan with white matter at 100 and CSF at 20."""
     line = np.stack([np.full(21, 16.0), np.full(21, 16.0), 10 + 0.5 * np.arange(21)], 1)
-    tube = vessels.Vessel(line, np.full(21, 1.6), 'white-matter')
-    result, rendering = insertion.insert(
+    return insertion.insert(
         image,
-        affine,
-        [tube],
+        np.diag([0.8, 0.8, 0.8, 1]),
+        [vessels.Vessel(line, np.full(21, 1.6), region)],
         tissue=np.ones(image.shape, bool),
         levels=(100.0, 20.0),
         field=np.ones_like(image),
-        contrasts=np.array([0.8]),
+        contrasts=np.array([contrast]),
     )
+
+
+def test_insertion_changes_nothing_outside_the_pvs():
+    rng = np.random.default_rng(3)
+    image = (100 + 3 * rng.standard_normal((40, 40, 40))).astype(np.float32)
+    result, rendering = insert_tube(image, 'white-matter', 0.8)
     untouched = rendering.occupancy == 0
     np.testing.assert_array_equal(result[untouched], image[untouched])
     full = rendering.occupancy > 0.99
@@ -27,21 +30,9 @@ def test_insertion_changes_nothing_outside_the_pvs():
 
 
 def test_pvs_in_grey_matter_are_darker_than_it():
-    image, affine = np.full((40, 40, 40), 60, np.float32), np.diag([0.8, 0.8, 0.8, 1])
-    line = np.stack([np.full(21, 16.0), np.full(21, 16.0), 10 + 0.5 * np.arange(21)], 1)
-    tube = vessels.Vessel(line, np.full(21, 1.6), 'basal-ganglia')
-    result, rendering = insertion.insert(
-        image,
-        affine,
-        [tube],
-        tissue=np.ones(image.shape, bool),
-        levels=(100.0, 20.0),
-        field=np.ones_like(image),
-        contrasts=np.array([0.5]),
-    )
-    assert result[rendering.occupancy > 0.99].mean() == pytest.approx(
-        40, abs=0.5
-    )  # half of the way from 60 to 20
+    result, rendering = insert_tube(np.full((40, 40, 40), 60, np.float32), 'basal-ganglia', 0.5)
+    half_way = 40  # from 60 to 20
+    assert result[rendering.occupancy > 0.99].mean() == pytest.approx(half_way, abs=0.5)
 
 
 def test_vessels_keep_their_place_on_another_grid():
