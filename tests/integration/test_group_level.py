@@ -120,7 +120,7 @@ def test_one_subject_without_participants(tmp_path):
     (tmp_path / 'bids' / 'sub-x').mkdir()
     done = group(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert 'without age and sex' in done.stderr
+    assert 'lack age and sex' in done.stderr
     assert 'no T1w' in (tmp_path / 'out' / 'group.html').read_text()
 
 
@@ -135,7 +135,7 @@ def test_messy_participants_are_put_up_with(few):
     done = group(few, '--cohort', 'sex', '--match', 'age', '--covariates', 'age', '--rating', 'rating')
     assert done.returncode == 0, done.stderr
     assert 'more than once' in done.stderr
-    assert "'old' is no number" in done.stderr
+    assert "'old' is not a number" in done.stderr
     scans = table(few, 'scans')
     assert len(scans) == 6
     assert scans['age'].notna().sum() == 4
