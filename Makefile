@@ -23,7 +23,7 @@ $(VENV)/.docs: $(VENV)/.installed
 # Simulates two heads, finds the perivascular spaces in them, and shows where the reports are.
 demo: $(VENV)/.installed
 	$(BIN)/pvs simulate $(DEMO)/bids --n-subjects 2 --suite easy --nprocs $(NPROCS)
-	$(BIN)/pvs $(DEMO)/bids $(DEMO)/out participant --nprocs $(NPROCS) --device cpu
+	$(BIN)/pvs $(DEMO)/bids $(DEMO)/out participant --modality T1w --nprocs $(NPROCS) --device cpu
 	$(BIN)/pvs $(DEMO)/bids $(DEMO)/out group
 	$(BIN)/pvs evaluate $(DEMO)/out $(DEMO)/bids/derivatives/labels $(DEMO)/evaluation
 	@echo; echo "Reports:"; ls -1 $(CURDIR)/$(DEMO)/out/*.html

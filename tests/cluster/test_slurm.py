@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
+from program import RUN, name_segmentations
 
 pytestmark = pytest.mark.skipif(
     not (os.environ.get('PVS_SLURM') and shutil.which('sbatch')), reason='PVS_SLURM not set: Slurm not tested'
 )
 ROOT = Path(__file__).resolve().parents[2]
-RUN = [sys.executable, str(ROOT / 'run.py')]
 SUBJECTS = ('0001', '0002')
 ONE_CORE = ('--cpus-per-task=1', '--mem=4G')
 PATIENCE = 1200
@@ -36,6 +36,7 @@ def bids(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('cluster') / 'bids'
     coarse = ('--suite', 'easy', '--spacing', 1.2)
     command(*RUN, 'simulate', root, *coarse, '--n-subjects', len(SUBJECTS), '--seed', 3, '--nprocs', 2)
+    name_segmentations(root / 'derivatives' / 'labels')
     return root
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from program import RUN, name_segmentations
 
 TAG, TOOL = os.environ.get('PVS_IMAGE'), os.environ.get('PVS_IMAGE_TOOL')
 SIF, SIF_TOOL = os.environ.get('PVS_SIF'), os.environ.get('PVS_SIF_TOOL')
@@ -25,7 +25,7 @@ needs_sif = pytest.mark.skipif(
     not (SIF and SIF_TOOL and TAG), reason='PVS_SIF, PVS_SIF_TOOL, PVS_IMAGE not set: SIF not tested'
 )
 UID = 4242
-RUN = [sys.executable, str(Path(__file__).resolve().parents[2] / 'run.py')]
+READY_MADE = ('-d', 'labels=/bids/derivatives/labels')
 
 
 def call(*command: object) -> subprocess.CompletedProcess:
@@ -44,11 +44,13 @@ def masks(out: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope='module')
 def bids(shared_data, tmp_path_factory) -> Path:
-    """A simulated head beside a real one."""
+    """A simulated head with T1w and T2w and a ready-made anatomy, beside a T1w of a real one."""
     root = tmp_path_factory.mktemp('image') / 'bids'
     done = call(*RUN, 'simulate', root, '--suite', 'easy', '--n-subjects', 1)
     assert done.returncode == 0, done.stderr
-    shutil.copytree(shared_data / 'bids-real/sub-adi', root / 'sub-adi')
+    name_segmentations(root / 'derivatives' / 'labels')
+    without_t2w = shutil.ignore_patterns('*_T2w.*')
+    shutil.copytree(shared_data / 'bids-real/sub-adi', root / 'sub-adi', ignore=without_t2w)
     return root
 
 
@@ -59,7 +61,7 @@ def out(bids) -> Path:
     folder.mkdir()
     folder.chmod(0o777)
     binds = (f'{bids}:/bids:ro', f'{folder}:/out')
-    done = run('/bids', '/out', 'participant', '--nprocs', '2', binds=binds)
+    done = run('/bids', '/out', 'participant', '--nprocs', '2', *READY_MADE, binds=binds)
     assert done.returncode == 0, done.stdout + done.stderr
     grouped = run('/bids', '/out', 'group', binds=binds)
     assert grouped.returncode == 0, grouped.stdout + grouped.stderr
@@ -96,8 +98,8 @@ def test_too_little_memory_is_said_at_once(shared_data, tmp_path):
 def test_the_sif_makes_the_same_masks_bit_for_bit(bids, out, tmp_path):
     assert call(SIF_TOOL, 'test', SIF).returncode == 0
     binds = ('-B', f'{bids}:/bids', '-B', f'{tmp_path}:/out')
-    # without the T2w scans, which the model of T1w does not use
-    options = ('participant', '--modality', 'T1w', '--nprocs', 2)
+    # without the T2w, which the model of T1w does not use
+    options = ('participant', '--modality', 'T1w', '--nprocs', 2, *READY_MADE)
     done = call(SIF_TOOL, 'run', SIF, *binds, '--', '/bids', '/out', *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(masks(tmp_path)) == 4
