@@ -1,6 +1,6 @@
 #!/bin/bash
-# One task a subject:   sbatch --array=1-$(ls -d $BIDS/sub-* | wc -l) --export=ALL examples/slurm_array.sh [options of pvs]
-# BIDS, OUT: data set and results; SIF: the image (pvs on the PATH is used without); SCRATCH: a fast disk with room.
+# One task per subject:   sbatch --array=1-$(ls -d $BIDS/sub-* | wc -l) --export=ALL examples/slurm_array.sh [options of pvs]
+# BIDS, OUT: dataset and results; SIF: the image (pvs on the PATH is used without); SCRATCH: a fast disk with room.
 # Options of sbatch (--mem, --partition) go before the script's name and win over those below.
 #SBATCH --job-name=pvs
 #SBATCH --cpus-per-task=2
@@ -10,7 +10,7 @@
 #SBATCH --output=pvs-%A_%a.log
 # for a GPU partition: #SBATCH --partition=gpu --gres=gpu:1   (and --nv below, --device cuda)
 set -euo pipefail
-: "${BIDS:?the BIDS data set}" "${OUT:?where results go}"
+: "${BIDS:?the BIDS dataset}" "${OUT:?where results go}"
 subject=$(basename "$(ls -d "$BIDS"/sub-* | sed -n "${SLURM_ARRAY_TASK_ID}p")")
 # the same work folder after a requeue: finished steps are not done again
 work=${SCRATCH:-/tmp}/pvs-$(id -un)-$SLURM_ARRAY_JOB_ID-$subject

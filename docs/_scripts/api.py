@@ -1,7 +1,7 @@
 """Write a page of the API reference for each public module, and the navigation between them.
 
-Modules are found by looking through the package: none is named here, only the rooms that a reader
-can build on. The texts are the docstrings, read without importing anything.
+Modules are found by looking through the packages that a reader can build on; no module is named here.
+The texts are the docstrings, read without importing anything.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import mkdocs_gen_files
 
-PACKAGE = Path('pvs_bidsapp')
-ROOMS = ('anatomy', 'segmentation', 'clusters', 'simulation', 'training', 'evaluation', 'group', 'outputs')
+ROOT = Path('pvs_bidsapp')
+PACKAGES = ('anatomy', 'segmentation', 'clusters', 'simulation', 'training', 'evaluation', 'group', 'outputs')
 #: Front matter: in a search, guides come before functions.
 BEHIND_THE_GUIDES = '---\nsearch:\n  boost: 0.3\n---\n'
 INTRODUCTION = """\
@@ -26,13 +26,13 @@ pin the version that you use.
 """
 
 
-def public_modules(room: Path) -> list[Path]:
-    """Modules of a room, and of the rooms within it, that are not private; sorted."""
+def public_modules(package: Path) -> list[Path]:
+    """Modules of a package, and of the packages within it, that are not private; sorted."""
 
     def is_public(path: Path) -> bool:
-        return not any(part.startswith('_') for part in path.relative_to(room).parts)
+        return not any(part.startswith('_') for part in path.relative_to(package).parts)
 
-    return sorted(filter(is_public, room.rglob('*.py')))
+    return sorted(filter(is_public, package.rglob('*.py')))
 
 
 def summary(path: Path) -> str:
@@ -43,12 +43,12 @@ def summary(path: Path) -> str:
 
 navigation, overview = mkdocs_gen_files.Nav(), []
 navigation[('Overview',)] = 'index.md'
-for room in (PACKAGE / name for name in ROOMS):
-    modules = public_modules(room)
+for package in (ROOT / name for name in PACKAGES):
+    modules = public_modules(package)
     if not modules:
         continue
-    title = summary(room / '__init__.py') if (room / '__init__.py').exists() else ''
-    overview.append(f'\n## {room.name}\n\n{title}\n')
+    title = summary(package / '__init__.py') if (package / '__init__.py').exists() else ''
+    overview.append(f'\n## {package.name}\n\n{title}\n')
     for path in modules:
         parts = path.with_suffix('').parts
         page = '/'.join(parts[1:]) + '.md'
