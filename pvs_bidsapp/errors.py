@@ -1,4 +1,4 @@
-"""Errors that a user can mend, each with the exit status that the documentation promises."""
+"""Errors that a user can put right, each with its documented exit status."""
 
 
 class PVSError(Exception):

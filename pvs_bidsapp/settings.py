@@ -23,7 +23,7 @@ class Analysis:
     model_dir : str
         Folder of the model.
     channels : tuple of str
-        Channels that the model asks for.
+        Input channels of the model.
     threshold : float
         Probability from which a voxel counts as PVS, in (0, 1].
     min_cluster_size : float
@@ -79,7 +79,7 @@ class Analysis:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How the program runs; without influence on the result.
+    """How the program runs; this has no influence on the result.
 
     Attributes
     ----------

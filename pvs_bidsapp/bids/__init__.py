@@ -1,1 +1,1 @@
-"""BIDS: which scans, which names, which descriptions."""
+"""BIDS: finding scans, naming files, describing datasets."""

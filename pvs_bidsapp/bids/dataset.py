@@ -1,4 +1,4 @@
-"""What describes a dataset: dataset_description.json and its companions."""
+"""Files that describe a dataset: ``dataset_description.json`` and ``README``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The one place where the path of an output is made.
 
-All entities of the input are kept; those of a derivative are put where BIDS wants them.
+All entities of the input are kept; those of a derivative are inserted in the order of BIDS.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import InputError
 
-#: Entities of derivatives; they stand behind all others, unknown ones included.
+#: Entities of derivatives; they come after all others, including unknown ones.
 _DERIVED = ('space', 'atlas', 'seg', 'scale', 'res', 'den', 'label', 'desc')
 
 _ENTITY = re.compile(r'([a-zA-Z]+)-([a-zA-Z0-9+]+)')
@@ -47,7 +47,7 @@ def parse_entities(name: str) -> tuple[tuple[str, str], ...]:
     pairs = []
     for part in parts:
         if not (match := _ENTITY.fullmatch(part)):
-            raise InputError(f'{name}: {part!r} is no BIDS entity (key-value)')
+            raise InputError(f'{name}: {part!r} is not a BIDS entity (key-value)')
         pairs.append((match[1], match[2]))
     if not pairs or pairs[0][0] != 'sub':
         raise InputError(f'{name}: a BIDS file name begins with sub-LABEL')

@@ -19,7 +19,7 @@ def read_participants(bids_dir: Path) -> pd.DataFrame | None:
     """Read ``participants.tsv`` of a dataset.
 
     Byte-order marks, Windows line ends, identifiers without ``sub-`` and repeated rows are accepted.
-    What is unclear is logged.
+    Whatever is ignored or unclear is logged.
 
     Parameters
     ----------
@@ -28,13 +28,13 @@ def read_participants(bids_dir: Path) -> pd.DataFrame | None:
     Returns
     -------
     people : DataFrame or None
-        One row for each person; columns of numbers are numeric. None where there is no table, or no column
+        One row for each person; columns of numbers are numeric. None if there is no table, or no column
         ``participant_id`` in it.
 
     Raises
     ------
     InputError
-        If the file is not a table with tabs in UTF-8.
+        If the file is not a tab-separated table in UTF-8.
     """
     path = bids_dir / 'participants.tsv'
     if not path.exists():
@@ -43,7 +43,7 @@ def read_participants(bids_dir: Path) -> pd.DataFrame | None:
     try:
         table = pd.read_csv(path, sep='\t', dtype=str, encoding='utf-8-sig', keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f'{path}: not a table with tabs in UTF-8 ({str(error)[:100]})') from error
+        raise InputError(f'{path}: not a tab-separated table in UTF-8 ({str(error)[:100]})') from error
     table.columns = table.columns.str.strip()
     if 'participant_id' not in table:
         LOG.warning('%s: no column participant_id (there are: %s); not used', path, ', '.join(table.columns))

@@ -72,9 +72,10 @@ class Query:
     ----------
     subjects, sessions : tuple of str
         Labels without prefix; empty means all.
-    filters : dict
+    filters : dict or None
         Content of a ``--bids-filter-file``: by ``t1w`` and ``t2w``, pybids entities and values.
     use_t2w : bool
+        Whether T2w scans are looked for.
     database_dir : Path or None
         Where pybids keeps, or finds, its index.
     derivatives : tuple of Path
@@ -90,12 +91,14 @@ class Query:
 
 
 def read_filters(path: Path) -> dict[str, dict[str, Any]]:
-    """Read a ``--bids-filter-file``, as fMRIPrep has it: ``{"t1w": {"acquisition": "mprage"}}``.
+    """Read a ``--bids-filter-file`` in the format of fMRIPrep: ``{"t1w": {"acquisition": "mprage"}}``.
+
+    Entries other than ``t1w`` and ``t2w`` are ignored with a warning.
 
     Raises
     ------
     InputError
-        If it is no JSON, or names a scan that is not ``t1w`` or ``t2w``.
+        If it cannot be read as JSON, or does not have this format.
     """
     try:
         content = json.loads(Path(path).read_text(encoding='utf-8'))
@@ -117,6 +120,11 @@ def find_scans(bids_dir: Path, query: Query) -> list[Scan]:
     """Find all T1w scans that are wanted, sorted by path, each with its T2w.
 
     Only the folders of the wanted subjects are indexed, and no metadata is read.
+
+    Parameters
+    ----------
+    bids_dir : Path
+    query : Query
 
     Raises
     ------
@@ -186,9 +194,9 @@ def _images(layout: Any, suffix: str, subjects: Sequence[str], query: Query) -> 
 def choose_t2w(t1w: Path, candidates: Sequence[Path]) -> Path | None:
     """The T2w that goes with a T1w: of the same subject and session.
 
-    Where there are several, the one that shares most entities with the T1w (same run, same
-    acquisition, ...), of those the one with the fewest other entities, of those the first by
-    name. The choice is logged.
+    If there are several, it is the one that shares most entities with the T1w (same run, same
+    acquisition, ...); among equals, the one with the fewest other entities, then the first by name.
+    The choice is logged.
     """
     own = dict(parse_entities(t1w.name))
     session = [

@@ -58,7 +58,7 @@ def copy_file(source: Path, target: Path) -> Path:
 
 
 def check_writable(folder: Path, name: str) -> None:
-    """Make a folder, and see that files can be written to it.
+    """Make a folder, and check that files can be written to it.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def check_writable(folder: Path, name: str) -> None:
     Raises
     ------
     InputError
-        If they cannot, in one line with the reason.
+        If they cannot; the message has one line and gives the reason.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Locks on files, so that one job at a time processes a scan where several share a folder."""
+"""Locks on files, so that one job at a time processes a scan if several share a folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Lock:
         self.path, self._handle = Path(path), -1
 
     def acquire(self) -> bool:
-        """Acquire the lock; False where another process holds it."""
+        """Acquire the lock; False if another process holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -35,12 +35,12 @@ class Lock:
                 if error.errno in (errno.EAGAIN, errno.EACCES):
                     os.close(handle)
                     return False
-                # some network disks have no locks: work goes on without
-                LOG.debug('%s: no lock to be had (%s)', self.path, error)
+                # some network disks have no locks: go on without
+                LOG.debug('%s: cannot be locked (%s)', self.path, error)
             if self._is_current(handle):
                 self._handle = handle
                 return True
-            os.close(handle)  # another process removed the file meanwhile: once more
+            os.close(handle)  # another process has removed the file: try again
 
     def _is_current(self, handle: int) -> bool:
         try:
@@ -69,7 +69,7 @@ class Locks:
         self._locks = [Lock(path) for path in paths]
 
     def acquire(self) -> bool:
-        """Acquire all locks; False, with none held, where another process holds one of them."""
+        """Acquire all locks; False, with none held, if another process holds one of them."""
         if all(lock.acquire() for lock in self._locks):
             return True
         self.release()

@@ -1,4 +1,4 @@
-"""Independent pieces of work by several processes."""
+"""Independent pieces of work in several processes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,26 @@ def map_in_processes(
 ) -> list[Any]:
     """Call `work` once for each tuple of arguments, in `nprocs` processes in parallel, with a progress bar.
 
+    Parameters
+    ----------
+    work : callable
+        A function that can be pickled.
+    arguments : sequence of tuple
+    nprocs : int
+    what : str
+        Name of the pieces in the progress bar.
+    stop : callable
+        Called every second; work stops if it returns True.
+
+    Returns
+    -------
+    results : list
+        In the order of the arguments.
+
     Raises
     ------
     Stopped
-        If `stop`, asked every second, says so; what is under way then is finished.
+        If `stop` returned True; calls that had begun by then are finished first.
     """
     context = multiprocessing.get_context('forkserver')
     with ProcessPoolExecutor(max(1, nprocs), mp_context=context, initializer=end_with_parent) as pool:

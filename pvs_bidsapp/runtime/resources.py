@@ -27,6 +27,7 @@ def cores(root: Path = Path('/'), environment: Mapping[str, str] = os.environ) -
     root : Path
         Of the file system, for tests.
     environment : mapping
+        Environment variables.
     """
     limits = [len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1]
     for folder in _control_groups(root, 'cpu'):
@@ -45,6 +46,13 @@ def memory_gb(root: Path = Path('/'), environment: Mapping[str, str] = os.enviro
 
     The least of: the machine's, every control group's that the process is in, what Slurm gave the
     job (``SLURM_MEM_PER_NODE``, or per core times the job's cores).
+
+    Parameters
+    ----------
+    root : Path
+        Of the file system, for tests.
+    environment : mapping
+        Environment variables.
     """
     limits = [float(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))]
     for folder in _control_groups(root, 'memory'):
@@ -94,7 +102,7 @@ def _control_groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _numbers(path: Path) -> list[float]:
-    """Numbers in a file; none where it is missing or says ``max`` (no limit)."""
+    """Numbers in a file; none if it is missing or says ``max`` (no limit)."""
     try:
         words = path.read_text().split()
     except OSError:

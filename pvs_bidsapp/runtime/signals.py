@@ -18,8 +18,8 @@ class Stopped(Exception):
 def end_with_parent() -> None:
     """Make a worker process end when the program that started it ends, however that happens.
 
-    Each worker calls it first. A worker of a fork server is no child of that program, and keeps the pipes
-    open through which it would learn of its end: it has to watch.
+    Each worker calls it first. A worker of a fork server is not a child of that program, and itself keeps
+    open the pipes through which it would learn of its end: it has to watch.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if (parent := multiprocessing.parent_process()) is not None:
@@ -52,7 +52,7 @@ class StopRequest:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
