@@ -1,1 +1,1 @@
-"""The command line: one module a command. Nothing heavy is imported before it is needed."""
+"""The command line: one module per command. Nothing heavy is imported before it is needed."""

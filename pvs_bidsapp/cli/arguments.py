@@ -1,4 +1,4 @@
-"""Helpers of all parsers."""
+"""Helpers that all parsers share."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def add_option(group: argparse._ActionsContainer, *names: str, **kwargs: Any) ->
     for name in names:
         other = name[:2] + name[2:].replace('-', '_')
         if other != name:
-            # registered for parsing, but not in option_strings: the help need not say everything twice
+            # registered for parsing, but not in option_strings: the help need not list everything twice
             group._option_string_actions[other] = action

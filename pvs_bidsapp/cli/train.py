@@ -27,9 +27,9 @@ EXAMPLES = """\
 recipes:
   joliot2021        T1w at 1 mm, 7-block network, pre-training as an autoencoder (Joliot et al. 2021)
   m2ss              T1w + T2w at 0.8 mm, multi-scale, semi-supervised (Chai et al.)
-  m2ss-mono         the same without side inputs
-  supervised-multi  the same without unlabelled scans
-  supervised-mono   the same without both
+  m2ss-mono         as m2ss, without side inputs
+  supervised-multi  as m2ss, without unlabelled scans
+  supervised-mono   as m2ss, without either
 
 examples:
   start from a bundled model; a dozen labelled scans are enough:
@@ -84,20 +84,20 @@ def _add_split_options(p: argparse.ArgumentParser) -> None:
     g = p.add_argument_group('data splits (all scans of a person stay together)')
     add_option(
         g, '--validation', type=float, default=0.1, metavar='FRACTION', dest='validation_fraction',
-        help='fraction of the persons that is kept for validation (default 0.1)',
+        help='fraction of the people who are kept for validation (default 0.1)',
     )  # fmt: skip
     add_option(
         g, '--folds', type=int, default=0, metavar='K',
-        help='cross-validation: K models, each tested on persons that it has not seen, then joined to one',
+        help='cross-validation: K models, each tested on people whom it has not seen, then joined into one',
     )  # fmt: skip
     add_option(
         g, '--test', type=float, metavar='FRACTION', dest='test_fraction',
-        help='with --folds: fraction of the persons on which each fold is tested (default 1/K; 0.1 for m2ss '
+        help='with --folds: fraction of the people on whom each fold is tested (default 1/K; 0.1 for m2ss '
         'and its variants)',
     )  # fmt: skip
     add_option(
         g, '--training-size', type=int, metavar='N',
-        help='use the labels of N persons only; the other scans count as unlabelled',
+        help='use the labels of N people only; the other scans count as unlabelled',
     )  # fmt: skip
 
 
@@ -179,7 +179,7 @@ def _add_machine_options(p: argparse.ArgumentParser) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the parser of the command."""
+    """Arguments of the command."""
     p = command_parser('pvs train', DESCRIPTION, EXAMPLES)
     p.add_argument('data_dir', type=Path, metavar='DATA_DIR', help='BIDS dataset with the scans')
     p.add_argument(

@@ -22,7 +22,15 @@ _FORMULA_ERRORS = ('PatsyError', 'FactorEvaluationError', 'FormulaicError', 'For
 
 
 def run_group(options: GroupOptions) -> Path:
-    """Run the chosen statistics, and write tables, maps and page; returns the page.
+    """Run the chosen statistics, and write tables, maps and page.
+
+    Parameters
+    ----------
+    options : GroupOptions
+
+    Returns
+    -------
+    page : Path
 
     Raises
     ------
@@ -67,7 +75,7 @@ def _check_columns(options: GroupOptions, cohort: Cohort) -> None:
 def _cohorts(
     options: GroupOptions, cohort: Cohort, independent: pd.DataFrame
 ) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
-    """Cohorts by name, one row a person, and the map voxels of all their scans."""
+    """Cohorts by name, one row per person, and the map voxels of all their scans."""
     voxels = dict(cohort.voxels)
     if options.cohort:
         known = independent.dropna(subset=[options.cohort])
@@ -139,5 +147,5 @@ def _maps(cohorts: dict[str, pd.DataFrame], voxels: dict[str, np.ndarray]) -> di
 
 
 def _coarse_brain(shape: tuple[int, int, int]) -> np.ndarray:
-    half = template.load().brain_mask[::2, ::2, ::2]
-    return half[: shape[0], : shape[1], : shape[2]]
+    brain_mask = template.load().brain_mask[::2, ::2, ::2]
+    return brain_mask[: shape[0], : shape[1], : shape[2]]

@@ -49,7 +49,16 @@ class Outcome:
 def run(scans: Sequence[Scan], settings: Settings) -> Outcome:
     """Process all scans that are not done yet, then write the pages.
 
-    Pages and the record of the run are written whatever happens.
+    Pages and the record of the run are written even if the run is interrupted.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+    settings : Settings
+
+    Returns
+    -------
+    outcome : Outcome
     """
     describe_output(settings)
     outcome, waiting = Outcome(), []
@@ -111,14 +120,14 @@ def clean_work_dir(scans: Sequence[Scan], settings: Settings) -> None:
     """Remove the work folders of these scans; what belongs to other jobs stays."""
     for scan in scans:
         lock = Lock(_work_lock(scan, settings))
-        if lock.acquire():  # else another job has begun with it, for its own output folder
+        if lock.acquire():  # else another job is working on it, for its own output folder
             engine.remove_work_folder(scan, settings)
             lock.release()
     engine.remove_empty_work_folder(settings)
 
 
 def _record(settings: Settings, outcome: Outcome, seconds: float) -> None:
-    """Settings and outcome of this run, in logs."""
+    """Write settings and outcome of this run to the logs."""
     stamp = f'{time.strftime("%Y%m%d-%H%M%S")}_{uuid.uuid4().hex[:8]}'
     content = {
         'seconds': round(seconds, 1),

@@ -40,7 +40,7 @@ def stage(images: Sequence[Path], t2w: Path | None, folder: Path) -> None:
     Raises
     ------
     InputError
-        If two files would get one label.
+        If two files would get the same label.
     """
     labels: dict[str, Path] = {}
     for path in images:

@@ -56,7 +56,7 @@ FEW_SCANS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class DataSplit(Generic[T]):
-    """What is learnt from with and without labels, and validated on.
+    """Items to train on, with and without labels, and to validate on.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ def split_scans(
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """A training in one folder, as each of its processes is given it.
+    """A training in one folder, as it is passed to each of its processes.
 
     Attributes
     ----------
@@ -261,7 +261,7 @@ def _start_processes(run: TrainingRun, stop: StopRequest) -> None:
 
 
 def _spawned(rank: int, run: TrainingRun, rendezvous_file: Path) -> None:
-    """What each of several processes does."""
+    """Entry point of each process, if there are several."""
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.ERROR, format='%(message)s')
     torch.set_num_threads(max(1, torch.get_num_threads() // len(run.config.devices)))
     with StopRequest() as stop:
@@ -287,7 +287,7 @@ def train_process(
     rendezvous_file : Path, optional
         File through which several processes connect; without it there is one process.
     stop : callable
-        Training stops after the step after which it returns True.
+        Called after each step; training stops once it returns True.
 
     Raises
     ------

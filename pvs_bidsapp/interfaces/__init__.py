@@ -1,1 +1,1 @@
-"""Thin nipype interfaces, one a step: files in, a call into the science, files out."""
+"""Thin nipype interfaces, one per step: files in, a call into the science, files out."""

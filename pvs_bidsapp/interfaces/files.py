@@ -26,7 +26,7 @@ def write(folder: str, name: str, array: np.ndarray, affine: np.ndarray) -> str:
 
 
 def write_transform(folder: str, name: str, transform: Transform) -> str:
-    """Write down a chain of transforms."""
+    """Write a chain of transforms as JSON; returns its path."""
     path = Path(folder) / name
     content = {'files': [str(p) for p in transform.files], 'inverted': list(transform.inverted)}
     path.write_text(json.dumps(content))

@@ -1,1 +1,1 @@
-"""Factories that connect interfaces; and the long-running jobs of the commands."""
+"""The nipype workflow of a scan, and the engine that runs it."""

@@ -22,14 +22,14 @@ from ..settings import Settings
 
 LOG = logging.getLogger(__name__)
 WORKFLOW = 'pvs'
-#: Seconds between two questions to a batch system about each job: its scheduler has others to serve.
+#: Seconds between two status queries to a batch system; more frequent ones would burden its scheduler.
 QUEUE_POLL = 5
-#: Files of nipype's own in the work folder, which belong to all scans.
+#: Nipype's own files in the work folder, which belong to all scans.
 _NIPYPE_FILES = ('index.html', 'd3.js', 'graph.json', 'graph1.json')
 
 
 def run_scans(scans: Sequence[Scan], settings: Settings) -> None:
-    """Run the scans' workflows; what failed shows in the outputs and in the crash files."""
+    """Run the scans' workflows; outputs and crash files show which of them failed."""
     work_dir = settings.execution.work_dir
     work_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='run-', dir=work_dir) as folder:
@@ -64,7 +64,7 @@ def read_plugin_file(path: Path) -> dict[str, Any]:
 
 
 def remove_work_folder(scan: Scan, settings: Settings) -> None:
-    """Remove what nipype keeps of one scan."""
+    """Remove nipype's intermediate files of one scan."""
     from .scan import workflow_name
 
     folder = settings.execution.work_dir / WORKFLOW / workflow_name(scan, settings)
@@ -72,7 +72,7 @@ def remove_work_folder(scan: Scan, settings: Settings) -> None:
 
 
 def remove_empty_work_folder(settings: Settings) -> None:
-    """Remove nipype's own files, and the work folder where nothing else is left in it."""
+    """Remove nipype's own files, and the work folder if nothing else is left in it."""
     top = settings.execution.work_dir
     for name in _NIPYPE_FILES:
         (top / WORKFLOW / name).unlink(missing_ok=True)
@@ -103,7 +103,7 @@ def failure_reason(scan: Scan, settings: Settings, since: float) -> str:
 
 
 def error_line(text: str) -> str:
-    """The exception at the end of a traceback, without the class where it is one of ours."""
+    """The exception at the end of a traceback, without its class if it is one of ours."""
     errors = re.findall(r'^\s*(?:[\w.]+\.)?(\w+(?:Error|Exception|Interrupt|Exit)): (.*)$', text, re.M)
     errors = [e for e in errors if e[0] != 'NodeExecutionError'] or errors
     if not errors:
@@ -114,9 +114,9 @@ def error_line(text: str) -> str:
 
 @contextlib.contextmanager
 def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Ours and those of our workers: a container's /tmp may be small, the work folder has room."""
-    # multiprocessing puts its sockets where temporary files go when it is first asked, and the path of a
-    # socket may have 107 characters at most: they stay in /tmp
+    """Put temporary files, also those of the workers, into a folder: /tmp may be small in a container."""
+    # multiprocessing puts its sockets into the folder for temporary files of its first call, and the path of
+    # a socket may have at most 107 characters: they stay in /tmp
     multiprocessing.util.get_temp_dir()
     before = os.environ.get('TMPDIR')
     os.environ['TMPDIR'] = tempfile.tempdir = str(folder)
@@ -155,9 +155,9 @@ def _execute(top: Any, settings: Settings) -> None:
 
 
 def _configure_nipype(settings: Settings, folder: Path) -> None:
-    """Give nipype its settings as a file, before it is imported: its workers read it too.
+    """Write nipype's settings to a file before nipype is imported; its workers read the file, too.
 
-    Without one it would write to the user's home, which need not be there.
+    Without it, nipype would write to the user's home, which need not exist.
     """
     level = 'INFO' if settings.execution.verbose > 1 else 'CRITICAL'  # details go to logs/
     content = f"""[logging]
@@ -175,5 +175,5 @@ remove_unnecessary_outputs = false
 """
     write_text(folder / 'nipype.cfg', content)
     os.environ['NIPYPE_CONFIG_DIR'] = str(folder)
-    os.environ['NIPYPE_NO_ET'] = os.environ['NO_ET'] = '1'  # no look for newer versions
+    os.environ['NIPYPE_NO_ET'] = os.environ['NO_ET'] = '1'  # no check for newer versions
     logging.getLogger('nipype').setLevel(level)

@@ -1,4 +1,4 @@
-"""How nipype runs a graph here: workers that outlive a killed one, and the progress that is shown."""
+"""Nipype plugin: worker processes, of which one may be killed without a hang, and a progress display."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from ..runtime.signals import end_with_parent
 
-#: How often a step is tried whose worker is killed: another process may have used the memory.
+#: Attempts at a step whose worker is killed: another process may have used up the memory.
 TRIES = 2
 KILLED = (
     'MemoryError: a worker process was killed, most likely for lack of memory; allow more memory '
@@ -23,7 +23,7 @@ KILLED = (
 
 
 def prepare_worker(folder: str) -> None:
-    """Set up a worker; the first thing that it does."""
+    """Set up a worker; called first in each."""
     process_initializer(folder)
     end_with_parent()
 
@@ -59,12 +59,12 @@ class Workers(MultiProcPlugin):
         self._tries[taskid] = self._tries.get(taskid, 0) + 1
         try:
             self._task_obj[taskid] = self.pool.submit(run_node, node, updatehash, taskid)
-        except BrokenProcessPool:  # a worker was killed: the pool cannot be used any more
+        except BrokenProcessPool:  # a worker was killed: the pool can no longer be used
             self.pool = self._new_pool()
             self._task_obj[taskid] = self.pool.submit(run_node, node, updatehash, taskid)
 
     def _get_result(self, taskid: int) -> dict[str, Any] | None:
-        """Result of a step, None while there is none; nipype's loop asks again and again."""
+        """Result of a step, None while there is none; nipype polls it in a loop."""
         future = self._task_obj[taskid]
         if not future.done():
             return None
@@ -99,7 +99,7 @@ class ProgressBar:
         self.bar = tqdm(total=self.total, unit='step') if sys.stderr.isatty() else None
 
     def __call__(self, node: Any, status: str) -> None:
-        """Take note of a node's state: ``start``, ``end`` or ``exception``."""
+        """Record the state of a node: ``start``, ``end`` or ``exception``."""
         name = node.fullname.removeprefix('pvs.scan_')
         if status == 'start' or name.endswith('.inputnode'):
             return
