@@ -35,7 +35,7 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     Parameters
     ----------
     bids_dir : Path or None
-        None: the dataset that the outputs' description names.
+        None: the dataset named in the description of the outputs.
     out_dir : Path
     sizes : sequence of float
         Cluster-size filters in mm3.
@@ -48,7 +48,7 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     files = sorted(out_dir.glob(f'sub-*/**/*{SUFFIX}'))
     if not files:
         raise InputError(f'{out_dir}: no results of `participant` in it; run that first')
-    bids_dir = bids_dir or _raw_data_set(out_dir)
+    bids_dir = bids_dir or _raw_dataset(out_dir)
     people = read_participants(bids_dir) if bids_dir else None
     names = [p.name.removesuffix(SUFFIX) for p in files]
     sidecars = {name: _sidecar(path) for name, path in zip(names, files, strict=True)}
@@ -123,7 +123,7 @@ def map_grid() -> tuple[tuple[int, int, int], np.ndarray]:
 def _read_clusters(
     names: Sequence[str], files: Sequence[Path], sizes: Sequence[float], threshold: float
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Cluster counts of each scan, and the map's voxels that its clusters pass; some scans at a time."""
+    """Cluster counts of each scan, and the map voxels that its clusters cross; read in chunks of scans."""
     grid = map_grid()
     counts: list[pd.DataFrame] = []
     voxels: dict[str, np.ndarray] = {}
@@ -160,15 +160,15 @@ def _sidecar(table: Path) -> dict[str, Any]:
 
 
 def _model_of(sidecars: dict[str, dict[str, Any]]) -> tuple[str, ...]:
-    """What made the masks; refuses to put together what different models or thresholds have found."""
+    """Model and thresholds of the masks; results of different ones are not combined."""
     seen: dict[tuple[str, ...], list[str]] = {}
     for name, content in sidecars.items():
         keys = ('ModelName', 'ModelSHA256', 'Threshold', 'MinimumClusterSize')
         seen.setdefault(tuple(str(content.get(k)) for k in keys), []).append(name)
     if len(seen) > 1:
-        kinds = '; '.join(f'{k[0]} at {k[2]}: {len(v)} scans, e.g. {v[0]}' for k, v in seen.items())
+        found = '; '.join(f'{k[0]} at {k[2]}: {len(v)} scans, e.g. {v[0]}' for k, v in seen.items())
         raise InputError(
-            f'scans were done with different models or settings ({kinds}); run participant again on all'
+            f'scans were done with different models or settings ({found}); run participant again on all'
         )
     return next(iter(seen))
 
@@ -189,7 +189,7 @@ def _missing(bids_dir: Path | None, out_dir: Path, entities: dict[str, dict[str,
     return found
 
 
-def _raw_data_set(out_dir: Path) -> Path | None:
+def _raw_dataset(out_dir: Path) -> Path | None:
     try:
         content = json.loads((out_dir / 'dataset_description.json').read_text(encoding='utf-8'))
         folder = Path(unquote(urlparse(content['DatasetLinks']['raw']).path))

@@ -1,4 +1,4 @@
-"""What describes the output folder as a BIDS derivative dataset."""
+"""Files that describe the output folder as a BIDS derivative dataset."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..bids.dataset import describe_derivative
 from ..runtime.files import write_text
 from ..settings import Settings
 
-#: Files of the output folder, and where their text stands in the package.
+#: Files of the output folder, with the files of the package that hold their texts.
 _TEXTS = {'README.md': 'README.md', '.bidsignore': 'bidsignore', 'CITATION.bib': 'CITATION.bib'}
 
 
 def describe_output(settings: Settings) -> None:
     """Write the description, ``README.md``, ``.bidsignore`` and ``CITATION.bib``, and make ``logs``.
 
-    A file whose content would not change is not touched.
+    A text whose content would not change is not written again, nor is an existing description.
     """
     out = settings.out_dir
     out.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from .cohort import map_grid
 
 
 def write_group(options: GroupOptions, cohort: Cohort, results: GroupResults) -> Path:
-    """Write all that the group level has results.
+    """Write all results of the group level.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The page of each subject and session, from what stands in the output folder."""
+"""The page of each subject and session, made from the files in the output folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_pages(scans: Sequence[Scan], settings: Settings, failed: dict[str, str
 
 
 def _section(scan: Scan, settings: Settings) -> ScanSection | None:
-    """What the page shows of a scan; None where the scan is not finished."""
+    """What the page shows of a scan; None if the scan is not finished."""
     names = Naming.of(settings.out_dir, scan.t1w)
     if not names.status.exists():
         return None

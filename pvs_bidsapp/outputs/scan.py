@@ -1,4 +1,4 @@
-"""Write the results of one scan as BIDS derivatives, and know whether they are there already."""
+"""Write the results of one scan as BIDS derivatives, and check whether they are already there."""
 
 from __future__ import annotations
 
@@ -70,7 +70,13 @@ def status(scan: Scan, settings: Settings) -> str:
 
 
 def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
-    """Write all results of one scan, and last of all the record of its status.
+    """Write all results of one scan, and finally the record of its status.
+
+    Parameters
+    ----------
+    scan : Scan
+    settings : Settings
+    results : Results
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Sidecars of the outputs: where they come from, and with which settings."""
+"""Contents of the sidecars: sources, settings and versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIBRARIES = ('antspyx', 'torch', 'monai', 'nipype', 'pybids', 'nibabel', 'numpy
 def software_versions() -> str:
     """Versions of this program and of the libraries that decide its results.
 
-    One string, since BIDS has a string under this name.
+    They are one string, as BIDS requires of this key.
     """
     found = [f'pvs-bidsapp {__version__}']
     for name in _LIBRARIES:
@@ -41,7 +41,7 @@ def common(sources: list[str], settings: Settings) -> dict[str, Any]:
 
 
 def model(settings: Settings) -> dict[str, Any]:
-    """Keys of the sidecars of what a model found."""
+    """Further keys of the sidecars of the results of a model."""
     analysis = settings.analysis
     return {
         'Threshold': analysis.threshold,

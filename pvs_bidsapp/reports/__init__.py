@@ -1,1 +1,1 @@
-"""Pictures and pages that people look at."""
+"""Figures and HTML pages."""

@@ -10,12 +10,12 @@ from .figures import pyplot
 
 
 def draw_curves(logs: dict[str, pd.DataFrame], path: Path) -> Path:
-    """Loss, validation Dice and learning rate over steps, one line a training.
+    """Loss, validation Dice and learning rate over steps, one line per training.
 
     Parameters
     ----------
     logs : dict of str to DataFrame
-        By name: ``step loss validation_dice minutes learning_rate``, one row an epoch.
+        By name: ``step loss validation_dice minutes learning_rate``, one row per epoch.
     path : Path
         PNG file.
     """

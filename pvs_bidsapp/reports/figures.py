@@ -62,7 +62,7 @@ def _to_ras(images: list[np.ndarray], affine: np.ndarray) -> tuple[list[np.ndarr
 
 
 def _box(brain: np.ndarray) -> tuple[slice, ...]:
-    """The brain with a border, so that what lies outside the mask is seen too."""
+    """The brain with a margin that shows what lies outside the mask."""
     found = np.argwhere(brain > 0)
     if not len(found):
         return (slice(None),) * 3
@@ -79,7 +79,7 @@ def _region_outlines(regions: np.ndarray) -> list[tuple[np.ndarray, str]]:
 
 
 def _edges(t1w: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """Darker parts of the T1w's brain: their outline has to lie on the T2w's."""
+    """Dark parts of the brain in the T1w: in the T2w, their outline should follow the same structures."""
     middle = np.median(t1w[brain]) if brain.any() else 0
     return (ndimage.gaussian_filter(t1w, 0.7) < 0.6 * middle) & brain
 
@@ -105,7 +105,7 @@ def _mosaic(image: np.ndarray, zooms: np.ndarray, outlines: list[tuple[np.ndarra
 
 
 def _overlay(image: np.ndarray, zooms: np.ndarray, found: np.ndarray, path: Path) -> Path:
-    """Up to twelve axial slices where most was found; each plain above, outlined below."""
+    """Up to twelve axial slices with the most PVS, each plain above and outlined below."""
     plt = pyplot()
     counts = found.sum((0, 1))
     inner = _spread(image.shape[2], 6)[1:-1]
@@ -129,7 +129,7 @@ def _overlay(image: np.ndarray, zooms: np.ndarray, found: np.ndarray, path: Path
 
 
 def _busiest(counts: np.ndarray, number: int, gap: int) -> list[int]:
-    """Slices with most voxels, at least `gap` apart, from the lowest to the highest."""
+    """Slices with the most voxels, at least `gap` apart, from the lowest to the highest."""
     chosen: list[int] = []
     for k in np.argsort(-counts, kind='stable'):
         if counts[k] and all(abs(int(k) - c) >= gap for c in chosen):

@@ -11,7 +11,7 @@ import numpy as np
 from ..runtime.files import atomic_write
 from .figures import pyplot
 
-#: Heights of the axial slices as shares of the brain's height: basal ganglia, centrum semiovale.
+#: Heights of the axial slices as fractions of the brain's height: basal ganglia, centrum semiovale.
 LEVELS = (0.45, 0.72)
 
 
@@ -25,12 +25,12 @@ def draw_gallery(bids_dir: Path, labels_dir: Path, path: Path, *, most: int = 6)
     path : Path
         PNG file to write.
     most : int
-        How many heads are shown.
+        Largest number of heads that are shown.
 
     Returns
     -------
     path : Path or None
-        None where there is no scan.
+        None if there is no scan.
     """
     scans = sorted(bids_dir.rglob('sub-*_T1w.nii.gz'))
     scans = [s for s in scans if 'derivatives' not in s.relative_to(bids_dir).parts][:most]

@@ -32,7 +32,7 @@ class Mark:
 
 
 def draw_sweep(table: pd.DataFrame, path: Path, marks: Sequence[Mark] = ()) -> Path:
-    """Voxel and cluster Dice over thresholds, one line a size filter; bands span the scans' quartiles.
+    """Voxel and cluster Dice over thresholds, one line per size filter; bands span the scans' quartiles.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def draw_sweep(table: pd.DataFrame, path: Path, marks: Sequence[Mark] = ()) -> P
     path : Path
         PNG file.
     marks : sequence of Mark
-        Published values to draw beside.
+        Published values, for comparison.
     """
     plt = pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True, constrained_layout=True)

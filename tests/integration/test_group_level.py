@@ -40,8 +40,8 @@ def test_set_effects_are_recovered(cohort):
     done = group(cohort, *options, '--covariates', 'age', 'site')
     assert done.returncode == 0, done.stderr
     whole = table(cohort, 'regression').query('region == "all" and outcome == "count"').set_index('term')
-    for term, truth in (('age', 0.015), ('site[T.s1]', 0.5)):
-        assert whole.loc[term, 'ci_low'] <= truth <= whole.loc[term, 'ci_high']
+    for term, effect in (('age', 0.015), ('site[T.s1]', 0.5)):
+        assert whole.loc[term, 'ci_low'] <= effect <= whole.loc[term, 'ci_high']
     comparison = table(cohort, 'comparison')
     assert comparison['size_filter_mm3'].tolist() == [0, 5, 10, 15]
     assert comparison['p'].iloc[0] < 0.01
@@ -55,11 +55,11 @@ def test_set_effects_are_recovered(cohort):
     assert 'https://' not in page
 
 
-def test_maps_are_shares_in_the_template(cohort):
+def test_maps_are_fractions_in_the_template(cohort):
     assert group(cohort).returncode == 0
     (path,) = (cohort / 'out').glob('group_cohort-this_*_frequency.nii.gz')
-    share = nib.load(path).get_fdata()
-    assert 0 < share.max() <= 1
+    fraction = nib.load(path).get_fdata()
+    assert 0 < fraction.max() <= 1
     assert json.loads(str(path.with_suffix('').with_suffix('.json').read_text()))['NumberOfPeople'] == 150
     assert not (cohort / 'out' / 'group_comparison.tsv').exists()  # of an earlier call that asked for it
 
