@@ -13,7 +13,15 @@ URL = 'https://github.com/pvs-bidsapp/pvs-bidsapp'
 
 
 def describe_raw(root: Path, name: str, readme: str) -> None:
-    """``dataset_description.json`` and ``README`` of a raw (simulated) dataset."""
+    """Write ``dataset_description.json`` and ``README`` of a raw (simulated) dataset.
+
+    Parameters
+    ----------
+    root : Path
+    name : str
+    readme : str
+        Text of ``README``.
+    """
     write_json(
         root / 'dataset_description.json',
         {
@@ -28,7 +36,7 @@ def describe_raw(root: Path, name: str, readme: str) -> None:
 
 
 def describe_derivative(root: Path, name: str, source: Path | None = None) -> None:
-    """``dataset_description.json`` of a derivative dataset.
+    """Write ``dataset_description.json`` of a derivative dataset.
 
     Parameters
     ----------

@@ -75,7 +75,13 @@ class Naming:
 
     @classmethod
     def of(cls, root: Path, source: Path) -> Naming:
-        """Names for outputs of the scan `source`."""
+        """Names for outputs of the scan `source`.
+
+        Raises
+        ------
+        InputError
+            If its name is not a BIDS name.
+        """
         return cls(Path(root), parse_entities(Path(source).name))
 
     @property

@@ -197,6 +197,17 @@ def choose_t2w(t1w: Path, candidates: Sequence[Path]) -> Path | None:
     If there are several, it is the one that shares most entities with the T1w (same run, same
     acquisition, ...); among equals, the one with the fewest other entities, then the first by name.
     The choice is logged.
+
+    Parameters
+    ----------
+    t1w : Path
+    candidates : sequence of Path
+        T2w scans of any subject and session.
+
+    Returns
+    -------
+    t2w : Path or None
+        None if the session has none.
     """
     own = dict(parse_entities(t1w.name))
     session = [

@@ -48,7 +48,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; returns the exit status.
+
+    Raises
+    ------
+    InputError
+        If a folder does not exist, or a threshold or size filter is out of its range.
+    """
     args = parser().parse_args(argv)
     for folder in (args.pred_dir, args.ref_dir):
         if not folder.is_dir():

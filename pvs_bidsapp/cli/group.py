@@ -36,7 +36,13 @@ def add_options(g: argparse._ArgumentGroup) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the group level; returns the exit status."""
+    """Run the group level; returns the exit status.
+
+    Raises
+    ------
+    InputError
+        If options do not go together, or a folder of another cohort does not exist.
+    """
     from ..commands.group import run_group
     from ..group.results import GroupOptions
 

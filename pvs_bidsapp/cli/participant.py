@@ -122,7 +122,19 @@ def main(args: argparse.Namespace) -> int:
 
 
 def process(args: argparse.Namespace, settings: Settings, query: Query) -> int:
-    """Find the scans and process them, list them, or write their pages; returns the exit status."""
+    """Find the scans and process them, list them, or write their pages; returns the exit status.
+
+    Parameters
+    ----------
+    args : Namespace
+    settings : Settings
+    query : Query
+
+    Raises
+    ------
+    InputError
+        If no scan is found, or an output folder cannot be written to.
+    """
     from ..bids.query import find_scans
     from ..runtime.files import check_writable
 

@@ -37,7 +37,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; returns the exit status.
+
+    Raises
+    ------
+    InputError
+        If a scan does not exist, or OUT_DIR cannot be written to.
+    """
     from ..bids.query import Query
     from ..commands.predict import find_images, stage
     from ..runtime.files import check_writable

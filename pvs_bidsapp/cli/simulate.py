@@ -96,7 +96,13 @@ def _add_cohort(p: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; returns the exit status.
+
+    Raises
+    ------
+    InputError
+        If a folder does not exist, or a value is out of its range.
+    """
     args = parser().parse_args(argv)
     if args.n_subjects < 1 or args.nprocs < 1 or args.first < 1:
         raise InputError('--n-subjects, --first and --nprocs must be at least 1')

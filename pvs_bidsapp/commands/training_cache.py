@@ -151,7 +151,18 @@ def _digest(files: Sequence[Path], key: Any) -> str:
 
 
 def prepare_image(cached: CachedImage, preparation: Preparation) -> None:
-    """Write those files of a prepared scan that do not exist; parameters as `cache_images`."""
+    """Write those files of a prepared scan that do not exist.
+
+    Parameters
+    ----------
+    cached : CachedImage
+    preparation : Preparation
+
+    Raises
+    ------
+    ImageError
+        If the scan or its label cannot be used.
+    """
     if not cached.image.exists():
         native_grid, inputs = _prepare(cached.scan, preparation)
         _write(

@@ -58,7 +58,18 @@ def fingerprint(scan: Scan, settings: Settings) -> str:
 
 
 def status(scan: Scan, settings: Settings) -> str:
-    """State of a scan's outputs: ``done``, ``other settings`` or ``missing``."""
+    """State of a scan's outputs.
+
+    Parameters
+    ----------
+    scan : Scan
+    settings : Settings
+
+    Returns
+    -------
+    state : str
+        ``done``; ``other settings`` if inputs or settings differ from those of the outputs; or ``missing``.
+    """
     path = Naming.of(settings.out_dir, scan.t1w).status
     try:
         record = json.loads(path.read_text(encoding='utf-8'))

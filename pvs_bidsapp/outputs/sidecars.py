@@ -32,7 +32,14 @@ def bids_uri(path: Path, bids_dir: Path) -> str:
 
 
 def common(sources: list[str], settings: Settings) -> dict[str, Any]:
-    """Keys of every sidecar."""
+    """Keys of every sidecar.
+
+    Parameters
+    ----------
+    sources : list of str
+        BIDS URIs of the inputs.
+    settings : Settings
+    """
     return {
         'Sources': sources,
         'RandomSeed': settings.analysis.random_seed,

@@ -41,7 +41,16 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def save_image(path: Path, data: np.ndarray, affine: np.ndarray, dtype: Any = None) -> None:
-    """Write an array as NIfTI with `affine` as qform and sform."""
+    """Write an array as NIfTI with `affine` as qform and sform.
+
+    Parameters
+    ----------
+    path : Path
+    data : ndarray, shape (x, y, z)
+    affine : ndarray, shape (4, 4)
+    dtype : data-type, optional
+        Type of the stored values; that of `data` by default.
+    """
     image = nib.Nifti1Image(data if dtype is None else np.asarray(data, dtype), affine)
     image.header.set_xyzt_units('mm')
     image.set_qform(affine, 1)

@@ -49,7 +49,18 @@ def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
 
 
 def make_nodes(scan: Scan, settings: Settings) -> Nodes:
-    """The steps of one scan by name, in running order, each with the memory (GiB) that it needs at most."""
+    """The steps of one scan by name, in running order, each with the memory (GiB) that it reserves.
+
+    Parameters
+    ----------
+    scan : Scan
+    settings : Settings
+
+    Returns
+    -------
+    nodes : dict of str to Node
+        With an ``inputnode``; ``coregister`` is only there if the scan has a T2w.
+    """
     analysis, execution = settings.analysis, settings.execution
     source = pe.Node(IdentityInterface(fields=['t1w']), name='inputnode')
     source.inputs.t1w = str(scan.t1w)
@@ -109,7 +120,15 @@ def segmentation_edges(nodes: Nodes) -> list[Edge]:
 
 
 def t2w_edges(nodes: Nodes, *, is_channel: bool) -> list[Edge]:
-    """The T2w on the T1w's grid, for the outputs; for the network only if it is a channel of the model."""
+    """The T2w on the T1w's grid, for the outputs; for the network only if it is a channel of the model.
+
+    Parameters
+    ----------
+    nodes : dict of str to Node
+        With ``coregister``.
+    is_channel : bool
+        Whether the model has a T2w channel.
+    """
     coregister = nodes['coregister']
     edges = [
         (nodes['conform'], coregister, [('out_file', 't1w')]),
