@@ -1,8 +1,8 @@
 """Bias field correction: N4 (Tustison et al. 2010, doi:10.1109/TMI.2010.2046908) by ANTs.
 
 The field is smooth, so it is estimated on a 4 mm grid and interpolated. This is equivalent to ANTs' shrink
-factor of 4, but does not evaluate B-splines at every voxel of a full-size image. N4 does not know about
-tissues; what it leaves of a strong field is estimated from the white matter (Wells et al. 1996,
+factor of 4, but does not evaluate B-splines at every voxel of a full-size image. N4 takes no account of
+tissues; what remains of a strong field is estimated from the white matter (Wells et al. 1996,
 doi:10.1109/42.511747).
 """
 
@@ -21,8 +21,8 @@ from .resampling import Grid, isotropic_grid, resample
 FIELD_SPACING = 4.0
 #: Standard deviation of the smoothing of white matter intensities, in mm: much wider than lesions and PVS.
 SMOOTHING = 15.0
-#: White matter that differs by more than this from its median (natural logarithm) is taken for something
-#: else.
+#: Limit of the difference between the logarithm of white matter intensities and its median; larger
+#: differences have other causes than the field and are clipped.
 MAX_RESIDUAL = 0.3
 
 
@@ -93,7 +93,7 @@ def estimate(
     if inside.sum() < 200:
         return BiasField(np.zeros(grid.shape, np.float32), grid)
     level = max(float(np.median(image[mask])), 1e-6)
-    coarse = np.where(inside, coarse / np.maximum(coverage, 1e-3) / level, 0)  # N4 wants values near 1
+    coarse = np.where(inside, coarse / np.maximum(coverage, 1e-3) / level, 0)  # N4 expects values near 1
     field = ants.n4_bias_field_correction(
         array_to_ants(coarse, grid.affine),
         mask=array_to_ants(inside.astype(np.float32), grid.affine),

@@ -166,8 +166,8 @@ def register_template(
         fixed, moving, 'Affine', folder, 'head',
         aff_iterations=(1000, 500, 100), aff_shrink_factors=(4, 2, 1), aff_smoothing_sigmas=(3, 1, 0),
     )  # fmt: skip
-    # proportions of head, neck and brain differ between children and adults: the last affine sees the brain
-    # alone
+    # proportions of head, neck and brain differ between children and adults, so the last affine registration
+    # is restricted to the brain
     grid = Grid(image.shape, affine)
     linear, _ = register(
         fixed, moving, 'Affine', folder, 'brain', mask=_brain_region(12.0, grid, linear, fixed),
@@ -208,10 +208,14 @@ def extract_brain(
     folder : Path
         Folder in which the transforms are kept.
     brain_mask : ndarray of bool, shape (x, y, z), optional
-        A ready-made brain mask, used as it is.
+        A ready-made brain mask, used without changes.
     segmentation : ndarray of uint8, shape (x, y, z), optional
         Ready-made tissue classes, used in place of those of Atropos. Without a brain mask, they define the
         brain.
+
+    Returns
+    -------
+    brain : Brain
 
     Raises
     ------
@@ -228,21 +232,21 @@ def extract_brain(
     if brain_mask is None and segmentation is not None:
         brain_mask = close(largest_component(segmentation >= tissues.GM), CLOSING)
     if brain_mask is not None:
-        start = brain_mask
+        initial = brain_mask
     elif stripped:
-        start = ndimage.binary_fill_holes(image > 0.02 * np.percentile(image, 99))
+        initial = ndimage.binary_fill_holes(image > 0.02 * np.percentile(image, 99))
     else:
-        start = edt.edt(prior <= 0.5) < 2.0
-    if start.sum() < 2e5:
+        initial = edt.edt(prior <= 0.5) < 2.0
+    if initial.sum() < 2e5:
         raise ImageError('no brain was found; is this a T1w scan of a whole head, right side up?')
-    field = bias.estimate(image, affine, start)
+    field = bias.estimate(image, affine, initial)
     if segmentation is not None:
         classes = segmentation
     else:
         priors = [apply(p, atlas.affine, grid, to_subject) for p in _tissue_priors(atlas)]
-        field = refine_bias_field(field, image, affine, start, priors)
-        classes = tissues.classify(image / field.sample(image.shape, affine), affine, start, priors)
-    mask = start if brain_mask is not None else refine_mask(classes, start if stripped else prior > 0.5)
+        field = refine_bias_field(field, image, affine, initial, priors)
+        classes = tissues.classify(image / field.sample(image.shape, affine), affine, initial, priors)
+    mask = initial if brain_mask is not None else refine_mask(classes, initial if stripped else prior > 0.5)
     return Brain(
         mask=mask,
         bias=field,
@@ -258,8 +262,8 @@ def refine_bias_field(
 ) -> bias.BiasField:
     """Correct a bias field by white matter, and white matter by the field, alternately at 2 mm.
 
-    A strong field of which N4 leaves a fifth makes white matter look like grey matter. With a field corrected
-    by the white matter that is found, more of it is found in the next round.
+    N4 may leave a fifth of a strong field, which makes white matter look like grey matter. After a correction
+    by the white matter that was found so far, the next round finds more of it.
 
     Parameters
     ----------
@@ -290,7 +294,7 @@ def refine_bias_field(
 
 
 def _tissue_priors(atlas: template.Template) -> list[np.ndarray]:
-    """CSF, grey and white matter of the template; outside the brain, CSF is 1."""
+    """Probabilities of CSF, grey and white matter of the template; outside the brain, that of CSF is 1."""
     white = np.where(np.isin(atlas.cerebra, template.WHITE_STRUCTURES), 1 - atlas.gm, atlas.wm)
     return [np.clip(1 - atlas.gm - white, 0, 1), atlas.gm, white]
 
@@ -303,7 +307,7 @@ def refine_mask(classes: np.ndarray, prior: np.ndarray) -> np.ndarray:
     classes : ndarray of int, shape (x, y, z)
         Tissue classes in and around the brain, at 1 mm.
     prior : ndarray of bool, shape (x, y, z)
-        The template's brain in the scan; tissue more than 1 mm outside is not brain.
+        The template's brain in the scan; tissue more than 1 mm outside it is not brain.
 
     Returns
     -------

@@ -54,7 +54,7 @@ def load_scan(path: Path) -> nib.Nifti1Image:
         data = np.asanyarray(image.dataobj, dtype=np.float32).reshape(shape)
     except ImageError:
         raise
-    except Exception as error:  # nibabel, zlib and OSError: a damaged file raises many kinds
+    except Exception as error:  # a damaged file raises exceptions of nibabel, zlib and the system
         reason = ' '.join(str(error).split())[:120]
         raise ImageError(
             f'{path}: cannot be read, damaged or cut short ({reason}); copy or convert it again'

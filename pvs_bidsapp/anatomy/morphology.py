@@ -50,7 +50,7 @@ def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
     -------
     box : tuple of slice
     """
-    found = np.argwhere(mask)
+    voxels = np.argwhere(mask)
     return tuple(
-        slice(max(a - margin, 0), b + margin + 1) for a, b in zip(found.min(0), found.max(0), strict=True)
+        slice(max(a - margin, 0), b + margin + 1) for a, b in zip(voxels.min(0), voxels.max(0), strict=True)
     )

@@ -30,7 +30,7 @@ class NativeScan:
         The scan divided by its bias field, in the scan's units.
     brain : ndarray of bool, shape (x, y, z)
     tissues : ndarray of uint8, shape (x, y, z)
-        1 CSF, 2 grey matter, 3 white matter, 0 elsewhere; not cut to `brain`.
+        1 CSF, 2 grey matter, 3 white matter, 0 elsewhere; not restricted to `brain`.
     """
 
     grid: Grid
@@ -45,7 +45,7 @@ def grid_of(scan: nib.Nifti1Image) -> Grid:
 
 
 def brain_to_native(brain: np.ndarray, affine: np.ndarray, grid: Grid) -> np.ndarray:
-    """A brain mask on another grid: linear interpolation, cut at one half.
+    """A brain mask on another grid: linear interpolation, thresholded at 0.5.
 
     Parameters
     ----------
@@ -109,6 +109,10 @@ def to_native(
     bias_field : BiasField or None
         The field to divide by. None: N4 alone, estimated anew within the brain on the scan's own grid;
         training uses it.
+
+    Returns
+    -------
+    native : NativeScan
     """
     grid = grid_of(scan)
     own_brain = brain_to_native(brain, affine, grid)

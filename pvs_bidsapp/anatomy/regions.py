@@ -2,8 +2,8 @@
 
 Structures and lobes come from the template's CerebrA labels; white matter, ventricles and cortex from the
 subject's own tissue classes. Ventricles are left out with a margin. There is no margin along the cortex: PVS
-that reach it are dark there and already classified as grey matter, so that one voxel of margin removes a
-tenth of all PVS and hardly any false positive.
+that reach it are dark there and already classified as grey matter. One voxel of margin would remove a tenth
+of all PVS and hardly any false positives.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from .morphology import close
 from .registration import Transform, apply
 from .resampling import Grid
 
+#: Lobes, in the order of their indices in the region map.
 LOBES = ('frontal', 'parietal', 'temporal', 'occipital', 'insula')
-#: Distance from the ventricles, in mm.
+#: Smallest distance between a region of white matter and the ventricles, in mm.
 VENTRICLE_MARGIN = 1.5
 
 
@@ -45,16 +46,18 @@ class Region:
 
 
 def _all_regions() -> tuple[Region, ...]:
-    found = []
+    regions = []
     for offset, side in ((0, 'left'), (10, 'right')):
-        found += [Region(offset + k, f'deep white matter {lobe}', side) for k, lobe in enumerate(LOBES, 1)]
-    found += [Region(21, 'basal ganglia', 'left'), Region(22, 'basal ganglia', 'right')]
-    found += [Region(31, 'midbrain', 'both')]
-    found += [Region(41, 'hippocampus', 'left'), Region(42, 'hippocampus', 'right')]
-    return tuple(found)
+        regions += [Region(offset + k, f'deep white matter {lobe}', side) for k, lobe in enumerate(LOBES, 1)]
+    regions += [Region(21, 'basal ganglia', 'left'), Region(22, 'basal ganglia', 'right')]
+    regions += [Region(31, 'midbrain', 'both')]
+    regions += [Region(41, 'hippocampus', 'left'), Region(42, 'hippocampus', 'right')]
+    return tuple(regions)
 
 
+#: All regions of the region map.
 REGIONS = _all_regions()
+#: FreeSurfer codes (right) of caudate, putamen, pallidum and accumbens.
 BASAL_GANGLIA = (50, 51, 52, 58)
 _VENTRICLES = (43, 44, 14, 15)
 
@@ -62,7 +65,7 @@ _VENTRICLES = (43, 44, 14, 15)
 def find_regions(
     brain_mask: np.ndarray, classes: np.ndarray, affine: np.ndarray, to_subject: Transform
 ) -> np.ndarray:
-    """The region map of a scan.
+    """Make the region map of a scan.
 
     Parameters
     ----------
@@ -118,14 +121,15 @@ def _structures(atlas: template.Template) -> np.ndarray:
     out = np.zeros(atlas.cerebra.shape, np.float32)
 
     def select(*freesurfer: int) -> np.ndarray:
-        twins = {43: 4, 44: 5, 47: 8, 46: 7, 49: 10, 50: 11, 51: 12, 52: 13, 53: 17, 54: 18, 58: 26, 60: 28}
-        codes = [c for f in freesurfer for c in (f, twins.get(f, f))]
+        left_of = {43: 4, 44: 5, 47: 8, 46: 7, 49: 10, 50: 11, 51: 12, 52: 13, 53: 17, 54: 18, 58: 26, 60: 28}
+        codes = [c for f in freesurfer for c in (f, left_of.get(f, f))]
         values = [v for c in codes for v in template.FREESURFER_CODES[c]]
         return np.isin(atlas.cerebra, values)
 
     height: np.ndarray = atlas.affine[2, 2] * np.arange(len(atlas.t1w[0, 0])) + atlas.affine[2, 3]
     low = np.broadcast_to((height < -2).reshape(1, 1, -1), out.shape)
     high = np.broadcast_to((height > -24).reshape(1, 1, -1), out.shape)
+    # the midbrain is the upper brainstem (above z = -24 mm) and the ventral diencephalon below z = -2 mm
     out[select(16, 47, 46, 49, 54, 60, 85)] = _OTHER
     out[(select(16) & high) | (select(60) & low)] = _MIDBRAIN
     out[select(*_VENTRICLES)] = _VENTRICLE
@@ -204,5 +208,5 @@ def find_ventricles(classes: np.ndarray, brain_mask: np.ndarray, structures: np.
     fluid = (classes == tissues.CSF) & brain_mask & (edt.edt(~expected) < 7)
     labels = cc3d.connected_components(fluid | (expected & (classes != tissues.WM)), connectivity=6)
     hit = np.unique(labels[expected])
-    found = np.isin(labels, hit[hit > 0])
-    return cc3d.dust(found, threshold=30, connectivity=6, binary_image=True) > 0
+    ventricles = np.isin(labels, hit[hit > 0])
+    return cc3d.dust(ventricles, threshold=30, connectivity=6, binary_image=True) > 0

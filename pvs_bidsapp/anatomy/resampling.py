@@ -109,7 +109,7 @@ def resample(
     Returns
     -------
     resampled : ndarray of float32
-        Of the grid's shape; within the range of the image where ``order`` is 3.
+        Of the grid's shape; within the range of the image if ``order`` is 3.
     """
     matrix = np.linalg.inv(affine) @ grid.affine
     rounded = np.rint(matrix)
@@ -124,6 +124,6 @@ def resample(
         data, matrix[:3, :3], matrix[:3, 3], output_shape=grid.shape,
         order=order, mode='constant', cval=outside,
     )  # fmt: skip
-    if order > 1:  # a spline overshoots
+    if order > 1:  # cubic splines overshoot
         np.clip(out, data.min(), data.max(), out=out)
     return out

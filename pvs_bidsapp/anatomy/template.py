@@ -74,7 +74,7 @@ class Template:
 
 
 def _package_file(package: str, *parts: str) -> Path:
-    spec = find_spec(package)  # the package itself is not imported: nilearn takes a second
+    spec = find_spec(package)  # the package is not imported, since importing nilearn takes a second
     if spec is None or spec.origin is None:
         raise ModelError(f'the Python package {package} (it carries the template) is missing')
     path = Path(spec.origin).parent.joinpath(*parts)

@@ -56,8 +56,9 @@ def classify(
 ) -> np.ndarray:
     """CSF, grey matter and white matter of a T1w scan.
 
-    The template's tissue maps initialise the classes and then have a low weight. Initialised by k-means, a
-    class would be scalp or a large ventricle where grey and white matter have similar intensities.
+    The template's tissue maps initialise the classes and then have a low weight. If k-means
+    initialised them, one class might be scalp or a large ventricle where grey and white matter have similar
+    intensities.
 
     Parameters
     ----------
