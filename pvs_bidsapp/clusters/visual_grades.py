@@ -52,12 +52,12 @@ def estimate_grades(clusters: np.ndarray, regions: np.ndarray, affine: np.ndarra
         )
     }
     counts = {
-        name: [_section_counts(sections, members) for members in halves] for name, halves in by_name.items()
+        name: [_section_counts(sections, members) for members in sides] for name, sides in by_name.items()
     }
     ganglia, white = (max(int(c.max()) for c in counts[k]) for k in ('ganglia', 'white'))
     white_all = np.sum(counts['white'], axis=0)
     ganglia_all = np.sum(counts['ganglia'], axis=0)
-    members = [i for half in by_name['white'] for i in half]
+    members = [i for side in by_name['white'] for i in side]
     total = len(np.unique(clusters[np.isin(regions, members) & (clusters > 0)]))
     return {
         'potter_basal_ganglia': potter(ganglia),
@@ -87,16 +87,16 @@ def zhu_basal_ganglia(count: int) -> int:
     return 1 + int(count >= 5) + int(count > 10) + int(count > 25)
 
 
-def zhu_white_matter(total: int, worst: int) -> int:
+def zhu_white_matter(total: int, largest: int) -> int:
     """Zhu grade of white matter.
 
     Parameters
     ----------
     total : int
         Number of PVS in all sections; below 10, the grade is 1.
-    worst : int
+    largest : int
         Number in the section with the most PVS: 2 up to 10, 3 up to 20, 4 more.
     """
     if total < 10:
         return 1
-    return 2 + int(worst > 10) + int(worst > 20)
+    return 2 + int(largest > 10) + int(largest > 20)

@@ -19,10 +19,12 @@ def choose_device(requested: str) -> str:
     Parameters
     ----------
     requested : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Returns
     -------
     device : str
+        A torch device.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def why_no_gpu(root: Path = Path('/')) -> str:
     Returns
     -------
     reason : str
-        A few words, with what can be done about it.
+        The reason in a few words and, where possible, a remedy.
     """
     import torch
 

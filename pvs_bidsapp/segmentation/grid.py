@@ -3,8 +3,8 @@
 It has the scan's own axes, in the order and direction nearest to RAS, and the network's spacing: one
 voxel size, or a range within which a scan keeps its own. A scan that keeps its voxels is moved by
 whole voxels only, so that nothing is blurred. Perivascular spaces are one or two voxels wide;
-resampling a mask of them to 1 mm and back costs a quarter or more of it (voxel Dice of a reference mask with
-itself 0.62 to 0.75 for voxels of 0.6 to 1.1 mm).
+resampling a mask of them to 1 mm and back loses a quarter or more of it (the voxel Dice of a reference mask
+with itself is then 0.62 to 0.75 for voxels of 0.6 to 1.1 mm).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def infer(
         Average with the prediction on the mirror image (axis x, left to right).
     autocast_dtype : torch.dtype, optional
         Half precision inside the network (default: float16 on a GPU, none on a CPU, where it is
-        slower on some machines and not the same on all).
+        slower on some machines and results differ between machines).
 
     Returns
     -------

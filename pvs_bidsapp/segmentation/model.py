@@ -23,17 +23,18 @@ BUNDLED = Path(__file__).resolve().parents[1] / 'models'
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What has to be known of a model: the content of ``model.json``.
+    """The description of a model that is stored as ``model.json``.
 
     Attributes
     ----------
     name, version : str
+        Of the weights, not of this program.
     architecture : dict
         ``name`` and arguments of the network, see `pvs_bidsapp.segmentation.networks.build`.
     channels : tuple of str
         ``('T1w',)`` or ``('T1w', 'T2w')``.
     spacing : float or tuple of float
-        Voxel size of the network's grid in mm; or the smallest and the largest, see
+        Voxel size of the network's grid in mm, or the smallest and the largest; see
         `pvs_bidsapp.segmentation.grid`.
     box : tuple of int
         Smallest shape of that grid, in voxels.
@@ -44,14 +45,14 @@ class ModelCard:
     min_cluster_size : float
         Clusters below this volume (mm³) are removed.
     trained_on, limits, licence : str
-        In plain words.
+        Training data, limitations and licence, in plain words.
     patch_size, stride : int or None
         Edge of the patches that the network is applied to and the step between them, in voxels;
         None for whole volumes.
     mirror : bool
         Whether the predictions on the scan and on its mirror image are averaged.
     metrics, training : dict
-        What was measured, how the model was trained.
+        Scores of the model; settings of its training.
     sha256 : str
         Of the weights' file, in hexadecimal.
     """
@@ -143,7 +144,7 @@ class Model:
                 for k, v in load_file(self.weights).items()
             }
             network.load_state_dict(state)
-        except Exception as error:  # safetensors and torch raise many kinds
+        except Exception as error:  # safetensors and torch raise exceptions of many kinds
             raise ModelError(f'{self.weights}: does not fit its card ({str(error)[:200]})') from error
         return network.eval()
 
@@ -219,7 +220,7 @@ def write_model(folder: Path, network: nn.Module, card: ModelCard) -> ModelCard:
     }
     with atomic_write(folder / WEIGHTS) as temporary:
         save_file(state, temporary)
-        temporary.chmod(0o644)  # safetensors lets only the owner read, which is of no use in a shared folder
+        temporary.chmod(0o644)  # safetensors makes the file readable by its owner only
     card = replace(card, sha256=file_sha256(folder / WEIGHTS))
     write_json(folder / CARD, asdict(card))
     return card

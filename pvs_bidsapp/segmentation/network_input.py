@@ -75,7 +75,7 @@ class NetworkInput:
         channels : sequence of ndarray, shape (x, y, z)
             One image per channel, bias corrected, all on `native_grid`.
         native_grid : Grid
-            The scan's own grid. Its voxels decide on those of the network's grid.
+            The scan's own grid. Its voxel sizes are kept where `spacing` allows.
         anatomy : BrainAnatomy
         normalization : TissueNormalization
         spacing : float or tuple of float
@@ -109,7 +109,7 @@ class NetworkInput:
     ) -> NetworkInput:
         """Rebuild an input from its arrays, and pad it to a box.
 
-        The probability is given on the grid of the arrays.
+        `to_native` returns probabilities on the grid of the arrays.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class NetworkInput:
         )
 
     def masked(self) -> np.ndarray:
-        """What the network is given: `image` with a constant outside the brain.
+        """The input of the network: `image` with a constant value outside the brain.
 
         Returns
         -------

@@ -24,7 +24,7 @@ class ConvBlock(nn.Sequential):
             layers += [
                 Conv3(channels, out_channels),
                 nn.BatchNorm3d(out_channels),
-                nn.SiLU(),  # in place its gradient would need a copy
+                nn.SiLU(),  # not in place: its gradient would need a copy
             ]
         super().__init__(*layers)
 
