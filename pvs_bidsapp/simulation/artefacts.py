@@ -34,7 +34,8 @@ def truncate(image: np.ndarray, cutoff: np.ndarray, ringing: float) -> np.ndarra
     cutoff : ndarray, shape (3,)
         Fraction of k-space that is kept along each axis, up to 1.
     ringing : float
-        0: a Hann filter suppresses all ringing; 1: a sharp edge with full Gibbs ringing.
+        0: a cosine filter (the square root of a Hann filter) suppresses ringing; 1: a sharp edge with full
+        Gibbs ringing.
 
     Returns
     -------
@@ -99,8 +100,8 @@ def deface(image: np.ndarray, brain: np.ndarray, spacing: np.ndarray) -> np.ndar
     spacing : ndarray, shape (3,)
         Voxel size in mm.
     """
-    found = np.argwhere(brain)
-    low, high = found.min(0), found.max(0)
+    voxels = np.argwhere(brain)
+    low, high = voxels.min(0), voxels.max(0)
     y = (np.arange(image.shape[1]) - 0.5 * (low[1] + high[1])) * spacing[1]
     z = (np.arange(image.shape[2]) - (low[2] + 0.35 * (high[2] - low[2]))) * spacing[2]
     face = (z[None, :] < 0.8 * (y[:, None] - 30)) & (y[:, None] > 0)
@@ -142,7 +143,9 @@ def bias_field(shape: tuple[int, ...], strength: float, rng: np.random.Generator
 
 
 def rician(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Add Rician noise: the magnitude of a complex image with Gaussian noise (Gudbjartsson & Patz 1995).
+    """Add Rician noise: the magnitude of a complex image with Gaussian noise.
+
+    Gudbjartsson & Patz 1995, doi:10.1002/mrm.1910340618.
 
     Parameters
     ----------
@@ -185,7 +188,7 @@ def small_rigid(rng: np.random.Generator, degrees: float, millimetres: float) ->
     ----------
     rng : numpy.random.Generator
     degrees, millimetres : float
-        Standard deviation of the rotation about each axis and of the translation along it.
+        Standard deviation of the rotation about each axis, and of the translation along it in mm.
 
     Returns
     -------

@@ -41,7 +41,7 @@ class Effects:
 def draw_tables(
     rng: np.random.Generator, age: float, site: int, effects: Effects
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cluster table and region statistics of one scan, in the format that `pvs participant` writes.
+    """Draw the cluster table and region statistics of one scan, in the format that `pvs participant` writes.
 
     Parameters
     ----------
@@ -83,5 +83,5 @@ def draw_tables(
     for axis, name in enumerate('xyz'):
         values[f'{name}_mm'] = values[f'mni_{name}_mm'] = centre[:, axis]
     clusters = pd.DataFrame(values)[list(CLUSTER_COLUMNS)]
-    places = np.repeat([r.index for r in REGIONS], 3)
-    return clusters, region_table(clusters, places, REGION_VOLUME / 3)
+    region_map = np.repeat([r.index for r in REGIONS], 3)
+    return clusters, region_table(clusters, region_map, REGION_VOLUME / 3)

@@ -34,7 +34,7 @@ class TissueRanges:
     fluid: tuple[float, float]
 
 
-#: Protocols of all other suites.
+#: Protocols of all suites except `shift`.
 T1W = TissueRanges((0.52, 0.82), (0.08, 0.38))
 T2W = TissueRanges((1.12, 1.60), (2.2, 4.0))
 #: Protocols of the suite `shift`; no other suite has them.
@@ -206,8 +206,8 @@ def synthesize(
     image += mimics.lesion * (contrast.lesion - 1) * (anatomy.labels > 0)
     image += mimics.fluid * (contrast.fluid - image)
     image += mimics.vessel * (contrast.vessel - image)
-    # contrast to the surrounding tissue, not to white matter: faint PVS in grey matter would be as bright as
-    # it
+    # the contrast is relative to the surrounding tissue: relative to white matter, faint PVS in grey matter
+    # would be invisible
     image += rendering.occupancy * _pvs_contrast(rendering, contrast, rng) * (contrast.fluid - image)
     return np.maximum(image, 0, out=image)
 

@@ -117,7 +117,7 @@ def simulate(
 def draw_person(
     source: Anatomy, rng: np.random.Generator, difficulty: Difficulty, *, spacing: float, age: float
 ) -> Person:
-    """Draw a person at random: an deformed and aged anatomy (half of them mirrored) with PVS and mimics.
+    """Draw a person at random: a deformed and aged anatomy (half of them mirrored) with PVS and mimics.
 
     Older brains have more and wider PVS and more lesions (a linear relation of our own choice; Barisano et
     al. 2021, Kim et al. 2022 and Lynch et al. 2023 report the growth).
@@ -162,7 +162,7 @@ def scan(
     difficulty : Difficulty
     rng : numpy.random.Generator
     years : float
-        Time since the first session.
+        Time since the first session, in years; PVS widen with it.
     """
     anatomy, drawn, rendered = person.anatomy, person.vessels, person.rendering
     if years:
@@ -191,7 +191,7 @@ def scan(
 
 
 def _tilt(rng: np.random.Generator, degrees: float) -> np.ndarray:
-    """A random pose of the head in the scanner: rotations up to `degrees`, most of them nodding."""
+    """A random pose of the head in the scanner, rotated up to `degrees`, most about the left-right axis."""
     frame = np.eye(4)
     angles = rng.uniform(-degrees, degrees, 3) * (1.0, 0.4, 0.4)
     frame[:3, :3] = Rotation.from_euler('xyz', angles, degrees=True).as_matrix()

@@ -118,7 +118,7 @@ def insert(
     local = ndimage.gaussian_filter(image * free, sigma) / np.maximum(weight, 1e-3)
     wm, csf = levels
     contrast = np.concatenate([[0.0], contrasts]).astype(np.float32)[rendering.index]
-    # other tissue may be beyond CSF: the intensity of a PVS never moves toward white matter
+    # tissue may already be darker (T1w) or brighter (T2w) than CSF; it is then left unchanged
     to_csf = field * csf - local
     change = contrast * (np.minimum(to_csf, 0) if csf < wm else np.maximum(to_csf, 0))
     changed = (rendering.occupancy > 0) & (weight > 0.05)

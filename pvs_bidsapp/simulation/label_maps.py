@@ -19,6 +19,7 @@ from ..anatomy.morphology import bounding_box, close
 from ..errors import ImageError
 from .fields import smooth_field
 
+# FreeSurfer codes of each structure
 WHITE_MATTER = (2, 41, 25, 57, 77, 78, 79, 251, 252, 253, 254, 255)
 CORTEX = (3, 42)
 LATERAL_VENTRICLES = (4, 43, 5, 44)
@@ -102,7 +103,7 @@ def load_label_map(path: Path) -> Anatomy:
     try:
         image = nib.as_closest_canonical(nib.load(path))
         labels = np.asanyarray(image.dataobj).astype(np.int16)
-    except Exception as error:  # nibabel raises many kinds
+    except Exception as error:  # nibabel raises exceptions of many kinds
         raise ImageError(f'{path}: not a readable label map ({error})') from error
     labels[(labels >= APARC_LEFT[0]) & (labels < APARC_LEFT[1])] = CORTEX[0]
     labels[(labels >= APARC_RIGHT[0]) & (labels < APARC_RIGHT[1])] = CORTEX[1]
@@ -118,7 +119,7 @@ def load_label_map(path: Path) -> Anatomy:
 def fill_labelled_pvs(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Replace the PVS that a label map has already by the nearest tissue.
 
-    The ground truth holds simulated PVS only; a real one in the image would be missing in it.
+    The ground truth holds simulated PVS only; a real one in the image would be missing from it.
 
     Parameters
     ----------
@@ -169,6 +170,7 @@ def with_head(anatomy: Anatomy) -> Anatomy:
     brain = labels > 0
     hull = distance(~(distance(brain, anatomy.spacing) < 10), anatomy.spacing) > 10
     depth = distance(hull | brain, anatomy.spacing)
+    # scalp (511, 516), skull (515) and CSF (24), from the outermost layer inward
     for code, reach in ((511, 13.5), (516, 12.0), (515, 8.5), (24, 2.5)):
         labels[(depth < reach) & ~brain] = code
     return Anatomy(labels, affine, anatomy.name)

@@ -69,7 +69,7 @@ class _Head:
         Voxels more than 3 mm away from PVS.
     rng : numpy.random.Generator
     amount : float
-        In [0, 1].
+        Amount of mimics, in [0, 1].
     """
 
     anatomy: Anatomy
@@ -93,7 +93,7 @@ def draw(
     ----------
     anatomy : Anatomy
     occupied : ndarray of bool, shape (x, y, z)
-        Voxels with PVS; fluid mimics keep a distance of 3 mm.
+        Voxels with PVS; fluid mimics keep a distance of 3 mm from them.
     rng : numpy.random.Generator
     amount : float
         From 0 (none) to 1 (many).
@@ -180,10 +180,10 @@ def _horns(mimics: Mimics, head: _Head) -> None:
     """Thin ends of the lateral ventricles: flat, longest in the anterior-posterior direction."""
     rng, spacing = head.rng, head.anatomy.spacing
     for code in LATERAL_VENTRICLES:
-        found = np.argwhere(head.anatomy.labels == code)
-        if not len(found) or rng.random() > 0.3 + 0.6 * head.amount:
+        voxels = np.argwhere(head.anatomy.labels == code)
+        if not len(voxels) or rng.random() > 0.3 + 0.6 * head.amount:
             continue
-        for tip in (found[found[:, 1].argmin()], found[found[:, 1].argmax()]):
+        for tip in (voxels[voxels[:, 1].argmin()], voxels[voxels[:, 1].argmax()]):
             radii = np.array([rng.uniform(0.5, 1.1), rng.uniform(4, 10), rng.uniform(1.0, 3.5)])
             orientation = Rotation.from_rotvec(rng.normal(0, 0.2, 3)).as_matrix()
             _mark(mimics, *_ellipsoid(mimics.fluid, tip * spacing, radii, head, orientation), 7)
@@ -197,7 +197,7 @@ def _cysts(mimics: Mimics, head: _Head) -> None:
 
 
 def _vessels(mimics: Mimics, head: _Head) -> None:
-    """Arteries and veins without a visible PVS: thin tubes along the same directions."""
+    """Arteries and veins without a visible PVS: thin tubes along the directions of PVS."""
     rng = head.rng
     for territory in territories(head.anatomy, head.distances)[:2]:
         candidates = np.flatnonzero(territory.mask & head.clear)

@@ -55,7 +55,7 @@ class Subject:
 
 
 def plan(number: int, anatomies: Sequence[Path], seed: int, first: int = 1, sites: int = 0) -> list[Subject]:
-    """Subjects `first` to `first + number - 1`.
+    """Plan the subjects `first` to `first + number - 1`.
 
     Each subject depends only on the seed and its own number, so subjects can be added later without changing
     the earlier ones.
@@ -67,6 +67,7 @@ def plan(number: int, anatomies: Sequence[Path], seed: int, first: int = 1, site
     anatomies : sequence of Path
         Label maps, assigned to the subjects cyclically; none: the bundled template.
     seed : int
+        Seed of the dataset.
     first : int
         Number of the first subject.
     sites : int

@@ -171,7 +171,7 @@ def draw(
     burden : float
         In [0, 1], from few and thin to many and wide PVS.
     size : float
-        Factor of all diameters.
+        Factor by which all diameters are multiplied.
     distances : Distances, optional
         Those of the anatomy; computed if None.
 
@@ -222,7 +222,7 @@ def territories(anatomy: Anatomy, distances: Distances) -> list[Territory]:
 
 
 def _log_density_by_height(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """The density of PVS in the basal ganglia falls by half every 7 mm upward."""
+    """Natural logarithm of a density of PVS that halves every 7 mm upward."""
     height = np.arange(mask.shape[2], dtype=np.float32) * spacing[2]
     return np.broadcast_to(-np.log(2) * height / 7.0, mask.shape)
 
