@@ -88,7 +88,12 @@ class Evaluator:
         self._totals: list[dict[str, float]] = []
 
     def add(self, pair: MaskPair) -> None:
-        """Score one scan."""
+        """Score one scan.
+
+        Parameters
+        ----------
+        pair : MaskPair
+        """
         self._rows += score_pair(pair, self.sizes)
         self._totals.append(_totals(pair))
         if pair.probability is not None:

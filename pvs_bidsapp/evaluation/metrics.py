@@ -55,12 +55,12 @@ def dice(predicted: np.ndarray, reference: np.ndarray) -> float:
 
 
 def ratio(part: float, whole: float) -> float:
-    """Ratio of two numbers; 1 if `whole` is 0."""
+    """Ratio of `part` to `whole`; 1 if `whole` is 0."""
     return part / whole if whole else 1.0
 
 
 def harmonic_mean(recall: float, precision: float) -> float:
-    """Harmonic mean of two numbers; 0 if both are 0."""
+    """Harmonic mean of `recall` and `precision`; 0 if both are 0."""
     return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
 
 
@@ -123,6 +123,10 @@ def score(predicted: np.ndarray, reference: np.ndarray) -> Scores:
     Parameters
     ----------
     predicted, reference : ndarray of bool, shape (x, y, z)
+
+    Returns
+    -------
+    scores : Scores
     """
     return score_clusters(
         *(cc3d.connected_components(mask, connectivity=26) for mask in (predicted, reference))
@@ -136,6 +140,10 @@ def score_clusters(predicted: np.ndarray, reference: np.ndarray) -> Scores:
     ----------
     predicted, reference : ndarray of int
         Numbered clusters, 0 elsewhere; of the same shape.
+
+    Returns
+    -------
+    scores : Scores
     """
     both = (predicted > 0) & (reference > 0)
     n_predicted, n_reference, n_both = (int((m > 0).sum()) for m in (predicted, reference, both))

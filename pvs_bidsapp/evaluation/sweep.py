@@ -28,7 +28,7 @@ def sweep(
     """Scores of one scan at each threshold and size filter.
 
     Definitions are those of `pvs_bidsapp.evaluation.metrics`. Size filters remove smaller clusters from both
-    masks. Only voxels in any of the masks are used, which is fast.
+    masks. Only voxels in any of the masks are used, to save time.
 
     Parameters
     ----------
@@ -77,6 +77,7 @@ def bootstrap(values: np.ndarray, *, rounds: int = 2000, seed: int = 1) -> tuple
     rounds : int
         Number of resamplings.
     seed : int
+        Seed of the resamplings.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""The cohort: tables of all scans, and what they say together."""
+"""Statistics of a cohort: tables, comparison, regression, harmonization and maps of all scans."""

@@ -1,4 +1,4 @@
-"""All finished scans of one output folder, as the group level sees them."""
+"""The scans of one output folder, as used on the group level."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Cohort:
     scans : DataFrame
         One row for each scan: totals, ICV (mm3) and cluster counts, with the participants' columns.
     voxels : dict of str to ndarray
-        By scan: flat indices of the frequency map's voxels through which its clusters run.
+        By scan: flat indices of the voxels of the frequency map that its clusters pass through.
     model : tuple of str
         Name, checksum, threshold and smallest cluster (mm3) of the model that made the masks.
     missing : dict of str to str
-        Subjects without results, and why.
+        Reason by subject, for subjects without results.
     columns : tuple of str
         Columns that came from participants.tsv.
     """

@@ -1,4 +1,4 @@
-"""One tidy table of all scans and regions, and the numbers of clusters that statistics start from."""
+"""One tidy table of all scans and regions, and the numbers of clusters for the statistics."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pandas as pd
 
 from .distributions import column
 
+#: Beginning of the names of the regions whose clusters are counted.
 DEEP = 'deep white matter'
-#: Probability thresholds at which clusters are counted, from the applied one on.
+#: Probability thresholds at which clusters are counted, if above that of the masks.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -31,7 +32,7 @@ def collect(
     Returns
     -------
     tidy : DataFrame
-        One row a scan and region.
+        One row per scan and region.
     """
     tidy = regions[['scan', *(c for c in regions if c != 'scan')]].copy()
     subjects = {name: f'sub-{e["sub"]}' for name, e in entities.items()}
@@ -45,7 +46,18 @@ def collect(
 
 
 def summarise(tidy: pd.DataFrame) -> pd.DataFrame:
-    """Number of scans, and median, mean and standard deviation of count and volume, by region."""
+    """Number of scans, and median, mean and standard deviation of count and volume, by region.
+
+    Parameters
+    ----------
+    tidy : DataFrame
+        From `collect`.
+
+    Returns
+    -------
+    table : DataFrame
+        One row per region and hemisphere; volumes in mm3.
+    """
     grouped = tidy.groupby(['region', 'hemisphere'], sort=False)
     return grouped.agg(
         n_scans=('scan', 'nunique'),
@@ -61,25 +73,28 @@ def summarise(tidy: pd.DataFrame) -> pd.DataFrame:
 def count_clusters(
     clusters: pd.DataFrame, number: int, sizes: Sequence[float], applied: float
 ) -> pd.DataFrame:
-    """Clusters of deep white matter by size filter and by probability threshold.
+    """Count clusters of deep white matter by size filter and by probability threshold.
 
-    A cluster is counted at a threshold where its highest probability reaches it: thresholds below
-    the applied one are not in the table, and a cluster that would fall in two counts once.
+    A cluster is counted at a threshold if its highest probability reaches it. A cluster that a higher
+    threshold would split is therefore counted once, and thresholds below that of the masks cannot be used.
 
     Parameters
     ----------
     clusters : DataFrame
-        Cluster tables of `number` scans: ``table region volume_mm3 max_probability``.
+        Clusters of all scans, with the columns ``table region volume_mm3 max_probability``; ``table`` is the
+        number of the scan, from 0.
     number : int
+        Number of scans.
     sizes : sequence of float
-        In mm3.
+        Cluster-size filters in mm3.
     applied : float
-        Threshold of the masks.
+        Probability threshold of the masks.
 
     Returns
     -------
     counts : DataFrame
-        One row a scan, by ``table``.
+        One row per scan, in the order of ``table``; columns as `pvs_bidsapp.group.distributions.column` and
+        `threshold_column` name them.
     """
     deep = clusters[clusters['region'].astype(str).str.startswith(DEEP)]
     table = deep['table'].to_numpy(int)
@@ -93,7 +108,7 @@ def count_clusters(
 
 
 def thresholds(applied: float) -> tuple[float, ...]:
-    """Thresholds at which clusters of masks made at `applied` can be counted, that one first."""
+    """Thresholds at which clusters of masks made at the threshold `applied` can be counted, ascending."""
     return (applied, *(t for t in THRESHOLDS if t > applied + 1e-9))
 
 
@@ -103,5 +118,5 @@ def threshold_column(threshold: float) -> str:
 
 
 def first_scans(table: pd.DataFrame) -> pd.DataFrame:
-    """The first scan of each person, by name: people, not scans, are independent."""
+    """The first scan of each person, by name, since only different persons are independent."""
     return table.sort_values('scan').drop_duplicates('participant_id')

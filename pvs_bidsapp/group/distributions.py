@@ -1,4 +1,4 @@
-"""Comparison of cohorts: Kolmogorov-Smirnov at each cluster-size filter, after matching.
+"""Comparison of cohorts by Kolmogorov-Smirnov tests at each cluster-size filter, after matching.
 
 Joliot et al. 2021 (fig. 1C) compare two age- and sex-matched cohorts by the distribution of the
 number of clusters of the deep white matter, with small clusters left out.
@@ -15,27 +15,29 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from statsmodels.stats.multitest import multipletests
 
-#: Two people match if their ages differ by no more than so many years.
+#: Largest difference between the two persons of a pair in a numeric column, in its units (years for age).
 CALIPER = 5.0
+#: Columns that Joliot et al. 2021 match cohorts on.
 MATCHED_BY = ('age', 'sex')
 
 
 def match(first: pd.DataFrame, second: pd.DataFrame, by: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Pair each row of the smaller cohort with the nearest of the other.
+    """Pair each row of the smaller cohort with a similar row of the other.
 
-    Pairs agree in all columns of text and differ by at most `CALIPER` in age; the sum of the
-    differences is smallest (Hungarian method). Rows without a partner are left out.
+    Pairs are equal in all columns of text and differ by at most `CALIPER` in numeric columns; the sum of the
+    differences is minimal (Hungarian method). Rows without a partner are left out.
 
     Parameters
     ----------
     first, second : DataFrame
+        One row per person.
     by : sequence of str
-        Columns to match on; those of numbers by nearness, others by equality.
+        Columns to match on.
 
     Returns
     -------
     first, second : DataFrame
-        Of equal length, row by row a pair.
+        Of equal length; rows of the same number are a pair.
 
     Raises
     ------
@@ -55,9 +57,9 @@ def match(first: pd.DataFrame, second: pd.DataFrame, by: Sequence[str]) -> tuple
             same = one.astype(str).to_numpy()[:, None] == two.astype(str).to_numpy()[None]
             cost += np.where(same, 0, np.inf)
     allowed = np.isfinite(cost)
-    # what is not allowed costs more than any whole assignment of allowed pairs
-    dear = 1e3 * (1 + (cost[allowed].max() if allowed.any() else 0)) * max(cost.shape)
-    rows, columns = linear_sum_assignment(np.where(allowed, cost, dear))
+    # a pair that is not allowed costs more than any complete assignment of allowed pairs
+    prohibitive = 1e3 * (1 + (cost[allowed].max() if allowed.any() else 0)) * max(cost.shape)
+    rows, columns = linear_sum_assignment(np.where(allowed, cost, prohibitive))
     kept = allowed[rows, columns]
     return first.iloc[rows[kept]].reset_index(drop=True), second.iloc[columns[kept]].reset_index(drop=True)
 
@@ -65,12 +67,12 @@ def match(first: pd.DataFrame, second: pd.DataFrame, by: Sequence[str]) -> tuple
 def compare(
     cohorts: Mapping[str, pd.DataFrame], sizes: Sequence[float], *, matched_by: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Two-sample Kolmogorov-Smirnov of all pairs of cohorts at each size filter.
+    """Two-sample Kolmogorov-Smirnov tests of all pairs of cohorts at each size filter.
 
     Parameters
     ----------
     cohorts : mapping of str to DataFrame
-        One row a scan, with a column ``count_{size:g}`` for each size (see `column`).
+        One row per scan, with a column ``count_{size:g}`` for each size (see `column`).
     sizes : sequence of float
         Cluster-size filters in mm3.
     matched_by : sequence of str
@@ -79,8 +81,8 @@ def compare(
     Returns
     -------
     table : DataFrame
-        ``cohort_1 cohort_2 size_filter_mm3 n_1 n_2 median_1 median_2 d p p_holm``; p is corrected
-        (Holm 1979) over the pairs within each size.  n/a where a cohort is empty.
+        Columns ``cohort_1 cohort_2 size_filter_mm3 n_1 n_2 median_1 median_2 d p p_holm``. ``p_holm`` is
+        corrected over the pairs of cohorts at each size (Holm 1979). NaN where a cohort is empty.
     """
     rows = []
     for one, two in itertools.combinations(cohorts, 2):

@@ -1,4 +1,4 @@
-"""Site effects taken out of regional measures by ComBat (Johnson et al. 2007; Fortin et al. 2018)."""
+"""Removal of site effects from regional measures by ComBat (Johnson et al. 2007; Fortin et al. 2018)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import pandas as pd
 from ..errors import InputError
 from .regression import transformed
 
+#: Columns that are harmonized.
 MEASURES = ('volume_mm3', 'volume_fraction')
 
 
 def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFrame:
-    """Regional volumes and fractions without the sites' shifts and scales.
+    """Remove the shifts and scales of sites from regional volumes and fractions.
 
-    ComBat is applied to the logarithms that the regression uses, over all regions together, and keeps
-    what the covariates explain. Counts stay as they are.
+    ComBat is applied to the logarithms that the regression uses (`pvs_bidsapp.group.regression.transformed`),
+    to all regions together, and keeps what the covariates explain. Counts are not changed.
 
     Parameters
     ----------
     tidy : DataFrame
-        One row a scan and region.
+        One row per scan and region.
     site : str
         Column with the site.
     keep : sequence of str
@@ -33,7 +34,7 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFram
     Returns
     -------
     tidy : DataFrame
-        Without the scans that lack site or covariate.
+        Without the scans that lack the site or a covariate.
 
     Raises
     ------
@@ -54,8 +55,8 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFram
             f'--harmonize {site}: at least two sites of two scans each are needed; found {sizes.to_dict()}'
         )
     covars = people[[site, *keep]].astype({site: str})
-    numbers = [c for c in keep if pd.api.types.is_numeric_dtype(people[c])]
-    words = [c for c in keep if c not in numbers]
+    numeric = [c for c in keep if pd.api.types.is_numeric_dtype(people[c])]
+    categorical = [c for c in keep if c not in numeric]
     out = tidy.copy()
     key = out['region'] + '|' + out['hemisphere']
     for measure in MEASURES:
@@ -65,12 +66,12 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFram
         varying = wide.index[(wide.std(axis=1) > 1e-9) & wide.notna().all(axis=1)]
         if len(varying) < 2:
             continue
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints its steps
-            made = neuroCombat(
+        with contextlib.redirect_stdout(io.StringIO()):  # neuroCombat prints its steps
+            harmonized = neuroCombat(
                 dat=wide.loc[varying], covars=covars, batch_col=site,
-                continuous_cols=numbers or None, categorical_cols=words or None,
+                continuous_cols=numeric or None, categorical_cols=categorical or None,
             )['data']  # fmt: skip
-        wide.loc[varying] = made
+        wide.loc[varying] = harmonized
         rows, columns = wide.index.get_indexer(pd.Index(key)), wide.columns.get_indexer(pd.Index(out['scan']))
         values = np.where(rows >= 0, wide.to_numpy()[rows, columns], np.nan)
         out[measure] = np.expm1(values) if measure == 'volume_mm3' else np.exp(values)

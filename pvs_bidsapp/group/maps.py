@@ -1,4 +1,4 @@
-"""Where in the template's space perivascular spaces are frequent."""
+"""Frequency of perivascular spaces in the template's space."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from scipy import ndimage
 
 #: Voxel size of the map in mm.
 SPACING = 2.0
-#: Full width at half maximum of the smoothing in mm: registration is no better than this.
+#: Full width at half maximum of the smoothing in mm, about the accuracy of the registration.
 SMOOTHING = 4.0
-#: Points along each cluster.
+#: Number of points along each cluster.
 POINTS = 7
+#: Columns of the cluster table that are used.
 COLUMNS = ('mni_x_mm', 'mni_y_mm', 'mni_z_mm', 'direction_x', 'direction_y', 'direction_z', 'length_mm')
 
 
 def coarse_grid(shape: tuple[int, ...], affine: np.ndarray) -> tuple[tuple[int, int, int], np.ndarray]:
-    """Grid of `SPACING` mm over the template's.
+    """Grid with voxels of `SPACING` mm over the template's grid.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the template.
+        Shape of the template, (x, y, z).
     affine : ndarray, shape (4, 4)
+        Affine of the template, with voxels of 1 mm.
 
     Returns
     -------
-    shape, affine
+    shape : tuple of int
+    affine : ndarray, shape (4, 4)
+        Voxel to RAS+ mm of the template.
     """
     x, y, z = (int(np.ceil(n / SPACING)) for n in shape)
     coarse = affine.copy()
@@ -40,21 +44,23 @@ def coarse_grid(shape: tuple[int, ...], affine: np.ndarray) -> tuple[tuple[int, 
 def voxels_of(
     clusters: pd.DataFrame, scan: np.ndarray, number: int, shape: tuple[int, int, int], affine: np.ndarray
 ) -> list[np.ndarray]:
-    """Voxels that the clusters of each scan pass through, each once.
+    """Voxels that the clusters of each scan pass through, without repetition.
 
     Each cluster is taken as a straight line of its length along its main axis through its centre
-    in the template; the head's tilt against the template is left out of account.
+    in the template. The rotation of the head relative to the template is neglected.
 
     Parameters
     ----------
     clusters : DataFrame
-        With `COLUMNS`.
-    scan : ndarray of int
-        Number of the scan of each cluster.
+        Clusters of all scans, with `COLUMNS`.
+    scan : ndarray of int, shape (n,)
+        Number of each cluster's scan, from 0.
     number : int
-        Of scans.
-    shape, affine
-        Of the map.
+        Number of scans.
+    shape : tuple of int
+        Shape of the map, (x, y, z).
+    affine : ndarray, shape (4, 4)
+        Affine of the map.
 
     Returns
     -------
@@ -62,8 +68,8 @@ def voxels_of(
         Flat indices, by scan.
     """
     values = clusters[list(COLUMNS)].to_numpy(np.float32)
-    whole = np.isfinite(values).all(1)
-    values, scan = values[whole], scan[whole]
+    finite = np.isfinite(values).all(1)
+    values, scan = values[finite], scan[finite]
     centre, direction, length = values[:, :3], values[:, 3:6], values[:, 6]
     steps = np.linspace(-0.5, 0.5, POINTS, dtype=np.float32)
     points = centre[:, None] + steps[None, :, None] * (direction * length[:, None])[:, None]
@@ -72,27 +78,29 @@ def voxels_of(
     inside = ((voxels >= 0) & (voxels < shape)).all(1)
     flat = np.ravel_multi_index(tuple(voxels[inside].T), shape)
     size = int(np.prod(shape))
-    each = np.unique(np.repeat(scan, POINTS)[inside].astype(np.int64) * size + flat)
-    owner, flat = np.divmod(each, size)
+    unique = np.unique(np.repeat(scan, POINTS)[inside].astype(np.int64) * size + flat)
+    owner, flat = np.divmod(unique, size)
     return np.split(flat.astype(np.int32), np.searchsorted(owner, np.arange(1, number)))
 
 
 def frequency(
     scans: Sequence[np.ndarray], shape: tuple[int, int, int], mask: np.ndarray | None = None
 ) -> np.ndarray:
-    """Share of scans with a perivascular space at (about) each voxel, smoothed.
+    """Fraction of scans with a perivascular space at each voxel, smoothed.
 
     Parameters
     ----------
     scans : sequence of ndarray
-        From `voxels_of`, one a scan.
+        Flat indices of voxels, one array per scan, from `voxels_of`.
     shape : tuple of int
-    mask : ndarray of bool, optional
-        Outside it the map is 0.
+        Shape of the map, (x, y, z).
+    mask : ndarray of bool, shape (x, y, z), optional
+        The map is 0 outside of this mask.
 
     Returns
     -------
-    fraction : ndarray of float32, in [0, 1]
+    fraction : ndarray of float32, shape (x, y, z)
+        In [0, 1].
     """
     counts = np.zeros(int(np.prod(shape)), np.float32)
     for flat in scans:

@@ -1,4 +1,4 @@
-"""Which scans to look at, and how alike two scans of one person come out."""
+"""Quality control: outlying scans, and the agreement of two scans of one person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..evaluation.agreement import agreement
 
-#: Robust z-score from which a scan is listed (Iglewicz & Hoaglin 1993).
+#: Absolute robust z-score above which a scan is listed (Iglewicz & Hoaglin 1993).
 OUTLYING = 3.5
 
 
@@ -17,22 +17,22 @@ def outliers(totals: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     totals : DataFrame
-        One row a scan: ``scan``, ``count``, ``volume_mm3``, ``region_volume_mm3``.
+        One row per scan: ``scan``, ``count``, ``volume_mm3``, ``region_volume_mm3``.
 
     Returns
     -------
     listed : DataFrame
-        ``scan measure value robust_z``, the farthest first.  The robust z-score is 0.6745 (x -
-        median) / MAD, of logarithms.
+        Columns ``scan measure value robust_z``, by descending absolute z-score. The robust z-score is
+        0.6745 (x - median) / MAD, where x is log(1 + value).
     """
     rows = []
     for measure in ('count', 'volume_mm3', 'region_volume_mm3'):
         values = pd.Series(np.log1p(totals[measure].to_numpy(float)), totals.index)
-        middle = values.median()
-        spread = (values - middle).abs().median()
+        median = values.median()
+        spread = (values - median).abs().median()
         if not spread > 0:
             continue
-        z = 0.6745 * (values - middle) / spread
+        z = 0.6745 * (values - median) / spread
         far = z.abs() > OUTLYING
         rows += [
             {'scan': s, 'measure': measure, 'value': v, 'robust_z': q}
@@ -43,25 +43,26 @@ def outliers(totals: pd.DataFrame) -> pd.DataFrame:
 
 
 def repeated(totals: pd.DataFrame) -> pd.DataFrame:
-    """Agreement of the first two scans of everyone who has several.
+    """Agreement of the first two scans of each person with several scans.
 
     Parameters
     ----------
     totals : DataFrame
-        One row a scan: ``participant_id``, ``scan``, ``count``, ``volume_mm3``.
+        One row per scan: ``participant_id``, ``scan``, ``count``, ``volume_mm3``.
 
     Returns
     -------
     table : DataFrame
-        One row a measure; empty where nobody has two scans.
+        One row per measure, columns as `pvs_bidsapp.evaluation.agreement.Agreement`; empty if nobody has two
+        scans.
     """
     ordered = totals.sort_values('scan')
-    place = ordered.groupby('participant_id').cumcount()
+    position = ordered.groupby('participant_id').cumcount()
     rows = []
     for measure in ('count', 'volume_mm3'):
-        one, two = (ordered[place == k].set_index('participant_id')[measure] for k in (0, 1))
+        one, two = (ordered[position == k].set_index('participant_id')[measure] for k in (0, 1))
         both = pd.concat([one, two], axis=1, join='inner')
         if len(both):
-            found = agreement(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
-            rows.append({'measure': measure, **vars(found)})
+            result = agreement(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
+            rows.append({'measure': measure, **vars(result)})
     return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""A visual rating explained by the number of clusters: ordinal logistic regression.
+"""Ordinal logistic regression of a visual rating on the number of clusters.
 
 Joliot et al. 2021 (fig. 1B) regress a four-level rating on the number of clusters in deep white
 matter at each probability threshold.
@@ -25,18 +25,20 @@ class RatingFit:
     Attributes
     ----------
     n : int
+        Number of scans.
     levels : tuple of int or str
         Levels that occur, in order.
     coefficient, standard_error, p : float
-        Change of the log-odds of a higher grade by one more cluster.
+        Change of the log-odds of a higher grade per cluster, its standard error and two-sided p-value.
     r2_nagelkerke, r2_mcfadden, r2_cox_snell : float
         Pseudo-R2 of Nagelkerke 1991, McFadden 1974, Cox & Snell 1989.
     p_proportional : float
-        Of the proportional-odds check: small where one slope does not fit all cuts.
-    confusion : DataFrame
-        Given (rows) by predicted (columns) grade; the likeliest grade is predicted.
+        P-value of the check of proportional odds (Brant 1990); small if one slope does not fit all cuts.
+    confusion : DataFrame or None
+        Number of scans by assigned grade (rows) and predicted grade (columns). The most probable grade is
+        predicted.
     note : str
-        Why there is no fit; empty where there is one.
+        Reason why there are no estimates; empty if there are.
     """
 
     n: int
@@ -53,10 +55,19 @@ class RatingFit:
 
 
 def fit(number: pd.Series, rating: pd.Series) -> RatingFit:
-    """Regress a rating on a number, both one value a scan; rows with gaps are left out.
+    """Regress a rating on a number.
 
-    A rating that is constant, or parted by the number without overlap (where the estimate would
-    be infinite), yields a result without estimates and with a note.
+    A rating that is constant, or whose grades do not overlap in the number (the estimate would be infinite),
+    gives a result without estimates and with a note.
+
+    Parameters
+    ----------
+    number, rating : Series
+        One value per scan, with the same index; scans without a value are left out.
+
+    Returns
+    -------
+    fit : RatingFit
     """
     known = number.notna() & rating.notna()
     x, y = number[known].to_numpy(float), rating[known]
@@ -95,9 +106,13 @@ def pseudo_r2(fitted: float, null: float, n: int) -> tuple[float, float, float]:
     Parameters
     ----------
     fitted, null : float
-        Log-likelihood with and without the explaining number.
+        Log-likelihood with and without the explanatory variable.
     n : int
         Number of scans.
+
+    Returns
+    -------
+    nagelkerke, mcfadden, cox_snell : float
     """
     cox_snell = 1 - np.exp(2 * (null - fitted) / n)
     return float(cox_snell / (1 - np.exp(2 * null / n))), float(1 - fitted / null), float(cox_snell)
@@ -106,19 +121,21 @@ def pseudo_r2(fitted: float, null: float, n: int) -> tuple[float, float, float]:
 def by_threshold(
     counts: Mapping[float, pd.Series], rating: pd.Series
 ) -> tuple[pd.DataFrame, dict[float, RatingFit]]:
-    """Fits at each probability threshold.
+    """Fit a rating at each probability threshold.
 
     Parameters
     ----------
     counts : mapping of float to Series
         Number of clusters of each scan, by threshold.
     rating : Series
+        Rating of each scan.
 
     Returns
     -------
     table : DataFrame
-        One row a threshold.
-    fits : dict
+        One row per threshold.
+    fits : dict of float to RatingFit
+        By threshold.
     """
     fits = {threshold: fit(number, rating) for threshold, number in counts.items()}
     names = (
@@ -130,14 +147,14 @@ def by_threshold(
 
 
 def _null_likelihood(codes: np.ndarray) -> float:
-    """Log-likelihood of the grades' own frequencies."""
+    """Log-likelihood of a model with an intercept only, from the frequencies of the grades."""
     sizes = np.bincount(codes)
     sizes = sizes[sizes > 0]
     return float((sizes * np.log(sizes / sizes.sum())).sum())
 
 
 def _separated(x: np.ndarray, codes: np.ndarray) -> bool:
-    """Whether the number parts every two neighbouring grades without overlap (ties overlap)."""
+    """Whether no two neighbouring grades overlap in the number (ties are overlaps)."""
     low = [x[codes == k].min() for k in range(codes.max() + 1)]
     high = [x[codes == k].max() for k in range(codes.max() + 1)]
     rising = all(h < low_ for h, low_ in zip(high[:-1], low[1:], strict=True))
@@ -146,16 +163,16 @@ def _separated(x: np.ndarray, codes: np.ndarray) -> bool:
 
 
 def _proportional(x: np.ndarray, codes: np.ndarray, fitted: float) -> float:
-    """P-value of the check of proportional odds: do separate slopes for each cut fit better.
+    """P-value of the check of proportional odds by Brant 1990, doi:10.2307/2532457.
 
-    The separate logistic regressions of "above grade k" give slopes and their joint covariance
-    (Brant 1990, doi:10.2307/2532457); a Wald test asks whether they are equal.
+    Separate logistic regressions of "above grade k" give slopes and their joint covariance. A Wald test
+    compares the slopes.
     """
     cuts = codes.max()
     if cuts < 2:
         return np.nan
     design = np.column_stack([np.ones_like(x), x])
-    slopes, inverses, chances = [], [], []
+    slopes, inverses, probabilities = [], [], []
     for k in range(cuts):
         above = (codes > k).astype(float)
         try:
@@ -164,16 +181,16 @@ def _proportional(x: np.ndarray, codes: np.ndarray, fitted: float) -> float:
                 result = Logit(above, design).fit(disp=0)
         except (np.linalg.LinAlgError, PerfectSeparationError):  # separation at one cut: no check
             return np.nan
-        chance = result.predict(design)
-        weight = chance * (1 - chance)
+        probability = result.predict(design)
+        weight = probability * (1 - probability)
         slopes.append(result.params[1])
         inverses.append(np.linalg.pinv(design.T @ (weight[:, None] * design)))
-        chances.append(chance)
+        probabilities.append(probability)
     covariance = np.empty((cuts, cuts))
     for j in range(cuts):
         for k in range(cuts):
             low, high = min(j, k), max(j, k)
-            joint = chances[high] - chances[low] * chances[high]
+            joint = probabilities[high] - probabilities[low] * probabilities[high]
             middle = design.T @ (joint[:, None] * design)
             covariance[j, k] = (inverses[j] @ middle @ inverses[k])[1, 1]
     contrast = np.eye(cuts)[:-1] - np.eye(cuts)[1:]

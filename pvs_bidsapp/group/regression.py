@@ -1,4 +1,4 @@
-"""PVS volume, fraction and count explained by covariates, region by region."""
+"""Regression of PVS volume, fraction and count on covariates, region by region."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from statsmodels.stats.diagnostic import het_breuschpagan
 from statsmodels.stats.multitest import multipletests
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
-#: Outcome -> how it is modelled.
+#: Model of each outcome.
 OUTCOMES = {'volume_mm3': 'linear', 'volume_fraction': 'linear', 'count': 'negative binomial'}
+#: Columns of the table, with their descriptions.
 COLUMNS = {
     'region': 'name of the region',
     'hemisphere': 'left, right or both',
@@ -42,11 +43,11 @@ def regress(tidy: pd.DataFrame, covariates: Sequence[str], *, formula: str | Non
     Parameters
     ----------
     tidy : DataFrame
-        One row a scan and region, with the outcomes and covariates as columns.
+        One row per scan and region, with the outcomes and covariates as columns.
     covariates : sequence of str
-        Columns, added up; text is taken as categories.
+        Columns that are the terms of the model; text is categorical.
     formula : str, optional
-        Right-hand side of a formula, instead of `covariates`.
+        Right-hand side of a formula (patsy), in place of `covariates`.
 
     Returns
     -------
@@ -65,9 +66,9 @@ def regress(tidy: pd.DataFrame, covariates: Sequence[str], *, formula: str | Non
     rows: list[dict[str, object]] = []
     for (region, side), part in tidy.groupby(['region', 'hemisphere'], sort=False):
         for outcome, model in OUTCOMES.items():
-            found = _fit(part, outcome, model, right)
+            fitted = _fit(part, outcome, model, right)
             rows += [
-                {'region': region, 'hemisphere': side, 'outcome': outcome, 'model': model} | r for r in found
+                {'region': region, 'hemisphere': side, 'outcome': outcome, 'model': model} | r for r in fitted
             ]
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     for _, part in table.groupby(['outcome', 'term'], sort=False):
@@ -78,7 +79,20 @@ def regress(tidy: pd.DataFrame, covariates: Sequence[str], *, formula: str | Non
 
 
 def transformed(values: pd.Series, outcome: str) -> pd.Series:
-    """The outcome as it is modelled."""
+    """Transform an outcome for a linear model.
+
+    Parameters
+    ----------
+    values : Series
+    outcome : str
+        A key of `OUTCOMES`.
+
+    Returns
+    -------
+    values : Series
+        log(1 + volume in mm3), or the logarithm of the fraction, of which 0 is replaced by half of the
+        smallest positive one; counts are not changed.
+    """
     if outcome == 'volume_mm3':
         return np.log1p(values)
     if outcome == 'volume_fraction':
@@ -109,8 +123,8 @@ def _linear(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
         return [{'term': '', 'n': int(plain.nobs), 'note': f'{int(plain.nobs)} scans are too few'}]
     result = plain.get_robustcov_results('HC3')
     result.params = pd.Series(result.params, plain.params.index)
-    spread = float(het_breuschpagan(plain.resid, plain.model.exog)[1])
-    return _rows(result, float(plain.rsquared), spread)
+    p_heteroscedastic = float(het_breuschpagan(plain.resid, plain.model.exog)[1])
+    return _rows(result, float(plain.rsquared), p_heteroscedastic)
 
 
 def _counts(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
@@ -118,7 +132,7 @@ def _counts(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
     number, terms = model.exog.shape
     if number - terms < 3:
         return [{'term': '', 'n': number, 'note': f'{number} scans are too few'}]
-    # covariates of a million (ICV) and of one (sex) together keep the search from converging
+    # the optimizer does not converge if covariates differ by orders of magnitude (ICV: 1e6, sex: 1)
     scale = np.where(model.exog.std(0) > 0, model.exog.std(0), 1.0)
     shift = np.where(model.exog.std(0) > 0, model.exog.mean(0), 0.0)
     scaled = pd.DataFrame((model.exog - shift) / scale, columns=list(model.exog_names)[:terms])
@@ -128,12 +142,14 @@ def _counts(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
     return _rows(result, float(result.prsquared), np.nan, np.append(scale, 1.0))
 
 
-def _rows(result: Any, r2: float, spread: float, scale: np.ndarray | None = None) -> list[dict[str, object]]:
-    """One row a term; estimates are divided by `scale`, by which their covariates were."""
+def _rows(
+    result: Any, r2: float, p_heteroscedastic: float, scale: np.ndarray | None = None
+) -> list[dict[str, object]]:
+    """One row per term; estimates are divided by `scale`, by which their covariates were divided."""
     names = list(result.params.index)
-    by = np.ones(len(names)) if scale is None else scale
-    interval = np.asarray(result.conf_int()) / by[:, None]
-    estimates, errors = np.asarray(result.params) / by, np.asarray(result.bse) / by
+    divisor = np.ones(len(names)) if scale is None else scale
+    interval = np.asarray(result.conf_int()) / divisor[:, None]
+    estimates, errors = np.asarray(result.params) / divisor, np.asarray(result.bse) / divisor
     rows = []
     for k, name in enumerate(names):
         if name in ('Intercept', 'alpha'):
@@ -144,6 +160,6 @@ def _rows(result: Any, r2: float, spread: float, scale: np.ndarray | None = None
             'standard_error': float(errors[k]),
             'ci_low': float(interval[k, 0]), 'ci_high': float(interval[k, 1]),
             'p': float(np.asarray(result.pvalues)[k]), 'r2': r2,
-            'p_heteroscedastic': spread, 'note': '',
+            'p_heteroscedastic': p_heteroscedastic, 'note': '',
         })  # fmt: skip
     return rows

@@ -13,15 +13,16 @@ from .ratings import RatingFit
 
 @dataclass(frozen=True, kw_only=True)
 class GroupOptions:
-    """Which statistics are wanted, of which outputs.
+    """Options of the group level: outputs and statistics.
 
     Attributes
     ----------
     bids_dir, out_dir : Path
+        BIDS dataset, and output folder with its finished scans.
     size_filters : tuple of float
-        In mm3.
+        Smallest volumes of clusters that are counted, in mm3.
     cohort : str or None
-        Column whose values name the groups of people that are compared.
+        Column whose values name the groups of persons that are compared.
     compare : dict of str to Path
         Further cohorts: output folders by name.
     match : tuple of str
@@ -29,7 +30,9 @@ class GroupOptions:
     rating : str or None
         Column with a visual rating.
     covariates : tuple of str
+        Columns that are the terms of the regression.
     formula : str or None
+        Right-hand side of the regression's formula, in place of `covariates`.
     harmonize : str or None
         Column with the site.
     """
@@ -48,7 +51,7 @@ class GroupOptions:
 
 @dataclass(kw_only=True)
 class GroupResults:
-    """Everything that the page shows; tables of statistics that were not wanted are None.
+    """Results that the page shows; None for statistics that were not requested.
 
     Attributes
     ----------
@@ -61,7 +64,7 @@ class GroupResults:
     rating : DataFrame or None
         Ordinal regression of the visual rating, by probability threshold.
     rating_fit : RatingFit or None
-        Of these, the one at the threshold of the masks.
+        The fit at the threshold of the masks.
     regression : DataFrame or None
         Regression on the covariates, by region and outcome.
     maps : dict of str to ndarray
