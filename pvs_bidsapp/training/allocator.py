@@ -1,12 +1,12 @@
-"""How a training process gets its memory."""
+"""Memory allocation of training processes."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 
-#: Of ``malloc.h``: how much freed memory is kept at most; how many blocks may be requested from the system
-#: individually.
+#: Parameters of ``mallopt`` (``malloc.h``): largest amount of freed memory that is kept; largest number of
+#: blocks that are requested from the system individually.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
@@ -14,7 +14,7 @@ def keep_freed_memory() -> None:
     """Let the allocator keep freed blocks for the next step, for the rest of the process.
 
     Features of a network on the CPU are blocks of many MB. glibc requests each of them from the system
-    and returns it when it is freed, so that each step has 300,000 page faults and more (a fifth of its
+    and returns it when it is freed, which causes 300,000 page faults and more per step (a fifth of its
     time). Without glibc nothing is changed.
     """
     with contextlib.suppress(OSError, AttributeError):

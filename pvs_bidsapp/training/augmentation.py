@@ -1,4 +1,4 @@
-"""Random changes of the samples. The order of the random draws is fixed: it decides what a seed gives."""
+"""Random changes of the samples. The order of the random draws is fixed, since samples depend on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 def random_orientation(
     image: np.ndarray, label: np.ndarray, rng: np.random.Generator, *, all_orientations: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mirror half of the samples at the mid-sagittal plane, or lay a cube in one of its 48 orientations.
+    """Mirror half of the samples at the mid-sagittal plane, or turn a cube to one of its 48 orientations.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def random_orientation(
         Axis x runs from left to right.
     rng : numpy.random.Generator
     all_orientations : bool
-        All symmetries of a cube; the three axes must have the same length.
+        Use all symmetries of a cube; the three axes must have the same length.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def random_mask(brain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def random_intensity(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, wm: float) -> np.ndarray:
-    """Vary what differs between scanners, for each channel independently.
+    """Vary contrast, gain, offset, bias, sharpness and noise, for each channel independently.
 
     The second channel, a T2w, is also shifted by up to half a voxel in half of the samples.
 
@@ -64,7 +64,7 @@ def random_intensity(image: np.ndarray, label: np.ndarray, rng: np.random.Genera
         1 in perivascular spaces.
     rng : numpy.random.Generator
     wm : float
-        Value of white matter, about which the gain acts.
+        Normalized value of white matter, which the gain does not change.
 
     Returns
     -------
@@ -89,11 +89,10 @@ def reduce_contrast(
     Parameters
     ----------
     image, label : ndarray of float32, shape (x, y, z)
-        A channel, and 1 in the spaces.
+        One channel; 1 in perivascular spaces.
     fraction : float
-        Of the contrast, in [0, 1]: 0 leaves the image as it is, 1 removes the spaces.
+        Fraction of the contrast that is removed, in [0, 1]; 1 removes the spaces.
     rng : numpy.random.Generator
-        For the noise.
 
     Returns
     -------
@@ -113,6 +112,7 @@ def reduce_contrast(
 
 def _noise_level(image: np.ndarray, mask: np.ndarray) -> float:
     """Standard deviation of the noise, from the median absolute difference of neighbouring voxels."""
+    # the median absolute value of a normal variable is 0.6745 of its standard deviation
     steps = np.diff(image, axis=0)[mask[1:] & mask[:-1]]
     return float(np.median(np.abs(steps)) / (0.6745 * np.sqrt(2))) if steps.size else 0.0
 
@@ -122,7 +122,7 @@ def _vary_channel(image: np.ndarray, label: np.ndarray, rng: np.random.Generator
     if rng.random() < 0.5:  # the spaces of many people are fainter than most of the simulated ones
         image = reduce_contrast(image, label, rng.uniform(0, 0.7), rng)
     image = wm + (image - wm) * rng.uniform(0.85, 1.2) + rng.normal(0, 0.08)
-    if rng.random() < 0.3:  # residual bias: a gentle slope
+    if rng.random() < 0.3:  # residual bias field: a linear ramp
         slope = rng.normal(0, 0.12, 3)
         for axis in range(3):
             ramp = np.linspace(-1, 1, image.shape[axis], dtype=np.float32) * slope[axis]

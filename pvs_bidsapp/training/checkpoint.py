@@ -10,8 +10,8 @@ A checkpoint is a dictionary. Its keys do not change, so that trainings of all v
 ``scaler``          state dict of the gradient scaler
 ``step``            number of steps done
 ``best``            best validation score
-``best_step``       its step
-``losses``          losses of the epoch that is not finished
+``best_step``       step of the best validation score
+``losses``          losses of the steps of the unfinished epoch
 ``minutes``         minutes spent in training
 ``plan``            the configuration, see `plan_entries`
 ==================  ==================================================================================
@@ -79,12 +79,12 @@ def check_resumable(plan: dict[str, Any], config: TrainingConfig, path: Path) ->
         The entry ``plan`` of the checkpoint. Entries that its version did not write are not compared.
     config : TrainingConfig
     path : Path
-        Of the checkpoint, for the message.
+        Path of the checkpoint, for the message.
 
     Raises
     ------
     InputError
-        If an entry that has to stay as it was differs; the message names it.
+        If an entry differs that must not change; the message names it.
     """
     now, then = _flat(plan_entries(config)), _flat(plan)
     fixed = [name for name in now if name not in FREE_ENTRIES and name in then]
@@ -106,21 +106,21 @@ def read_checkpoint(path: Path, device: torch.device | str = 'cpu') -> dict[str,
     ----------
     path : Path
     device : torch.device or str
-        Where its tensors are put.
+        Device on which its tensors are put.
 
     Returns
     -------
     state : dict
-        With the keys above.
+        With the keys listed at the top of this module.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or is something else.
+        If the file cannot be read, or is not a checkpoint.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises many kinds on a damaged file
+    except Exception as error:  # torch raises exceptions of many kinds on a damaged file
         reason = ' '.join(str(error).split())[:120]
         raise InputError(f'{path}: cannot be read as a checkpoint ({reason})') from error
     if not (isinstance(state, dict) and {'plan', 'average'} <= state.keys()):
@@ -135,9 +135,9 @@ def write_checkpoint(path: Path, state: dict[str, Any], config: TrainingConfig) 
     ----------
     path : Path
     state : dict
-        With the keys above except ``plan``.
+        With the keys listed at the top of this module except ``plan``.
     config : TrainingConfig
-        Becomes ``plan``.
+        Written as ``plan``.
     """
     with atomic_write(path) as temporary:
         torch.save(state | {'plan': plan_entries(config)}, temporary)

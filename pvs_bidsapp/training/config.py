@@ -7,19 +7,20 @@ from pathlib import Path
 
 from .recipes import Recipe
 
-#: Samples that go through the network together, if nothing else limits them: all patches of a batch.
+#: Micro batch that is larger than any batch: all patches of a batch go through the network together.
 UNLIMITED = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long a training takes, and how it is computed.
+    """Length of a training, and how its steps are computed.
 
     Attributes
     ----------
     epochs, steps_per_epoch : int
+        Number of epochs, and of steps in each.
     seed : int
-        Of everything random.
+        Seed of all random numbers.
     time_limit : float or None
         Minutes after which training stops and the model is written; pre-training is included.
     patience : int
@@ -120,7 +121,7 @@ class TrainingConfig:
 
     @property
     def uses_unlabelled(self) -> bool:
-        """Whether unlabelled scans are learnt from."""
+        """Whether unlabelled scans are trained on."""
         return self.recipe.semisupervised or (self.pretrains and self.data.synthesize is None)
 
     @property

@@ -41,13 +41,13 @@ class TrainingImage:
 
 @dataclass
 class Batch:
-    """What a step learns from; tensors of shape ``(batch, channels, x, y, z)``.
+    """Samples of one step; tensors of shape ``(batch, channels, x, y, z)``.
 
     Attributes
     ----------
     image : Tensor
     label : Tensor
-        With one channel, in [0, 1].
+        One channel, in [0, 1].
     unlabelled : Tensor or None
         Images of unlabelled scans.
     """
@@ -104,14 +104,14 @@ class PatchDataset(Dataset[Batch]):
     def _sample(self, rng: np.random.Generator, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Image and label of one sample, both of shape (channels, x, y, z)."""
         number, centre = self.locations.draw(rng, step)
-        source, values = self.images[number], self.normalization
+        source, normalization = self.images[number], self.normalization
         box, padding = self._box(centre, source.brain.shape)
         brain, label = source.brain[box], source.label[box].astype(np.float32)
-        image = random_intensity(self._image(number, box, rng), label, rng, values.wm)
-        image = np.where(random_mask(brain, rng), image, values.outside)
-        image = np.clip(image, values.low, values.high)
+        image = random_intensity(self._image(number, box, rng), label, rng, normalization.wm)
+        image = np.where(random_mask(brain, rng), image, normalization.outside)
+        image = np.clip(image, normalization.low, normalization.high)
         if np.any(padding):
-            image = np.pad(image, [(0, 0), *padding], constant_values=values.outside)
+            image = np.pad(image, [(0, 0), *padding], constant_values=normalization.outside)
             label = np.pad(label, padding)
         image, label = random_orientation(
             image, label[None], rng, all_orientations=self.sampling.all_orientations
@@ -143,6 +143,7 @@ class SyntheticPatchDataset(PatchDataset):
     ----------
     heads : sequence of HeadGeometry
     normalization : TissueNormalization
+        The normalization of the synthesized images.
     sampling : Sampling
     difficulty : Difficulty
         The suite from which scanners are drawn.
@@ -179,9 +180,9 @@ class SemiSupervisedDataset(Dataset[Batch]):
     Parameters
     ----------
     labelled, unlabelled : PatchDataset
-        Of the latter only the images are used.
+        Of the unlabelled samples, only the images are used.
     first_step : int
-        Step of the first unlabelled patches.
+        First step with unlabelled patches.
     """
 
     def __init__(self, labelled: PatchDataset, unlabelled: PatchDataset, first_step: int) -> None:

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """A process and its place among those that train together.
+    """One of the processes that train a network together.
 
     Attributes
     ----------
@@ -35,6 +35,7 @@ class ProcessGroup:
         Parameters
         ----------
         rank, world_size : int
+            Number of this process, from 0; number of processes.
         rendezvous_file : Path
             A file that does not exist yet, on a disk that all processes see.
         device : torch.device

@@ -10,6 +10,7 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 
 LOG = logging.getLogger(__name__)
+#: Columns of ``log.csv``.
 COLUMNS = ('step', 'loss', 'validation_dice', 'minutes', 'learning_rate')
 
 
@@ -45,7 +46,7 @@ class TrainingLog:
         score : float
             Validation score; NaN if there is none.
         minutes : float
-            Spent in training.
+            Minutes spent in training.
         learning_rate : float
         """
         tail = '' if math.isnan(score) else f'  validation Dice {score:.3f}'

@@ -1,4 +1,4 @@
-"""What a network is trained for: the loss of a network on a batch, at a step."""
+"""Objectives of training: the loss of a network on a batch, at a step."""
 
 from __future__ import annotations
 

@@ -22,18 +22,18 @@ from .losses import undo_positive_weight
 from .recipes import Recipe
 from .validation import Validator
 
-#: Names in a model's card that differ from those of `Recipe`.
+#: Names of the model's card for fields of `Recipe`, where they differ.
 _CARD_NAMES = {'positive_fraction': 'positive_share', 'all_orientations': 'turns'}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSummary:
-    """What a model's card says of the data.
+    """Description of the training data for a model's card.
 
     Attributes
     ----------
     data_sets : tuple of str
-        Names.
+        Names of the datasets.
     labelled, unlabelled : int
         Numbers of scans that were trained on.
     """
@@ -61,7 +61,7 @@ def package_model(
     ----------
     config : TrainingConfig
     folder : Path
-        Of the training, with ``checkpoints/best.pt``; the model is written there.
+        Folder of the training, with ``checkpoints/best.pt``; the model is written there.
     summary : TrainingSummary
     validation : sequence of TrainingImage
         The threshold is chosen on them; without any it is 0.5.
@@ -122,7 +122,14 @@ def _best_network(config: TrainingConfig, checkpoint: Path) -> tuple[nn.Module, 
 
 
 def describe_data(config: TrainingConfig, summary: TrainingSummary) -> str:
-    """Describe the training data in a sentence, for ``trained_on`` of the model's card."""
+    """Describe the training data in a sentence, for ``trained_on`` of the model's card.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    summary : TrainingSummary
+        Datasets and numbers of scans.
+    """
     text = f'{summary.labelled} labelled scans of {" and ".join(summary.data_sets)}'
     if config.uses_unlabelled and summary.unlabelled:
         text += f', {summary.unlabelled} unlabelled scans'

@@ -32,13 +32,14 @@ class Recipe:
     stride : int or None
         Step between patches at inference, in voxels; None if the network is applied to whole volumes. A
         network that was trained on patches has to be applied to patches: on whole volumes its deep blocks
-        see features where they only ever saw padding, and it misses most of what it finds on patches.
+        receive features where there was only padding in training, and most of what is segmented on patches
+        is missed.
     mirror : bool
         At inference, average with the prediction on the mirror image.
     batch_size : int
         Samples per step.
     learning_rate : float
-        At the start; Adam.
+        Largest learning rate of Adam.
     loss : str
         ``dice``, ``dice-ce`` or ``focal``, see `pvs_bidsapp.training.losses`.
     pretraining : bool
@@ -85,7 +86,7 @@ class Recipe:
 
     @property
     def smallest_patch(self) -> int:
-        """Edge in voxels of the smallest patch of which the deepest layer has a voxel."""
+        """Edge in voxels of the smallest patch, which the deepest layer reduces to one voxel."""
         blocks = self.architecture.get('blocks', self.architecture.get('levels', 0) + 1)
         return int(2 ** (blocks - 1))
 
@@ -120,7 +121,7 @@ def _variant(name: str, *, multi_scale: bool, semisupervised: bool) -> Recipe:
     return replace(M2SS, name=name, architecture=architecture, semisupervised=semisupervised)
 
 
-#: By the name of ``--recipe``; the last four are the systems of table 1 of Chai et al.
+#: Recipes by their names, the values of ``--recipe``; the last four are the systems of table 1 of Chai et al.
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -136,10 +137,15 @@ RECIPES = {
 def find_recipe(name: str) -> Recipe:
     """Find a recipe by its name.
 
+    Parameters
+    ----------
+    name : str
+        A key of `RECIPES`.
+
     Raises
     ------
     InputError
-        If there is none; the message lists the recipes.
+        If there is no such recipe; the message lists the recipes.
     """
     if name not in RECIPES:
         raise InputError(f'no recipe {name!r}; there are: {", ".join(RECIPES)}')
@@ -148,7 +154,7 @@ def find_recipe(name: str) -> Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class InitialModel:
-    """Network and grid of a model that is trained further.
+    """Network and grid of the model that training starts from.
 
     Attributes
     ----------
@@ -157,7 +163,7 @@ class InitialModel:
     architecture : dict
         As in a model's card.
     spacing : float or tuple of float, or None
-        Voxel size of its grid in mm, or the smallest and largest; None if a checkpoint does not say.
+        Voxel size of its grid in mm, or the smallest and largest; None if a checkpoint does not hold it.
     patch_size : int or None
         Edge of its patches in voxels; None for whole volumes.
     """
@@ -199,24 +205,26 @@ class InitialModel:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeChanges:
-    """What a user asks to change of a recipe. None: as the initial model or the recipe has it.
+    """Changes of a recipe that a user asks for; None keeps the value of the initial model or of the recipe.
 
     Attributes
     ----------
     batch_size : int or None
     learning_rate : float or None
     loss : str or None
+        As in `Recipe`.
     pretraining : bool
         False leaves pre-training out.
     spacing : float or tuple of float, or None
         Voxel size of the network's grid in mm, or its range.
     patch_size : int or None
-        In voxels; 0 for whole volumes.
+        Edge of the patches in voxels; 0 for whole volumes.
     filters : int or None
-        Of the network's first level.
+        Number of filters of the network's first level.
     dropout : float or None
         Probability that a value is dropped, in [0, 1).
     all_orientations : bool
+        As in `Recipe`.
     synthesize : bool
         Patches are synthesized from simulated heads; they then have all orientations, too.
     """
@@ -241,7 +249,7 @@ def resolve_recipe(name: str, changes: RecipeChanges, initial: InitialModel | No
     Parameters
     ----------
     name : str
-        Of the recipe.
+        Name of the recipe.
     changes : RecipeChanges
     initial : InitialModel or None
         The model from which training starts.
@@ -314,7 +322,7 @@ def _resolve_grid(
 
 
 def default_test_fraction(recipe: Recipe) -> float | None:
-    """Fraction of the persons on which each fold is tested: None is one over the number of folds.
+    """Fraction of the persons on which each fold is tested; None for one over the number of folds.
 
     Chai et al. test on 0.1 of the persons in each of five folds.
     """
@@ -322,7 +330,7 @@ def default_test_fraction(recipe: Recipe) -> float | None:
 
 
 def check_batches(recipe: Recipe, *, devices: int, micro_batch: int | None) -> None:
-    """Refuse batches for which the deepest layer has a single voxel, of which there are no statistics.
+    """Refuse batches for which batch normalisation of the deepest layer has a single value per channel.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the samples of a training are taken.
+"""Positions at which the samples of a training are taken.
 
 A sample depends on the seed, the step and its position in the batch only. A resumed training therefore has
 the samples of an uninterrupted one, on one device or distributed over several.
@@ -18,7 +18,7 @@ from .distributed import ProcessGroup
 TRANSLATION = 4
 #: Patches are centred up to this number of voxels from the voxel that was drawn.
 PATCH_TRANSLATION = 8
-#: One in so many voxels of the brain is kept as a possible centre.
+#: Step between the voxels of the brain that are kept as possible centres.
 BRAIN_STEP = 50
 
 
@@ -39,10 +39,10 @@ class Sampling:
     positive_fraction : float
         Fraction of the patches that are centred on a voxel of a perivascular space, in [0, 1].
     warmup_steps : int
-        Number of steps at the start in which all patches are.
+        Number of steps at the start in which all patches are centred on such voxels.
     all_orientations : bool
-        Lay patches in all 48 orientations of a cube, so that the network cannot learn where in which
-        head a patch comes from. Otherwise there is the mirror image only.
+        Turn patches to all 48 orientations of a cube, so that the network cannot learn where in which
+        head a patch comes from. Otherwise, patches are only mirrored.
     rank, world_size : int
         The part of each batch that is drawn: samples `rank`, `rank + world_size`, ...
     """
@@ -108,15 +108,16 @@ class Locations:
         Parameters
         ----------
         rng : numpy.random.Generator
-            Of the sample.
+            Generator of this sample.
         step : int
+            Number of the step.
 
         Returns
         -------
         number : int
-            Of the image.
+            Number of the image.
         centre : ndarray of int, shape (3,)
-            In voxels of the image.
+            In voxels of the image; may lie outside of it.
         """
         s = self.sampling
         number = int(rng.integers(len(self.shapes)))

@@ -32,8 +32,9 @@ def hold_out(persons: Sequence[str], fraction: float, seed: int) -> Split:
     persons : sequence of str
         May repeat.
     fraction : float
-        Fraction of the persons that are kept for validation, in [0, 1); none of a single person.
+        Fraction of the persons that are kept for validation, in [0, 1). A single person is trained on.
     seed : int
+        Seed of the order of the persons.
     """
     order = _shuffled(persons, seed)
     number = min(round(fraction * len(order)), len(order) - 1)
@@ -54,6 +55,7 @@ def folds(
     number : int
         Number of folds.
     seed : int
+        Seed of the order of the persons.
     test : float, optional
         Fraction of the persons to test on; by default one over the number of folds, so that each person
         is tested on once. Chai et al. take 0.1 in five folds (8:1:1).

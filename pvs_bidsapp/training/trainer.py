@@ -34,11 +34,11 @@ from .losses import POSITIVE_WEIGHT
 from .objectives import Objective
 
 LOG = logging.getLogger(__name__)
-#: Initial logit of the output: a probability of one in fifty, from which training gets going.
+#: Initial logit of the output, a probability of 0.018: perivascular spaces are rare.
 OUTPUT_BIAS = -4.0
 #: Largest decay of the running average of the weights, which is validated and stored as the model.
 AVERAGING = 0.995
-#: A training has diverged after this number of consecutive steps without a finite gradient.
+#: A training counts as diverged after this number of consecutive steps without a finite gradient.
 DIVERGED = 10
 #: Fraction of the steps in which the learning rate rises.
 RATE_WARMUP = 0.02
@@ -71,7 +71,7 @@ class Trainer:
     Parameters
     ----------
     config : TrainingConfig
-        Of its recipe, architecture and learning rate are used.
+        All settings, which are stored in checkpoints. Samples and loss are arguments of `fit`.
     folder : Path
         Made if it does not exist.
     device : torch.device
@@ -90,7 +90,7 @@ class Trainer:
     best, best_step : float, int
         Best validation score, and its step.
     minutes : float
-        Spent in training, earlier runs included.
+        Minutes spent in training, earlier runs included.
     stopped : bool
         Whether `stop` ended the training.
     """
@@ -164,7 +164,7 @@ class Trainer:
         self.start_from(read_checkpoint(path, self.device)['average'])
 
     def start_from_model(self, network: nn.Module) -> None:
-        """Start from a finished model. If the loss is ``dice-ce``, its output gets the positive weight back.
+        """Start from a finished model. For the loss ``dice-ce``, the weight of positive voxels is restored.
 
         Parameters
         ----------
@@ -302,8 +302,8 @@ class Trainer:
             batches, batch_size=None, num_workers=1, prefetch_factor=3, worker_init_fn=_ignore_sigterm
         )
         saved = time.monotonic()
-        hide = None if self.group.is_first else True
-        for batch in tqdm(loader, desc=f'from step {self.step}', leave=False, disable=hide):
+        disable = None if self.group.is_first else True
+        for batch in tqdm(loader, desc=f'from step {self.step}', leave=False, disable=disable):
             torch.manual_seed(schedule.seed * 1_000_003 + self.step * 97 + self.group.rank)
             self._losses.append(self._update(network, batch.to(self.device), objective))
             self.step += 1
@@ -343,7 +343,7 @@ class Trainer:
 
     @torch.no_grad()
     def _skip_step(self, statistics: list[torch.Tensor]) -> None:
-        """Undo a step without a finite gradient, which would make all weights NaN for good."""
+        """Undo a step without a finite gradient, which would make all weights NaN."""
         self._steps_without_gradient += 1
         if self._steps_without_gradient >= DIVERGED:
             raise InputError(

@@ -31,11 +31,9 @@ class Validator:
         The normalization of the images.
     device : torch.device
     patch_size, stride : int or None
-        As in a model's card.
     box : tuple of int
-        As in a model's card.
     mirror : bool
-        As in a model's card.
+        As in `pvs_bidsapp.segmentation.model.ModelCard`.
     autocast_dtype : torch.dtype, optional
         Half precision inside the network.
     """
@@ -117,6 +115,11 @@ class Validator:
     def scores(self, network: nn.Module) -> np.ndarray:
         """Score a network at each of `THRESHOLDS`.
 
+        Parameters
+        ----------
+        network : nn.Module
+            In evaluation mode, on the validator's device.
+
         Returns
         -------
         scores : ndarray of float, shape (2, len(THRESHOLDS))
@@ -133,14 +136,14 @@ class Validator:
         return scores / max(1, len(self.images))
 
     def __call__(self, network: nn.Module) -> float:
-        """Mean Dice at the best threshold, since losses differ in where they put it."""
+        """Mean Dice at the best threshold, which depends on the loss."""
         return float(self.scores(network)[0].max())
 
     def best_threshold(self, network: nn.Module) -> tuple[float, float]:
-        """Choose a threshold.
+        """Choose a threshold; parameters as `scores`.
 
-        The best one is often part of a plateau. Of the thresholds within `PLATEAU` of its Dice, the one is
-        chosen at which the volumes differ least, since volumes are the measure of interest.
+        The best one is often part of a plateau. Of the thresholds within `PLATEAU` of its Dice, the one at
+        which the volumes differ least is chosen, since volumes are the measure of interest.
 
         Returns
         -------
