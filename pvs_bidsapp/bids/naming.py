@@ -34,6 +34,11 @@ def labels_dir(data_dir: Path) -> Path:
     return data_dir / 'derivatives' / 'labels'
 
 
+def logs_dir(out_dir: Path) -> Path:
+    """Folder of logs, crash files and status records of an output folder."""
+    return out_dir / 'logs'
+
+
 def parse_entities(name: str) -> tuple[tuple[str, str], ...]:
     """Entities of a BIDS file name, in the file's order.
 
@@ -123,7 +128,7 @@ class Naming:
     @property
     def logs(self) -> Path:
         """Folder of logs and crash files."""
-        return self.root / 'logs'
+        return logs_dir(self.root)
 
     @property
     def status(self) -> Path:

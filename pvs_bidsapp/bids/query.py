@@ -148,9 +148,12 @@ def find_scans(bids_dir: Path, query: Query) -> list[Scan]:
     t2w = _images(layout, 'T2w', subjects, query) if query.use_t2w else []
     return [
         Scan(
-            p, choose_t2w(p, t2w), *(_find_ready(p, query.derivatives, suffix) for suffix in ('mask', 'dseg'))
+            t1w=path,
+            t2w=choose_t2w(path, t2w),
+            brain_mask=_find_ready(path, query.derivatives, 'mask'),
+            segmentation=_find_ready(path, query.derivatives, 'dseg'),
         )
-        for p in t1w
+        for path in t1w
     ]
 
 

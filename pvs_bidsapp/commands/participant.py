@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..bids.naming import Naming
+from ..bids.naming import Naming, logs_dir
 from ..bids.query import Scan
 from ..outputs.dataset import describe_output
 from ..outputs.reports import write_pages
@@ -136,4 +136,4 @@ def _record(settings: Settings, outcome: Outcome, seconds: float) -> None:
         'failed': outcome.failed,
         'settings': settings.dump(),
     }
-    write_json(settings.out_dir / 'logs' / f'run_{stamp}.json', content)
+    write_json(logs_dir(settings.out_dir) / f'run_{stamp}.json', content)

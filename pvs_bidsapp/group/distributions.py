@@ -18,7 +18,6 @@ from statsmodels.stats.multitest import multipletests
 #: Largest difference between the two persons of a pair in a numeric column, in its units (years for age).
 CALIPER = 5.0
 #: Columns that Joliot et al. 2021 match cohorts on.
-MATCHED_BY = ('age', 'sex')
 
 
 def match(first: pd.DataFrame, second: pd.DataFrame, by: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

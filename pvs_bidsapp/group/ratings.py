@@ -18,7 +18,7 @@ from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RatingFit:
     """Ordinal logistic regression of a rating on one number.
 
@@ -74,12 +74,14 @@ def fit(number: pd.Series, rating: pd.Series) -> RatingFit:
     levels = tuple(sorted(y.unique()))
     codes = np.searchsorted(np.array(levels), y.to_numpy()) if len(levels) else np.array([], int)
     if len(levels) < 2:
-        return RatingFit(len(x), levels, note='the rating has one level only')
+        return RatingFit(n=len(x), levels=levels, note='the rating has one level only')
     if np.ptp(x) == 0:
-        return RatingFit(len(x), levels, note='all scans have the same number of clusters')
+        return RatingFit(n=len(x), levels=levels, note='all scans have the same number of clusters')
     if _separated(x, codes):
         return RatingFit(
-            len(x), levels, note='the number of clusters parts the grades perfectly: no finite estimate'
+            n=len(x),
+            levels=levels,
+            note='the number of clusters separates the grades perfectly: no finite estimate',
         )
     scale = float(x.std())
     ordered = pd.Series(pd.Categorical(codes, ordered=True))
@@ -94,10 +96,19 @@ def fit(number: pd.Series, rating: pd.Series) -> RatingFit:
         pd.Categorical(codes, range(len(levels))), pd.Categorical(predicted, range(len(levels))), dropna=False
     )
     confusion.index, confusion.columns = list(levels), list(levels)
+    nagelkerke, mcfadden, cox_snell = r2
     return RatingFit(
-        len(x), levels, float(result.params['number']) / scale, float(result.bse['number']) / scale,
-        float(result.pvalues['number']), *r2, _proportional(x / scale, codes, float(result.llf)), confusion,
-    )  # fmt: skip
+        n=len(x),
+        levels=levels,
+        coefficient=float(result.params['number']) / scale,
+        standard_error=float(result.bse['number']) / scale,
+        p=float(result.pvalues['number']),
+        r2_nagelkerke=nagelkerke,
+        r2_mcfadden=mcfadden,
+        r2_cox_snell=cox_snell,
+        p_proportional=_proportional(x / scale, codes, float(result.llf)),
+        confusion=confusion,
+    )
 
 
 def pseudo_r2(fitted: float, null: float, n: int) -> tuple[float, float, float]:

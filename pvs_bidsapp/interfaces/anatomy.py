@@ -16,7 +16,8 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from .files import read, read_transform, write, write_transform
+from ..runtime.files import read_image
+from .files import read_transform, write, write_transform
 
 
 class _ConformInputSpec(BaseInterfaceInputSpec):
@@ -72,13 +73,13 @@ class ExtractBrain(SimpleInterface):
         from ..anatomy.tissues import from_segmentation
 
         deterministic(self.inputs.seed)
-        image, affine = read(self.inputs.in_file)
+        image, affine = read_image(self.inputs.in_file)
         grid, brain_mask, segmentation = Grid(image.shape, affine), None, None
         if isdefined(self.inputs.brain_mask):
-            mask, mask_affine = read(self.inputs.brain_mask)
+            mask, mask_affine = read_image(self.inputs.brain_mask)
             brain_mask = brain_to_native(mask > 0, mask_affine, grid)
         if isdefined(self.inputs.segmentation):
-            labels, labels_affine = read(self.inputs.segmentation)
+            labels, labels_affine = read_image(self.inputs.segmentation)
             segmentation = from_segmentation(resample(labels, labels_affine, grid, order=0))
         brain = extract_brain(
             image, affine, Path(runtime.cwd), brain_mask=brain_mask, segmentation=segmentation
@@ -115,9 +116,9 @@ class FindRegions(SimpleInterface):
         from ..anatomy.registration import deterministic
 
         deterministic(self.inputs.seed)
-        brain, affine = read(self.inputs.brain)
+        brain, affine = read_image(self.inputs.brain)
         regions = find_regions(
-            brain > 0, read(self.inputs.tissues)[0], affine, read_transform(self.inputs.to_subject)
+            brain > 0, read_image(self.inputs.tissues)[0], affine, read_transform(self.inputs.to_subject)
         )
         self._results['regions'] = write(runtime.cwd, 'regions.nii', regions, affine)
         return runtime
@@ -150,16 +151,16 @@ class ToNative(SimpleInterface):
         from ..anatomy.native import labels_to_native, to_native
         from ..anatomy.resampling import Grid
 
-        logarithm, field_affine = read(self.inputs.bias)
-        brain, affine = read(self.inputs.brain)
+        logarithm, field_affine = read_image(self.inputs.bias)
+        brain, affine = read_image(self.inputs.brain)
         native = to_native(
             load_scan(Path(self.inputs.in_file)),
             brain,
-            read(self.inputs.tissues)[0],
+            read_image(self.inputs.tissues)[0],
             affine,
             bias_field=BiasField(logarithm, Grid(logarithm.shape, field_affine)),
         )
-        regions = labels_to_native(read(self.inputs.regions)[0], affine, native.grid)
+        regions = labels_to_native(read_image(self.inputs.regions)[0], affine, native.grid)
         for name, array in (
             ('preproc', native.image),
             ('brain', native.brain),
@@ -195,8 +196,8 @@ class Coregister(SimpleInterface):
         from ..anatomy.registration import deterministic
 
         deterministic(self.inputs.seed)
-        t1w, affine = read(self.inputs.t1w)
-        brain_mask = read(self.inputs.brain)[0] > 0
+        t1w, affine = read_image(self.inputs.t1w)
+        brain_mask = read_image(self.inputs.brain)[0] > 0
         grid = grid_of(nib.load(self.inputs.reference))
         out = coregister_t2w(
             load_scan(Path(self.inputs.t2w)), t1w, brain_mask, affine, grid, Path(runtime.cwd)

@@ -11,12 +11,6 @@ import numpy as np
 from ..anatomy.registration import Transform
 
 
-def read(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Array (as stored) and affine of an image."""
-    image = nib.load(path)
-    return np.asanyarray(image.dataobj), image.affine
-
-
 def write(folder: str, name: str, array: np.ndarray, affine: np.ndarray) -> str:
     """Write an array as uncompressed NIfTI; returns its path."""
     path = Path(folder) / name

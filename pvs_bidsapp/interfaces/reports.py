@@ -14,7 +14,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from .files import read
+from ..runtime.files import read_image
 
 
 class _DrawFiguresInputSpec(BaseInterfaceInputSpec):
@@ -38,11 +38,16 @@ class DrawFigures(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..reports.figures import draw_all
 
-        t1w, affine = read(self.inputs.t1w)
-        t2w = read(self.inputs.t2w)[0] if isdefined(self.inputs.t2w) else None
+        t1w, affine = read_image(self.inputs.t1w)
+        t2w = read_image(self.inputs.t2w)[0] if isdefined(self.inputs.t2w) else None
         made = draw_all(
-            t1w, affine, read(self.inputs.brain)[0], read(self.inputs.regions)[0],
-            read(self.inputs.clusters)[0], t2w, Path(runtime.cwd),
-        )  # fmt: skip
+            t1w,
+            affine,
+            brain=read_image(self.inputs.brain)[0],
+            regions=read_image(self.inputs.regions)[0],
+            clusters=read_image(self.inputs.clusters)[0],
+            t2w=t2w,
+            folder=Path(runtime.cwd),
+        )
         self._results['figures'] = {k: str(v) for k, v in made.items()}
         return runtime

@@ -16,7 +16,8 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from .files import read, read_transform, write
+from ..runtime.files import read_image
+from .files import read_transform, write
 
 
 class _SegmentInputSpec(BaseInterfaceInputSpec):
@@ -51,14 +52,14 @@ class Segment(SimpleInterface):
 
         torch.set_num_threads(self.inputs.num_threads)
         model = load_model(self.inputs.model)
-        t1w, affine = read(self.inputs.t1w)
+        t1w, affine = read_image(self.inputs.t1w)
         images = {'T1w': t1w}
         if isdefined(self.inputs.t2w):
-            images['T2w'] = read(self.inputs.t2w)[0]
+            images['T2w'] = read_image(self.inputs.t2w)[0]
         if missing := [c for c in model.card.channels if c not in images]:
             raise ImageError(f'the model {model.card.name} needs a {missing[0]} of the same session')
-        brain, anatomy_affine = read(self.inputs.brain)
-        tissues, _ = read(self.inputs.tissues)
+        brain, anatomy_affine = read_image(self.inputs.brain)
+        tissues, _ = read_image(self.inputs.tissues)
         probability = predict(
             [images[c] for c in model.card.channels],
             Grid(t1w.shape, affine),
@@ -100,8 +101,8 @@ class Measure(SimpleInterface):
         from ..clusters.tables import cluster_table, region_table, to_tsv
         from ..clusters.visual_grades import estimate_grades
 
-        probability, affine = read(self.inputs.probability)
-        regions = read(self.inputs.regions)[0]
+        probability, affine = read_image(self.inputs.probability)
+        regions = read_image(self.inputs.regions)[0]
         probability, regions = within_regions(probability, regions, self.inputs.threshold)
         voxel = abs(float(np.linalg.det(affine[:3, :3])))
         clusters = label_clusters(

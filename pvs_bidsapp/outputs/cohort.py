@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..anatomy import template
-from ..bids.naming import parse_entities
+from ..bids.naming import logs_dir, parse_entities
 from ..bids.participants import read_participants
 from ..errors import InputError
 from ..group import maps
@@ -178,7 +178,7 @@ def _missing(bids_dir: Path | None, out_dir: Path, entities: dict[str, dict[str,
         return {}
     done = {f'sub-{e["sub"]}' for e in entities.values()}
     reasons: dict[str, str] = {}
-    for path in sorted((out_dir / 'logs').glob('run_*.json')):
+    for path in sorted(logs_dir(out_dir).glob('run_*.json')):
         record = json.loads(path.read_text(encoding='utf-8'))
         reasons |= {name.split('_')[0]: reason for name, reason in record.get('failed', {}).items()}
     waiting = sorted(p.name for p in bids_dir.glob('sub-*') if p.is_dir() and p.name not in done)

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from .. import __version__
 from ..bids.dataset import describe_derivative
+from ..bids.naming import logs_dir
 from ..runtime.files import write_text
 from ..settings import Settings
 
@@ -26,7 +27,7 @@ def describe_output(settings: Settings) -> None:
         text = _package_text(source)
         if not (out / name).exists() or (out / name).read_text(encoding='utf-8') != text:
             write_text(out / name, text)
-    (out / 'logs').mkdir(exist_ok=True)
+    logs_dir(out).mkdir(exist_ok=True)
 
 
 def _package_text(name: str) -> str:

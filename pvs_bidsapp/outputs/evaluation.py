@@ -15,7 +15,7 @@ from ..bids.query import files_below
 from ..clusters.tables import to_tsv
 from ..errors import InputError
 from ..evaluation.masks import Evaluation, MaskPair
-from ..runtime.files import atomic_write, write_json, write_text
+from ..runtime.files import write_json, write_text
 
 #: Names of masks.
 PATTERN = 'sub-*_label-PVS_mask.nii.gz'
@@ -126,5 +126,4 @@ def write_evaluation(evaluation: Evaluation, out_dir: Path) -> None:
     if evaluation.sweep is not None:
         from ..reports.sweep import draw_sweep
 
-        with atomic_write(names.table('sweep', '.png')) as temporary:
-            draw_sweep(evaluation.sweep, temporary)
+        draw_sweep(evaluation.sweep, names.table('sweep', '.png'))

@@ -17,7 +17,7 @@ from ..bids.naming import Naming
 from ..bids.query import Scan
 from ..clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, describe
 from ..clusters.visual_grades import GRADES
-from ..runtime.files import copy_file, save_image, write_json, write_text
+from ..runtime.files import copy_file, read_image, save_image, write_json, write_text
 from ..settings import Settings
 from . import sidecars
 
@@ -116,26 +116,21 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
     return written
 
 
-def _image(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    image = nib.load(path)
-    return np.asanyarray(image.dataobj), image.affine
-
-
 def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
     source = sidecars.common([sidecars.bids_uri(scan.t1w, settings.bids_dir)], settings)
-    preproc, affine = _image(results.preproc)
+    preproc, affine = read_image(results.preproc)
     made = [
         _pair(names, preproc, affine, np.float32, source | {
             'Description': 'bias corrected T1w on its own grid',
             'SkullStripped': bool(results.stripped),
         }, 'T1w', desc='preproc'),
-        _pair(names, _image(results.brain)[0], affine, np.uint8, source | {
+        _pair(names, read_image(results.brain)[0], affine, np.uint8, source | {
             'Type': 'Brain', 'Description': 'brain with ventricles, without wide CSF spaces',
         }, 'mask', desc='brain'),
-        _pair(names, _image(results.tissues)[0], affine, np.uint8, source | {
+        _pair(names, read_image(results.tissues)[0], affine, np.uint8, source | {
             'Description': 'tissue classes within the brain mask; labels in the table',
         }, 'dseg', seg='tissue'),
-        _pair(names, _image(results.regions)[0], affine, np.uint8, source | {
+        _pair(names, read_image(results.regions)[0], affine, np.uint8, source | {
             'Description': 'regions that are searched for perivascular spaces; labels in the table',
         }, 'dseg', seg='regions'),
     ]  # fmt: skip
@@ -149,7 +144,7 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
     files.append(table)
     if results.t2w is not None and scan.t2w is not None:
         sources = sidecars.common([sidecars.bids_uri(scan.t2w, settings.bids_dir)], settings)
-        files += _pair(names, _image(results.t2w)[0], affine, np.float32, sources | {
+        files += _pair(names, read_image(results.t2w)[0], affine, np.float32, sources | {
             'Description': "bias corrected T2w, rigidly registered to the T1w's grid",
             'SkullStripped': bool(results.stripped),
             'SpatialReference': sidecars.bids_uri(scan.t1w, settings.bids_dir),
@@ -161,8 +156,8 @@ def _write_segmentation(
     names: Naming, source: dict[str, Any], settings: Settings, results: Results
 ) -> list[Path]:
     source = source | sidecars.model(settings)
-    probability, affine = _image(results.probability)
-    clusters, _ = _image(results.clusters)
+    probability, affine = read_image(results.probability)
+    clusters, _ = read_image(results.clusters)
     files = [
         *_pair(names, probability, affine, np.float32, source | {
             'Description': 'probability of perivascular space, 0 outside the regions',

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..runtime.files import atomic_write
 from .figures import pyplot
 
 
@@ -36,8 +37,7 @@ def draw_curves(logs: dict[str, pd.DataFrame], path: Path) -> Path:
     axes[2].ticklabel_format(axis='y', scilimits=(-2, 2))
     if len(logs) > 1:
         axes[0].legend(frameon=False)
-    part = path.with_name(f'.{path.name}')
-    figure.savefig(part, dpi=90, format='png')
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=90, format='png')
     plt.close(figure)
-    part.replace(path)
     return path

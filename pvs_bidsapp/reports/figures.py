@@ -16,6 +16,7 @@ _PLANES = {'sagittal': 0, 'coronal': 1, 'axial': 2}
 def draw_all(
     t1w: np.ndarray,
     affine: np.ndarray,
+    *,
     brain: np.ndarray,
     regions: np.ndarray,
     clusters: np.ndarray,

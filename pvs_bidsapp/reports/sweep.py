@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..runtime.files import atomic_write
 from .figures import pyplot
 
 
@@ -60,6 +61,7 @@ def draw_sweep(table: pd.DataFrame, path: Path, marks: Sequence[Mark] = ()) -> P
         ax.set(title=f'{title} (n = {table["scan"].nunique()})', xlabel='threshold', ylim=(0, 1))
         ax.grid(alpha=0.3)
     axes[0].legend(title='clusters from' + (' (stars: published)' if marks else ''), frameon=False)
-    figure.savefig(path, dpi=90)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=90, format='png')
     plt.close(figure)
     return path

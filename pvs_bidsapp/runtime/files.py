@@ -40,6 +40,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + '\n')
 
 
+def read_image(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
+    """Read the array of an image, in its stored type, and its affine."""
+    image = nib.load(path)
+    return np.asanyarray(image.dataobj), image.affine
+
+
 def save_image(path: Path, data: np.ndarray, affine: np.ndarray, dtype: Any = None) -> None:
     """Write an array as NIfTI with `affine` as qform and sform.
 

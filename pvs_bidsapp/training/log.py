@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
+from ..runtime.files import atomic_write
+
 LOG = logging.getLogger(__name__)
 #: Columns of ``log.csv``.
 COLUMNS = ('step', 'loss', 'validation_dice', 'minutes', 'learning_rate')
@@ -30,7 +32,7 @@ class TrainingLog:
         if self.path.exists() and step:
             with self.path.open(newline='') as stream:
                 kept = [row for row in csv.reader(stream) if row and row[0].isdigit() and int(row[0]) <= step]
-        with self.path.open('w', newline='') as stream:
+        with atomic_write(self.path) as temporary, temporary.open('w', newline='') as stream:
             csv.writer(stream).writerows([COLUMNS, *kept])
         self.board = SummaryWriter(str(Path(folder) / 'tensorboard'), purge_step=step + 1)
 

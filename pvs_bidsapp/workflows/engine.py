@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..bids.naming import logs_dir
 from ..bids.query import Scan
 from ..errors import InputError
 from ..runtime.files import write_text
@@ -94,7 +95,7 @@ def failure_reason(scan: Scan, settings: Settings, since: float) -> str:
     from .scan import workflow_name
 
     name = workflow_name(scan, settings)
-    files = sorted((settings.out_dir / 'logs').glob('crash-*.txt'), key=lambda p: p.stat().st_mtime)
+    files = sorted(logs_dir(settings.out_dir).glob('crash-*.txt'), key=lambda p: p.stat().st_mtime)
     for path in reversed(files):
         text = path.read_text(encoding='utf-8', errors='replace')
         if path.stat().st_mtime >= since - 1 and re.search(rf'^Node: {WORKFLOW}\.{name}\.', text, re.M):
@@ -165,7 +166,7 @@ workflow_level = {level}
 interface_level = {level}
 utils_level = {level}
 [execution]
-crashdump_dir = {settings.out_dir / 'logs'}
+crashdump_dir = {logs_dir(settings.out_dir)}
 crashfile_format = txt
 stop_on_first_crash = {str(settings.execution.stop_on_first_crash).lower()}
 poll_sleep_duration = {QUEUE_POLL if settings.execution.plugin else 1}
