@@ -7,12 +7,10 @@ from pathlib import Path
 
 from ..bids.naming import Naming
 from ..bids.query import Scan
-from ..reports.subject_page import ScanSection, render
+from ..reports.subject_page import CAPTIONS, ScanSection, render
 from ..runtime.files import write_text
 from ..settings import Settings
 from .methods import methods
-
-FIGURES = ('pvs', 'brain', 'regions', 't2w')
 
 
 def write_pages(scans: Sequence[Scan], settings: Settings, failed: dict[str, str]) -> list[Path]:
@@ -45,7 +43,7 @@ def _section(scan: Scan, settings: Settings) -> ScanSection | None:
     names = Naming.of(settings.out_dir, scan.t1w)
     if not names.status.exists():
         return None
-    figures = {desc: names.figure(desc) for desc in FIGURES}
+    figures = {desc: names.figure(desc) for desc in CAPTIONS}
     return ScanSection(
         name=scan.t1w.name,
         region_table=names.anat('stats', '.tsv', desc='pvs'),
