@@ -1,0 +1,6 @@
+"""Messages about options."""
+
+from __future__ import annotations
+
+from ..errors import ImageError, InputError, ModelError
+from .message import Caution, Refusal
