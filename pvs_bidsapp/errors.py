@@ -1,5 +1,12 @@
 """Errors that a user can put right, each with its documented exit status."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .messages.message import Finding
+
 
 class PVSError(Exception):
     """Base of all errors that are reported in one line, without a traceback.
@@ -8,9 +15,12 @@ class PVSError(Exception):
     ----------
     exit_status : int
         Exit status of the program when this error ends it.
+    finding : Finding or None
+        What the error says, if it comes from the tables of messages.
     """
 
     exit_status = 1
+    finding: Finding | None = None
 
 
 class InputError(PVSError):

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import cc3d
 import edt
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from ..errors import ImageError
+from ..messages import scans
+from ..messages.message import Finding
 from . import bias, template, tissues
 from .ants_images import array_to_ants
 from .morphology import close
-from .registration import Transform, apply, register
+from .registration import Transform, apply, apply_points, register
 from .resampling import Grid, isotropic_grid, resample
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ CLOSING = 3.0
 #: Voxel size (mm) at which the bias field and the tissue classes are refined together, and the number of
 #: rounds.
 REFINEMENT_SPACING, REFINEMENT_ROUNDS = 2.0, 3
+#: Correlation of scan and template in the brain. T1w heads reach 0.7 to 0.9, heads whose header turns them the
+#: wrong way 0.35; of T2w scans and of what is no head it is negative or 0. Below the first value a scan is
+#: refused, below the second it is told. After the affine registration alone, T1w heads reach 0.55 to 0.7.
+MIN_FIT, GOOD_FIT, MIN_AFFINE_FIT = 0.5, 0.65, 0.1
+#: Fraction of the template's brain outside of the field of view that is told, and that is refused.
+NOTABLE_CUT, MAX_CUT = 0.05, 0.5
 #: Voxel size (mm) of the bias field of the whole head, which is corrected for registration only.
 HEAD_FIELD_SPACING = 8.0
 
@@ -55,6 +63,10 @@ class Brain:
         From the scan to the template.
     stripped : bool
         The scan was skull-stripped already.
+    fit : float
+        Correlation of the scan with the template in the brain, in [-1, 1].
+    findings : tuple of Finding
+        What is unclear about the scan.
     """
 
     mask: np.ndarray
@@ -63,6 +75,8 @@ class Brain:
     to_subject: Transform
     to_template: Transform
     stripped: bool
+    fit: float
+    findings: tuple[Finding, ...]
 
 
 def is_stripped(image: np.ndarray) -> bool:
@@ -128,7 +142,7 @@ def head_slices(image: np.ndarray, height: float = HEAD_HEIGHT) -> slice:
     """
     slices = np.flatnonzero(_brighter_than(0.25, image).sum((0, 1)) > 200)
     if not slices.size:
-        raise ImageError('no head was found in the image')
+        raise scans.NO_HEAD.error()
     top = slices[-1] + 1
     return slice(max(0, int(top - height)), min(image.shape[2], int(top) + 8))
 
@@ -151,6 +165,11 @@ def register_template(
     Returns
     -------
     to_subject, to_template : Transform
+
+    Raises
+    ------
+    ImageError
+        If there is no head in the image, or the template does not fit it.
     """
     import ants
 
@@ -174,6 +193,9 @@ def register_template(
         initial_transform=[str(p) for p in linear.files],
         aff_iterations=(500, 200), aff_shrink_factors=(2, 1), aff_smoothing_sigmas=(1, 0),
     )  # fmt: skip
+    fit = template_fit(image, grid, linear)
+    if fit < MIN_AFFINE_FIT:  # noise, another organ, another contrast: spare the minute that SyN takes
+        raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
     return register(
         fixed, moving, 'SyNOnly', folder, 'syn', initial_transform=[str(p) for p in linear.files],
         mask=_brain_region(10.0, grid, linear, fixed), reg_iterations=(60, 50, 20),
@@ -188,6 +210,71 @@ def _brain_region(margin: float, grid: Grid, to_subject: Transform, like: ants.A
     dilated = (edt.edt(~atlas.brain_mask) < margin).astype(np.float32)
     region = apply(dilated, atlas.affine, grid, to_subject) > 0.5
     return ants.resample_image_to_target(array_to_ants(region, grid.affine), like, 'nearestNeighbor')
+
+
+def template_fit(image: np.ndarray, grid: Grid, to_subject: Transform) -> float:
+    """Correlation of a scan with the registered template in the template's brain.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+        At 1 mm, roughly bias corrected.
+    grid : Grid
+        Its grid.
+    to_subject : Transform
+        From the template to the scan.
+
+    Returns
+    -------
+    correlation : float
+        Pearson's, in [-1, 1], of both images smoothed by 1 mm; 0 if there is no brain in the image.
+    """
+    atlas = template.load()
+    every = (slice(None, None, 2),) * 3
+    inside = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject)[every] > 0.5
+    moved = apply(atlas.t1w, atlas.affine, grid, to_subject)
+    one, two = (ndimage.gaussian_filter(i, 1.0)[every][inside] for i in (image, moved))
+    if len(one) < 1000 or np.ptp(one) == 0 or np.ptp(two) == 0:
+        return 0.0
+    return float(np.corrcoef(one, two)[0, 1])
+
+
+def fraction_outside(grid: Grid, to_template: Transform) -> float:
+    """Fraction of the template's brain that lies outside of a scan's field of view.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of the scan.
+    to_template : Transform
+        From the scan to the template, which takes points from the template to the scan.
+
+    Returns
+    -------
+    fraction : float
+        In [0, 1].
+    """
+    atlas = template.load()
+    every = 5
+    voxels = np.argwhere(atlas.brain_mask[::every, ::every, ::every]) * every
+    points = apply_points(apply_affine(atlas.affine, voxels), to_template)
+    places = apply_affine(np.linalg.inv(grid.affine), points)
+    inside = ((places > -0.5) & (places < np.array(grid.shape) - 0.5)).all(1)
+    return float(1 - inside.mean())
+
+
+def _check_fit(fit: float, outside: float) -> tuple[Finding, ...]:
+    """Refuse a scan that the template does not fit, or that lacks half of the brain."""
+    if fit < MIN_FIT:
+        raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
+    if outside > MAX_CUT:
+        raise scans.HALF_BRAIN.error(percent=100 * outside)
+    findings = []
+    if fit < GOOD_FIT:
+        findings.append(scans.POOR_FIT.finding(correlation=fit))
+    if outside > NOTABLE_CUT:
+        findings.append(scans.BRAIN_CUT.finding(percent=100 * outside))
+    return tuple(findings)
 
 
 def extract_brain(
@@ -220,7 +307,7 @@ def extract_brain(
     Raises
     ------
     ImageError
-        If no brain is found.
+        If no brain is found, or the template does not fit the scan.
     """
     stripped = is_stripped(image)
     # a strong field darkens parts of the brain, whose edge the registration would then take for the skull
@@ -228,6 +315,8 @@ def extract_brain(
     to_subject, to_template = register_template(corrected, affine, folder, stripped=stripped)
     atlas = template.load()
     grid = Grid(image.shape, affine)
+    fit = template_fit(corrected, grid, to_subject)
+    findings = _check_fit(fit, fraction_outside(grid, to_template))
     prior = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject)
     if brain_mask is None and segmentation is not None:
         brain_mask = close(largest_component(segmentation >= tissues.GM), CLOSING)
@@ -238,7 +327,7 @@ def extract_brain(
     else:
         initial = edt.edt(prior <= 0.5) < 2.0
     if initial.sum() < 2e5:
-        raise ImageError('no brain was found; is this a T1w scan of a whole head, right side up?')
+        raise scans.NO_BRAIN.error()
     field = bias.estimate(image, affine, initial)
     if segmentation is not None:
         classes = segmentation
@@ -254,6 +343,8 @@ def extract_brain(
         to_subject=to_subject,
         to_template=to_template,
         stripped=stripped,
+        fit=fit,
+        findings=findings,
     )
 
 

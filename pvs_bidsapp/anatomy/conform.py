@@ -2,112 +2,134 @@
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 
 from ..errors import ImageError
-from .resampling import isotropic_grid, resample
-
-LOG = logging.getLogger(__name__)
+from ..messages import scans
+from ..messages.message import Finding, error_of
+from .geometry import format_mm
+from .intensities import normalise
+from .resampling import Grid, isotropic_grid, resample
+from .volume import SourceGrid, open_image, open_volume
 
 #: Voxel size (mm) at which anatomy is found; results are brought back to the scan's own grid.
 WORKING_SPACING = 1.0
-#: Largest voxel size of a scan that is accepted, in mm.
-MAX_VOXEL_SIZE = 6.0
-#: Smallest field of view along any axis that is accepted, in mm.
-MIN_EXTENT = 60.0
-#: Largest fraction of NaN or infinite voxels that is accepted.
-MAX_NAN_FRACTION = 1e-3
+#: Largest voxel size of a scan that is accepted, in mm, and from which it is told that spaces are missed.
+MAX_VOXEL_SIZE, THICK = 6.0, 2.0
+#: Smallest field of view along any axis that is accepted, in mm, and that of a head.
+MIN_EXTENT, HEAD_EXTENT = 60.0, 110.0
 
 
-def load_scan(path: Path) -> nib.Nifti1Image:
+@dataclass(frozen=True, kw_only=True)
+class ScanImage:
+    """A scan as all steps work on it.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (x, y, z)
+        Not negative; see `pvs_bidsapp.anatomy.intensities`.
+    grid : Grid
+        The scan's own voxels, in the order nearest to RAS.
+    source : SourceGrid
+        The grid of the file.
+    unit : float
+        Size of one unit of `image` in the values of the file.
+    findings : tuple of Finding
+        What is unclear about the scan, and what was changed.
+    """
+
+    image: np.ndarray
+    grid: Grid
+    source: SourceGrid
+    unit: float
+    findings: tuple[Finding, ...]
+
+
+def audit_scan(path: Path) -> tuple[Finding, ...]:
+    """What is wrong, or unclear, about a scan by its header alone, which takes milliseconds.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    findings : tuple of Finding
+        The file is not used if one of them is a refusal.
+    """
+    try:
+        opened = open_image(path)
+    except ImageError as error:
+        return (_as_finding(path, error),)
+    return (*opened.findings, *_check_field_of_view(path, opened.source))
+
+
+def load_scan(path: Path) -> ScanImage:
     """Read and check one 3D scan.
 
     Parameters
     ----------
     path : Path
-        An image file that nibabel reads. Trailing axes of length 1 are dropped.
-
-    Returns
-    -------
-    scan : Nifti1Image
-        Of type float32, on the grid of the file; a few NaN or infinite voxels are set to 0.
+        NIfTI or MGH. Trailing axes of length 1 are dropped.
 
     Raises
     ------
     ImageError
-        If the file is damaged, not 3D, empty, constant, mostly NaN, or too small or too coarse for a head.
-        The message names the file and says what to do.
+        If the file is damaged, not 3D, empty, constant, mostly NaN, too small or too coarse for a head, or
+        its geometry cannot be trusted. The message names the file and says what to do.
     """
     path = Path(path)
-    try:
-        image = nib.load(path)
-        shape = tuple(n for k, n in enumerate(image.shape) if k < 3 or n > 1)
-        if len(shape) != 3:
-            raise ImageError(
-                f'{path}: {len(image.shape)}D {image.shape}; give one 3D volume (average or split it)'
-            )
-        data = np.asanyarray(image.dataobj, dtype=np.float32).reshape(shape)
-    except ImageError:
-        raise
-    except Exception as error:  # a damaged file raises exceptions of nibabel, zlib and the system
-        reason = ' '.join(str(error).split())[:120]
-        raise ImageError(
-            f'{path}: cannot be read, damaged or cut short ({reason}); copy or convert it again'
-        ) from error
-    _check_affine(path, image.affine, shape)
-    return nib.Nifti1Image(_check_values(path, data), image.affine)
+    volume = open_volume(path)
+    findings = (*volume.findings, *_check_field_of_view(path, volume.source))
+    for finding in findings:
+        if finding.is_refused:
+            raise error_of(finding)
+    intensities = normalise(volume.data, path)
+    return ScanImage(
+        image=intensities.image,
+        grid=volume.grid,
+        source=volume.source,
+        unit=intensities.unit,
+        findings=(*findings, *intensities.findings),
+    )
 
 
-def _check_affine(path: Path, affine: np.ndarray, shape: tuple[int, ...]) -> None:
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise ImageError(f'{path}: its affine is not valid; set qform or sform, or convert it again')
-    zooms = voxel_sizes(affine)
-    extent = zooms * shape
+def _as_finding(path: Path, error: ImageError) -> Finding:
+    """The finding that an error tells of."""
+    return error.finding if error.finding is not None else scans.DAMAGED.finding(path, reason=str(error))
+
+
+def _check_field_of_view(path: Path, source: SourceGrid) -> list[Finding]:
+    zooms = voxel_sizes(source.affine)
+    extent = zooms * source.shape
     if zooms.max() > MAX_VOXEL_SIZE or extent.min() < MIN_EXTENT:
-        raise ImageError(
-            f'{path}: voxels of {_format_mm(zooms)} mm over {_format_mm(extent)} mm; a whole head in voxels '
-            f'of at most {MAX_VOXEL_SIZE:g} mm is needed'
-        )
+        sizes = {'zooms': format_mm(zooms), 'extent': format_mm(extent)}
+        return [scans.FIELD_OF_VIEW.finding(path, limit=MAX_VOXEL_SIZE, **sizes)]
+    findings = []
+    if zooms.max() > THICK:
+        findings.append(scans.THICK.finding(path, zooms=format_mm(zooms)))
+    if extent.min() < HEAD_EXTENT:
+        findings.append(scans.NARROW.finding(path, extent=format_mm(extent)))
+    return findings
 
 
-def _format_mm(values: np.ndarray) -> str:
-    return ' x '.join(f'{v:.3g}' for v in values)
-
-
-def _check_values(path: Path, data: np.ndarray) -> np.ndarray:
-    bad = ~np.isfinite(data)
-    if bad.mean() > MAX_NAN_FRACTION:
-        raise ImageError(
-            f'{path}: {100 * bad.mean():.1f} % of its voxels are NaN or infinite; convert it again'
-        )
-    if bad.any():
-        LOG.warning('%s: %d NaN or infinite voxels set to 0', path, bad.sum())
-        data = np.where(bad, 0, data)
-    low, high = float(data.min()), float(data.max())
-    if low == high:
-        what = 'empty (all zero)' if low == 0 else f'constant ({low:g})'
-        raise ImageError(f'{path}: the image is {what}; export it again')
-    return data
-
-
-def working_image(image: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Resample a scan to 1 mm along its own axes, in the order nearest to RAS.
+def working_image(scan: ScanImage) -> tuple[np.ndarray, Grid]:
+    """Resample a scan to 1 mm along its own axes.
 
     Parameters
     ----------
-    image : Nifti1Image
-        As `load_scan` returns it.
+    scan : ScanImage
 
     Returns
     -------
-    image : Nifti1Image
-        Of type float32, not negative.
+    image : ndarray of float32, shape (x, y, z)
+        Not negative.
+    grid : Grid
+        Its grid, with axes in the order nearest to RAS.
     """
-    grid = isotropic_grid(image.affine, image.shape, WORKING_SPACING)
-    data = resample(image.get_fdata(dtype=np.float32), image.affine, grid, order=3)
-    return nib.Nifti1Image(np.maximum(data, 0), grid.affine)
+    grid = isotropic_grid(scan.grid.affine, scan.grid.shape, WORKING_SPACING)
+    return np.maximum(resample(scan.image, scan.grid.affine, grid, order=3), 0), grid

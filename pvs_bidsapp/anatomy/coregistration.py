@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import edt
-import nibabel as nib
 import numpy as np
 
 from . import bias
 from .ants_images import array_to_ants
+from .conform import ScanImage
 from .registration import Transform, apply, register
 from .resampling import Grid, resample
 
@@ -18,7 +18,7 @@ MAX_CENTRE_DISTANCE = 40.0
 
 
 def align_t2w(
-    t2w: nib.Nifti1Image, t1w: np.ndarray, brain_mask: np.ndarray, affine: np.ndarray, folder: Path
+    t2w: ScanImage, t1w: np.ndarray, brain_mask: np.ndarray, affine: np.ndarray, folder: Path
 ) -> Transform:
     """Register a T2w rigidly to the T1w.
 
@@ -27,8 +27,8 @@ def align_t2w(
 
     Parameters
     ----------
-    t2w : Nifti1Image
-        In any orientation and slice thickness.
+    t2w : ScanImage
+        In any slice thickness.
     t1w : ndarray, shape (x, y, z)
         At 1 mm.
     brain_mask : ndarray of bool, shape (x, y, z)
@@ -46,10 +46,10 @@ def align_t2w(
     import ants
 
     fixed = array_to_ants(t1w, affine)
-    moving = array_to_ants(t2w.get_fdata(dtype=np.float32), t2w.affine)
+    moving = array_to_ants(t2w.image, t2w.grid.affine)
     moving = ants.iMath_truncate_intensity(moving, 0.001, 0.999)
     region = array_to_ants((edt.edt(~brain_mask) < 12).astype(np.float32), affine)
-    centres = [_centre(brain_mask.shape, affine), _centre(t2w.shape, t2w.affine)]
+    centres = [_centre(brain_mask.shape, affine), _centre(t2w.grid.shape, t2w.grid.affine)]
     options: dict[str, object] = {}
     if np.linalg.norm(centres[0] - centres[1]) < MAX_CENTRE_DISTANCE:
         options['initial_transform'] = 'Identity'
@@ -62,7 +62,7 @@ def align_t2w(
 
 
 def coregister_t2w(
-    t2w: nib.Nifti1Image,
+    t2w: ScanImage,
     t1w: np.ndarray,
     brain_mask: np.ndarray,
     affine: np.ndarray,
@@ -82,7 +82,7 @@ def coregister_t2w(
         Of the grid's shape, not negative.
     """
     transform = align_t2w(t2w, t1w, brain_mask, affine, folder)
-    moved = apply(t2w.get_fdata(dtype=np.float32), t2w.affine, grid, transform, interpolation='bSpline')
+    moved = apply(t2w.image, t2w.grid.affine, grid, transform, interpolation='bSpline')
     moved = np.maximum(moved, 0)
     inside = resample(brain_mask, affine, grid, order=0) > 0.5
     return bias.correct(moved, grid.affine, inside & (moved > 0))

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike
 
 from . import bias
 from .bias import BiasField
+from .conform import ScanImage
 from .resampling import Grid, resample
 
 
@@ -25,9 +26,9 @@ class NativeScan:
     Attributes
     ----------
     grid : Grid
-        The scan's own grid.
+        The scan's own voxels, in the order nearest to RAS.
     image : ndarray of float32, shape (x, y, z)
-        The scan divided by its bias field, in the scan's units.
+        The scan divided by its bias field, in the units of `pvs_bidsapp.anatomy.conform.ScanImage`.
     brain : ndarray of bool, shape (x, y, z)
     tissues : ndarray of uint8, shape (x, y, z)
         1 CSF, 2 grey matter, 3 white matter, 0 elsewhere; not restricted to `brain`.
@@ -87,7 +88,7 @@ def labels_to_native(
 
 
 def to_native(
-    scan: nib.Nifti1Image,
+    scan: ScanImage,
     brain: np.ndarray,
     tissues: np.ndarray,
     affine: np.ndarray,
@@ -98,8 +99,7 @@ def to_native(
 
     Parameters
     ----------
-    scan : Nifti1Image
-        As `pvs_bidsapp.anatomy.conform.load_scan` returns it.
+    scan : ScanImage
     brain : ndarray of bool, shape (x, y, z)
         Brain mask on the grid on which the anatomy was found.
     tissues : ndarray of uint8, shape (x, y, z)
@@ -114,13 +114,12 @@ def to_native(
     -------
     native : NativeScan
     """
-    grid = grid_of(scan)
+    grid = scan.grid
     own_brain = brain_to_native(brain, affine, grid)
-    data = scan.get_fdata(dtype=np.float32)
     if bias_field is None:
-        image = bias.correct(data, grid.affine, own_brain)
+        image = bias.correct(scan.image, grid.affine, own_brain)
     else:
-        image = data / bias_field.sample(grid.shape, grid.affine)
+        image = scan.image / bias_field.sample(grid.shape, grid.affine)
     return NativeScan(
         grid=grid, image=image, brain=own_brain, tissues=labels_to_native(tissues, affine, grid)
     )

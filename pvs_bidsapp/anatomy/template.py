@@ -21,7 +21,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.processing import resample_from_to
 
-from ..errors import ModelError
+from ..messages import scans
 
 #: BIDS name of the space.
 SPACE = 'MNI152NLin2009cSym'
@@ -76,10 +76,12 @@ class Template:
 def _package_file(package: str, *parts: str) -> Path:
     spec = find_spec(package)  # the package is not imported, since importing nilearn takes a second
     if spec is None or spec.origin is None:
-        raise ModelError(f'the Python package {package} (it carries the template) is missing')
+        raise scans.TEMPLATE_UNREADABLE.error(
+            reason=f'the Python package {package}, which carries it, is missing'
+        )
     path = Path(spec.origin).parent.joinpath(*parts)
     if not path.exists():
-        raise ModelError(f'template file missing: {path}; reinstall the package {package}')
+        raise scans.TEMPLATE_UNREADABLE.error(path, reason=f'the file of the package {package} is missing')
     return path
 
 

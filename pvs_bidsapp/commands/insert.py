@@ -7,15 +7,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 
 from ..anatomy import template
 from ..anatomy.brain import Brain, extract_brain
-from ..anatomy.conform import load_scan, working_image
+from ..anatomy.conform import ScanImage, load_scan, working_image
 from ..anatomy.coregistration import align_t2w
-from ..anatomy.native import grid_of, labels_to_native, to_native
+from ..anatomy.native import labels_to_native, to_native
 from ..anatomy.registration import Transform, apply, apply_points, deterministic
 from ..anatomy.resampling import Grid
 from ..bids.dataset import describe_derivative, describe_raw
@@ -161,30 +160,33 @@ def _insert_into_scan(
     insertion = _draw(options, number, scan, t1w.name, folder)
     brain, affine = insertion.brain, insertion.grid.affine
     native = to_native(scan, brain.mask, brain.tissues, affine, bias_field=brain.bias)
-    drawn = vessels_to_grid(insertion.vessels, insertion.frame, scan.affine)
+    grid = scan.grid
+    drawn = vessels_to_grid(insertion.vessels, insertion.frame, grid.affine)
     image, rendering = insert(
-        scan.get_fdata(dtype=np.float32),
-        scan.affine,
+        scan.image,
+        grid.affine,
         drawn,
         tissue=native.tissues > 1,
         levels=measure_levels(native.image, native.tissues),
-        field=brain.bias.sample(native.grid.shape, native.grid.affine),
+        field=brain.bias.sample(grid.shape, grid.affine),
         contrasts=insertion.contrasts,
     )
     names = Naming.of(options.out_dir, t1w)
-    write_changed_scan(names, t1w, 'T1w', image, scan.affine)
+    write_changed_scan(names, t1w, 'T1w', scan, image)
     if t2w is not None:
-        image, t2w_affine = _insert_into_t2w(insertion, load_scan(t2w), folder)
-        write_changed_scan(Naming.of(options.out_dir, t2w), t2w, 'T2w', image, t2w_affine)
-    lines = [apply_affine(scan.affine, v.points / voxel_sizes(scan.affine)) for v in drawn]
-    voxel_volume = float(np.prod(scan.header.get_zooms()[:3]))
+        second = load_scan(t2w)
+        image = _insert_into_t2w(insertion, second, folder)
+        write_changed_scan(Naming.of(options.out_dir, t2w), t2w, 'T2w', second, image)
+    lines = [apply_affine(grid.affine, v.points / voxel_sizes(grid.affine)) for v in drawn]
+    voxel_volume = float(np.prod(voxel_sizes(grid.affine)))
     ground_truth = GroundTruth(
-        affine=scan.affine,
+        affine=grid.affine,
+        stored=scan.source,
         rendering=rendering,
         table=vessel_table(drawn, lines, rendering, voxel_volume),
-        brain=labels_to_native(brain.mask, affine, native.grid),
+        brain=labels_to_native(brain.mask, affine, grid),
         tissues=native.tissues,
-        labels=labels_to_native(insertion.anatomy.labels, affine, native.grid, np.int16),
+        labels=labels_to_native(insertion.anatomy.labels, affine, grid, np.int16),
         mimics=None,
         notes={'Anatomy': t1w.name, 'Suite': options.suite, 'Seed': [options.seed, number]},
     )
@@ -192,13 +194,9 @@ def _insert_into_scan(
     write_ground_truth(labels, uri, ground_truth)
 
 
-def _draw(
-    options: InsertionOptions, number: int, scan: nib.Nifti1Image, name: str, folder: Path
-) -> _Insertion:
+def _draw(options: InsertionOptions, number: int, scan: ScanImage, name: str, folder: Path) -> _Insertion:
     """Find the anatomy of a scan, and draw PVS in it."""
-    working = working_image(scan)
-    grid = grid_of(working)
-    t1w = working.get_fdata(dtype=np.float32)
+    t1w, grid = working_image(scan)
     brain = extract_brain(t1w, grid.affine, folder)
     anatomy = _anatomy(brain, grid, name)
     rng = np.random.default_rng([options.seed, number])
@@ -228,24 +226,22 @@ def _anatomy(brain: Brain, grid: Grid, name: str) -> Anatomy:
     return anatomy_of_scan(brain.tissues, structures, left, voxel_sizes(grid.affine), name)
 
 
-def _insert_into_t2w(
-    insertion: _Insertion, scan: nib.Nifti1Image, folder: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """Insert the same PVS into a T2w, moved by the registration of T2w and T1w; returns image and affine."""
+def _insert_into_t2w(insertion: _Insertion, scan: ScanImage, folder: Path) -> np.ndarray:
+    """Insert the same PVS into a T2w, moved by the registration of T2w and T1w; returns the image."""
     affine = insertion.grid.affine
     rigid = _matrix(align_t2w(scan, insertion.t1w, insertion.brain.mask, affine, folder))
-    image = scan.get_fdata(dtype=np.float32)
-    tissues = labels_to_native(insertion.brain.tissues, rigid @ affine, grid_of(scan))
+    grid = scan.grid
+    tissues = labels_to_native(insertion.brain.tissues, rigid @ affine, grid)
     result, _ = insert(
-        image,
-        scan.affine,
-        vessels_to_grid(insertion.vessels, rigid @ insertion.frame, scan.affine),
+        scan.image,
+        grid.affine,
+        vessels_to_grid(insertion.vessels, rigid @ insertion.frame, grid.affine),
         tissue=tissues > 1,
-        levels=measure_levels(image, tissues),
-        field=np.ones(scan.shape, np.float32),
+        levels=measure_levels(scan.image, tissues),
+        field=np.ones(grid.shape, np.float32),
         contrasts=insertion.contrasts,
     )
-    return result, scan.affine
+    return result
 
 
 def _matrix(transform: Transform) -> np.ndarray:

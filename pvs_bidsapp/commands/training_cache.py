@@ -18,9 +18,9 @@ import nibabel as nib
 import numpy as np
 
 from ..anatomy.brain import extract_brain
-from ..anatomy.conform import load_scan, working_image
+from ..anatomy.conform import ScanImage, load_scan, working_image
 from ..anatomy.coregistration import coregister_t2w
-from ..anatomy.native import NativeScan, brain_to_native, grid_of, labels_to_native, to_native
+from ..anatomy.native import NativeScan, brain_to_native, labels_to_native, to_native
 from ..anatomy.registration import deterministic
 from ..anatomy.resampling import Grid, resample
 from ..bids.labelled_scans import LabelledScan
@@ -232,29 +232,27 @@ def _prepare(scan: LabelledScan, preparation: Preparation) -> tuple[Grid, Networ
     return native.grid, inputs
 
 
-def _anatomy(scan: LabelledScan, t1w: nib.Nifti1Image, folder: Path) -> BrainAnatomy:
+def _anatomy(scan: LabelledScan, t1w: ScanImage, folder: Path) -> BrainAnatomy:
     """Brain mask and tissue classes: ready-made ones on the T1w's grid, or those found at 1 mm."""
-    grid = grid_of(t1w)
-    brain_mask = None
+    grid, brain_mask = t1w.grid, None
     if scan.brain is not None:
         data, affine = _read(scan.brain)
         brain_mask = resample(data, affine, grid, order=0) > 0
         if scan.tissues is not None:
             tissues = labels_to_native(*_read(scan.tissues), grid)
             return BrainAnatomy(brain=brain_mask, tissues=tissues, affine=grid.affine)
-    working = working_image(t1w)
+    image, working = working_image(t1w)
     if brain_mask is not None:
-        brain_mask = brain_to_native(brain_mask, grid.affine, grid_of(working))
-    brain = extract_brain(working.get_fdata(dtype=np.float32), working.affine, folder, brain_mask=brain_mask)
+        brain_mask = brain_to_native(brain_mask, grid.affine, working)
+    brain = extract_brain(image, working.affine, folder, brain_mask=brain_mask)
     return BrainAnatomy(brain=brain.mask, tissues=brain.tissues, affine=working.affine)
 
 
-def _coregister(t2w: Path, t1w: nib.Nifti1Image, native: NativeScan, folder: Path) -> np.ndarray:
+def _coregister(t2w: Path, t1w: ScanImage, native: NativeScan, folder: Path) -> np.ndarray:
     """The T2w on the T1w's grid, bias corrected."""
-    working = working_image(t1w)
-    brain = brain_to_native(native.brain, native.grid.affine, grid_of(working))
-    data = working.get_fdata(dtype=np.float32)
-    return coregister_t2w(load_scan(t2w), data, brain, working.affine, native.grid, folder)
+    image, working = working_image(t1w)
+    brain = brain_to_native(native.brain, native.grid.affine, working)
+    return coregister_t2w(load_scan(t2w), image, brain, working.affine, native.grid, folder)
 
 
 def _prepare_label(path: Path, native_grid: Grid, grid: Grid) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
-import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -16,8 +16,9 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from ..messages.message import Finding
 from ..runtime.files import read_image
-from .files import read_transform, write, write_transform
+from .files import read_transform, write, write_quality, write_source, write_transform
 
 
 class _ConformInputSpec(BaseInterfaceInputSpec):
@@ -37,9 +38,8 @@ class Conform(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.conform import load_scan, working_image
 
-        image = working_image(load_scan(Path(self.inputs.in_file)))
-        data = image.get_fdata(dtype=np.float32)
-        self._results['out_file'] = write(runtime.cwd, 'working.nii', data, image.affine)
+        image, grid = working_image(load_scan(Path(self.inputs.in_file)))
+        self._results['out_file'] = write(runtime.cwd, 'working.nii', image, grid.affine)
         return runtime
 
 
@@ -57,6 +57,7 @@ class _ExtractBrainOutputSpec(TraitedSpec):
     to_subject = File(exists=True, desc='template to scan')
     to_template = File(exists=True, desc='scan to template')
     stripped = traits.Bool(desc='the scan was skull-stripped already')
+    quality = File(exists=True, desc='how well the template fits, and findings')
 
 
 class ExtractBrain(SimpleInterface):
@@ -67,20 +68,22 @@ class ExtractBrain(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.brain import extract_brain
+        from ..anatomy.mask_image import read_mask
         from ..anatomy.native import brain_to_native
         from ..anatomy.registration import deterministic
         from ..anatomy.resampling import Grid, resample
         from ..anatomy.tissues import from_segmentation
+        from ..anatomy.volume import open_volume
 
         deterministic(self.inputs.seed)
         image, affine = read_image(self.inputs.in_file)
         grid, brain_mask, segmentation = Grid(image.shape, affine), None, None
         if isdefined(self.inputs.brain_mask):
-            mask, mask_affine = read_image(self.inputs.brain_mask)
-            brain_mask = brain_to_native(mask > 0, mask_affine, grid)
+            ready_made = read_mask(Path(self.inputs.brain_mask))
+            brain_mask = brain_to_native(ready_made.mask, ready_made.affine, grid)
         if isdefined(self.inputs.segmentation):
-            labels, labels_affine = read_image(self.inputs.segmentation)
-            segmentation = from_segmentation(resample(labels, labels_affine, grid, order=0))
+            labels = open_volume(Path(self.inputs.segmentation))
+            segmentation = from_segmentation(resample(labels.data, labels.affine, grid, order=0))
         brain = extract_brain(
             image, affine, Path(runtime.cwd), brain_mask=brain_mask, segmentation=segmentation
         )
@@ -91,6 +94,8 @@ class ExtractBrain(SimpleInterface):
         out['to_subject'] = write_transform(cwd, 'to_subject.json', brain.to_subject)
         out['to_template'] = write_transform(cwd, 'to_template.json', brain.to_template)
         out['stripped'] = brain.stripped
+        quality = {'TemplateCorrelation': round(brain.fit, 3)}
+        out['quality'] = write_quality(cwd, 'quality.json', quality, brain.findings)
         return runtime
 
 
@@ -137,6 +142,7 @@ class _ToNativeOutputSpec(TraitedSpec):
     brain = File(exists=True, desc='brain mask')
     tissues = File(exists=True, desc='tissue classes')
     regions = File(exists=True, desc='region map')
+    source = File(exists=True, desc="the file's own grid, and findings about the file")
 
 
 class ToNative(SimpleInterface):
@@ -153,8 +159,9 @@ class ToNative(SimpleInterface):
 
         logarithm, field_affine = read_image(self.inputs.bias)
         brain, affine = read_image(self.inputs.brain)
+        scan = load_scan(Path(self.inputs.in_file))
         native = to_native(
-            load_scan(Path(self.inputs.in_file)),
+            scan,
             brain,
             read_image(self.inputs.tissues)[0],
             affine,
@@ -168,6 +175,7 @@ class ToNative(SimpleInterface):
             ('regions', regions * native.brain),
         ):
             self._results[name] = write(runtime.cwd, f'{name}.nii', array, native.grid.affine)
+        self._results['source'] = write_source(runtime.cwd, 'source.json', scan.source, scan.findings)
         return runtime
 
 
@@ -177,19 +185,38 @@ class _CoregisterInputSpec(BaseInterfaceInputSpec):
     brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
     reference = File(exists=True, mandatory=True, desc="an image on the T1w's own grid")
     seed = traits.Int(mandatory=True)
+    is_channel = traits.Bool(mandatory=True, desc='the model needs the T2w')
 
 
 class _CoregisterOutputSpec(TraitedSpec):
-    out_file = File(exists=True, desc="bias corrected T2w on the T1w's grid")
+    out_file = File(desc="bias corrected T2w on the T1w's grid; undefined if it cannot be used")
+    quality = File(exists=True, desc='findings about the T2w')
 
 
 class Coregister(SimpleInterface):
-    """Register the T2w rigidly to the T1w, resample it, and correct its bias field."""
+    """Register the T2w rigidly to the T1w, resample it, and correct its bias field.
+
+    A T2w that cannot be used ends the scan only if the model needs it; else it is left out, with a finding.
+    """
 
     input_spec = _CoregisterInputSpec
     output_spec = _CoregisterOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
+        from ..errors import ImageError
+        from ..messages import scans
+
+        findings: list[Finding] = []
+        try:
+            self._coregister(runtime, findings)
+        except ImageError as error:
+            if self.inputs.is_channel:
+                raise scans.T2W_UNUSABLE.error(reason=str(error)) from error
+            findings = [scans.T2W_LEFT_OUT.finding(reason=_without_folder(error, self.inputs.t2w))]
+        self._results['quality'] = write_quality(runtime.cwd, 'quality.json', {}, findings)
+        return runtime
+
+    def _coregister(self, runtime: Bunch, findings: list[Finding]) -> None:
         from ..anatomy.conform import load_scan
         from ..anatomy.coregistration import coregister_t2w
         from ..anatomy.native import grid_of
@@ -199,8 +226,12 @@ class Coregister(SimpleInterface):
         t1w, affine = read_image(self.inputs.t1w)
         brain_mask = read_image(self.inputs.brain)[0] > 0
         grid = grid_of(nib.load(self.inputs.reference))
-        out = coregister_t2w(
-            load_scan(Path(self.inputs.t2w)), t1w, brain_mask, affine, grid, Path(runtime.cwd)
-        )
+        t2w = load_scan(Path(self.inputs.t2w))
+        findings += [replace(f, finding=f'T2w: {f.finding}') for f in t2w.findings]
+        out = coregister_t2w(t2w, t1w, brain_mask, affine, grid, Path(runtime.cwd))
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
-        return runtime
+
+
+def _without_folder(error: Exception, path: str) -> str:
+    """A message with the name of a file in place of its path."""
+    return str(error).replace(path, Path(path).name)

@@ -29,7 +29,10 @@ class _WriteDerivativesInputSpec(BaseInterfaceInputSpec):
     grades = File(exists=True, mandatory=True)
     figures = traits.Dict(mandatory=True)
     stripped = traits.Bool(mandatory=True)
+    source = File(exists=True, mandatory=True)
+    quality = File(exists=True, mandatory=True)
     t2w = File(exists=True)
+    t2w_quality = File(exists=True)
 
 
 class _WriteDerivativesOutputSpec(TraitedSpec):
@@ -45,15 +48,24 @@ class WriteDerivatives(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..outputs.scan import Results, write
+        from .files import read_quality, read_source
 
         files = (
             'preproc', 'brain', 'tissues', 'regions', 'probability', 'clusters',
             'cluster_table', 'region_table', 'grades',
         )  # fmt: skip
+        source, findings = read_source(self.inputs.source)
+        quality, found = read_quality(self.inputs.quality)
+        findings += found
+        if isdefined(self.inputs.t2w_quality):
+            findings += read_quality(self.inputs.t2w_quality)[1]
         results = Results(
             **{name: Path(getattr(self.inputs, name)) for name in files},
             figures={k: Path(v) for k, v in self.inputs.figures.items()},
             stripped=self.inputs.stripped,
+            source=source,
+            quality=quality,
+            findings=tuple(findings),
             t2w=Path(self.inputs.t2w) if isdefined(self.inputs.t2w) else None,
         )
         written = write(self.inputs.scan, self.inputs.settings, results)

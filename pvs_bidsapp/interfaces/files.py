@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 
 from ..anatomy.registration import Transform
+from ..anatomy.volume import SourceGrid
+from ..messages.message import Finding
 
 
 def write(folder: str, name: str, array: np.ndarray, affine: np.ndarray) -> str:
@@ -17,6 +22,40 @@ def write(folder: str, name: str, array: np.ndarray, affine: np.ndarray) -> str:
     data = array.astype(np.uint8) if array.dtype == bool else array
     nib.save(nib.Nifti1Image(data, affine), path)
     return str(path)
+
+
+def write_quality(folder: str, name: str, values: dict[str, Any], findings: Sequence[Finding]) -> str:
+    """Write measures of quality and findings as JSON; returns its path."""
+    path = Path(folder) / name
+    path.write_text(json.dumps({'values': values, 'findings': [asdict(f) for f in findings]}))
+    return str(path)
+
+
+def read_quality(path: str) -> tuple[dict[str, Any], list[Finding]]:
+    """Read measures of quality and findings."""
+    content = json.loads(Path(path).read_text())
+    return content['values'], [Finding(**f) for f in content['findings']]
+
+
+def write_source(folder: str, name: str, source: SourceGrid, findings: Sequence[Finding]) -> str:
+    """Write the grid of a file and findings about it as JSON; returns its path."""
+    values = {
+        'shape': list(source.shape),
+        'affine': source.affine.tolist(),
+        'has_orientation': source.has_orientation,
+    }
+    return write_quality(folder, name, values, findings)
+
+
+def read_source(path: str) -> tuple[SourceGrid, list[Finding]]:
+    """Read the grid of a file and findings about it."""
+    values, findings = read_quality(path)
+    source = SourceGrid(
+        shape=tuple(values['shape']),
+        affine=np.array(values['affine']),
+        has_orientation=values['has_orientation'],
+    )
+    return source, findings
 
 
 def write_transform(folder: str, name: str, transform: Transform) -> str:

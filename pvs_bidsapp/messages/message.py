@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import InputError, PVSError
+from ..errors import ImageError, InputError, PVSError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Refusal(Message):
 
     def error(self, file: os.PathLike[str] | str = '', **values: Any) -> PVSError:
         """The error to raise; the parameters are those of `finding`."""
-        return self.kind(str(self.finding(file, **values)))
+        return error_of(self.finding(file, **values), self.kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +105,13 @@ class Caution(Message):
         found = self.finding(file, **values)
         logger.warning('%s', found)
         return found
+
+
+def error_of(finding: Finding, kind: type[PVSError] = ImageError) -> PVSError:
+    """An error that says what a finding says."""
+    error = kind(str(finding))
+    error.finding = finding
+    return error
 
 
 def one_line(text: str) -> str:

@@ -1,6 +1,254 @@
-"""Messages about scans."""
+"""Messages about scans: their files, their geometry, their values, and what they show."""
 
 from __future__ import annotations
 
-from ..errors import ImageError, InputError, ModelError
+from ..errors import ImageError, ModelError
 from .message import Caution, Refusal
+
+# ---- the file
+
+DAMAGED = Refusal(
+    code='scan-damaged',
+    text='cannot be read, damaged or cut short ({reason})',
+    mend='copy or convert it again',
+    kind=ImageError,
+)
+ABSENT = Refusal(
+    code='scan-absent',
+    text='is not there (any more), or is a link to content that is not there',
+    mend='put it back, or fetch its content (datalad get, git annex get)',
+    kind=ImageError,
+)
+UNKNOWN_TYPE = Refusal(
+    code='scan-unknown-type',
+    text='is of no type that is read here',
+    mend='convert it to NIfTI (.nii, .nii.gz); .mgz and .mgh are read, too',
+    kind=ImageError,
+)
+NOT_3D = Refusal(
+    code='scan-not-3d',
+    text='{dimensions}D {shape}',
+    mend='give one 3D volume (average or split it)',
+    kind=ImageError,
+)
+HUGE = Refusal(
+    code='scan-huge',
+    text='{shape} voxels, more than {limit} in all',
+    mend='crop it to the head, or resample it to 0.5 mm',
+    kind=ImageError,
+)
+COLOUR = Refusal(
+    code='scan-colour',
+    text='is a colour image (RGB), not a scan',
+    mend='give the scan from which the picture was made',
+    kind=ImageError,
+)
+COMPLEX = Refusal(
+    code='scan-complex',
+    text='holds complex numbers',
+    mend='give the magnitude image',
+    kind=ImageError,
+)
+
+# ---- geometry
+
+INVALID_AFFINE = Refusal(
+    code='scan-invalid-affine',
+    text='its affine is not valid',
+    mend='set qform or sform, or convert it again',
+    kind=ImageError,
+)
+VOXEL_SIZES_CONTRADICT = Refusal(
+    code='scan-voxel-sizes-contradict',
+    text='voxels of {sform} mm by its sform, of {pixdim} mm by its pixdim and qform',
+    mend='volumes would depend on which is right: convert it again, or copy the right form over the other '
+    '(fslorient, nifti_tool)',
+    kind=ImageError,
+)
+LEFT_RIGHT_CONTRADICTS = Refusal(
+    code='scan-left-right-contradicts',
+    text='left and right of its sform are swapped in its qform',
+    mend='find out which is right, and copy it over the other (fslorient -copysform2qform, '
+    'fslorient -copyqform2sform)',
+    kind=ImageError,
+)
+SHEARED = Refusal(
+    code='scan-sheared',
+    text='the axes of its affine are not at right angles (off by {angle:.2f} degrees, {shift:.1f} mm at the '
+    'edge)',
+    mend='resample it to a grid without shear (mri_convert, flirt -applyisoxfm), or convert it again',
+    kind=ImageError,
+)
+FIELD_OF_VIEW = Refusal(
+    code='scan-field-of-view',
+    text='voxels of {zooms} mm over {extent} mm',
+    mend='a whole head in voxels of at most {limit:g} mm is needed',
+    kind=ImageError,
+)
+FORMS_DIFFER = Caution(
+    code='scan-forms-differ',
+    text='its sform and its qform differ by {angle:.1f} degrees',
+    mend='the sform is used; check coordinates and sides',
+)
+SFORM_INVALID = Caution(
+    code='scan-sform-invalid',
+    text='its sform is not valid',
+    mend='the qform is used; check coordinates and sides',
+)
+VOXEL_SIZES_DIFFER = Caution(
+    code='scan-voxel-sizes-differ',
+    text='voxels of {sform} mm by its sform, of {pixdim} mm by its pixdim',
+    mend='the sform is used; volumes may be off by {percent:.1f} %',
+)
+NO_ORIENTATION = Caution(
+    code='scan-no-orientation',
+    text='its header has no orientation (both form codes are 0)',
+    mend='left and right are a guess, so hemispheres may be swapped: convert it again from DICOM, or set '
+    'qform or sform',
+)
+UNITS_CONVERTED = Caution(
+    code='scan-units',
+    text='its header gives lengths in {unit}',
+    mend='they are converted to mm; check the volumes',
+)
+UNITS_IGNORED = Caution(
+    code='scan-units-wrong',
+    text='its header gives lengths in {unit}, with voxels of {zooms}',
+    mend='no head has this size: mm are taken; correct xyzt_units',
+)
+THICK = Caution(
+    code='scan-thick',
+    text='voxels of {zooms} mm',
+    mend='most perivascular spaces are thinner than these voxels: numbers and volumes are too low, and '
+    'cannot be compared with those of finer scans',
+)
+NARROW = Caution(
+    code='scan-narrow',
+    text='a field of view of {extent} mm is smaller than a head',
+    mend='what lies outside is not counted; exclude the scan if the brain is cut',
+)
+
+# ---- values
+
+EMPTY = Refusal(
+    code='scan-empty',
+    text='the image is empty (all zero)',
+    mend='export it again',
+    kind=ImageError,
+)
+CONSTANT = Refusal(
+    code='scan-constant',
+    text='the image is constant ({value:g})',
+    mend='export it again',
+    kind=ImageError,
+)
+MANY_NAN = Refusal(
+    code='scan-many-nan',
+    text='{percent:.1f} % of its voxels are NaN or infinite',
+    mend='convert it again',
+    kind=ImageError,
+)
+NAN_FILLED = Caution(
+    code='scan-nan-filled',
+    text='{count} of its voxels are NaN or infinite',
+    mend='they are filled from their neighbours; convert it again',
+)
+NAN_BACKGROUND = Caution(
+    code='scan-nan-background',
+    text='the background is NaN ({percent:.0f} % of its voxels)',
+    mend='it counts as 0; nothing to do if the scan was masked on purpose',
+)
+NEGATIVE_SHIFTED = Caution(
+    code='scan-negative',
+    text='{percent:.0f} % of its values are negative, the lowest is {low:.4g}',
+    mend='all values are shifted so that the lowest is 0; nothing to do if they were standardised (z-scores)',
+)
+NEGATIVE_CLIPPED = Caution(
+    code='scan-negative-small',
+    text='{percent:.1f} % of its values are slightly negative, the lowest is {low:.4g}',
+    mend='they count as 0, as interpolation leaves such values',
+)
+OUTLIERS = Caution(
+    code='scan-outliers',
+    text='{count} of its voxels lie far from all others ({low:.4g} to {high:.4g})',
+    mend='they are cut to the range of the others; look for damage',
+)
+
+# ---- what it shows
+
+NO_HEAD = Refusal(
+    code='scan-no-head',
+    text='no head was found in the image',
+    mend='check in a viewer that it is a T1w scan of a whole head',
+    kind=ImageError,
+)
+NO_BRAIN = Refusal(
+    code='scan-no-brain',
+    text='no brain was found',
+    mend='is this a T1w scan of a whole head, right side up?',
+    kind=ImageError,
+)
+NO_FIT = Refusal(
+    code='scan-no-fit',
+    text='the template does not fit this scan (correlation {correlation:.2f}, at least {limit:g} is needed)',
+    mend='check in a viewer that it is a T1w scan of a head, that the orientation in its header is right, '
+    'and that it is no T2w or FLAIR',
+    kind=ImageError,
+)
+POOR_FIT = Caution(
+    code='scan-poor-fit',
+    text='the template fits this scan poorly (correlation {correlation:.2f})',
+    mend='look at the figure of the regions before you use its numbers',
+)
+HALF_BRAIN = Refusal(
+    code='scan-half-brain',
+    text='about {percent:.0f} % of the brain lies outside of the field of view',
+    mend='give a scan of the whole brain',
+    kind=ImageError,
+)
+BRAIN_CUT = Caution(
+    code='scan-brain-cut',
+    text='about {percent:.0f} % of the brain lies outside of the field of view',
+    mend='counts and volumes are those of the part that was scanned',
+)
+
+# ---- the T2w beside it
+
+NEEDS_T2W = Refusal(
+    code='scan-needs-t2w',
+    text='the model {model} needs a {channel} of the same session',
+    mend='choose another --model, or leave the scan out',
+    kind=ImageError,
+)
+T2W_UNUSABLE = Refusal(
+    code='scan-t2w-unusable',
+    text='its T2w cannot be used: {reason}',
+    mend='mend it, or choose a --model and --modality without T2w',
+    kind=ImageError,
+)
+T2W_LEFT_OUT = Caution(
+    code='scan-t2w-left-out',
+    text='its T2w is left out: {reason}',
+    mend='the results come from the T1w alone, as with any model of the T1w',
+)
+T2W_NO_OVERLAP = Refusal(
+    code='scan-t2w-no-overlap',
+    text='{path} covers {percent:.0f} % of the brain',
+    mend='give a T2w of the whole brain',
+    kind=ImageError,
+)
+T2W_POOR_ALIGNMENT = Refusal(
+    code='scan-t2w-no-fit',
+    text='{path} could not be aligned with the T1w',
+    mend='check in a viewer that both are of one person and session',
+    kind=ImageError,
+)
+
+# ---- the template
+
+TEMPLATE_UNREADABLE = Refusal(
+    code='scan-template',
+    text='the template cannot be used ({reason})',
+    mend='install the package again',
+    kind=ModelError,
+)

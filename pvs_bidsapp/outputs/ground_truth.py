@@ -9,7 +9,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from numpy.typing import DTypeLike
 
+from ..anatomy.volume import SourceGrid
 from ..bids.labelled_scans import LabelledScan
 from ..bids.naming import Naming
 from ..errors import InputError
@@ -42,6 +44,8 @@ class GroundTruth:
         Codes of `pvs_bidsapp.simulation.mimics.MIMIC_NAMES`; None: the scan has no simulated mimics.
     notes : dict
         Further keys of the sidecar of the numbered PVS, for example seed and suite.
+    stored : SourceGrid or None
+        Grid of the scan's file, in whose order the images are written; None: in that of the arrays.
     """
 
     affine: np.ndarray
@@ -52,6 +56,14 @@ class GroundTruth:
     labels: np.ndarray
     mimics: np.ndarray | None
     notes: dict[str, Any]
+    stored: SourceGrid | None = None
+
+    def save(self, path: Path, array: np.ndarray, dtype: DTypeLike) -> None:
+        """Write one of the images, on the grid of the scan's file."""
+        if self.stored is None:
+            save_image(path, array, self.affine, dtype)
+        else:
+            save_image(path, self.stored.from_canonical(array), self.stored.affine, dtype)
 
 
 def is_complete(names: Naming) -> bool:
@@ -81,17 +93,17 @@ def write_ground_truth(names: Naming, source: str, ground_truth: GroundTruth) ->
         BIDS URI of the T1w.
     ground_truth : GroundTruth
     """
-    rendering, affine = ground_truth.rendering, ground_truth.affine
+    rendering, save = ground_truth.rendering, ground_truth.save
     mask = rendering.occupancy >= MASK_OCCUPANCY
-    save_image(names.anat('probseg', label='PVS'), rendering.occupancy, affine, np.float32)
-    save_image(names.anat('mask', label='PVS'), mask, affine, np.uint8)
-    save_image(names.anat('mask', desc='brain'), ground_truth.brain, affine, np.uint8)
-    save_image(names.anat('dseg', seg='tissue'), ground_truth.tissues, affine, np.uint8)
-    save_image(names.anat('dseg', seg='aseg'), ground_truth.labels, affine, np.int16)
-    save_image(names.anat('dseg', desc='pvs'), np.where(mask, rendering.index, 0), affine, np.int16)
+    save(names.anat('probseg', label='PVS'), rendering.occupancy, np.float32)
+    save(names.anat('mask', label='PVS'), mask, np.uint8)
+    save(names.anat('mask', desc='brain'), ground_truth.brain, np.uint8)
+    save(names.anat('dseg', seg='tissue'), ground_truth.tissues, np.uint8)
+    save(names.anat('dseg', seg='aseg'), ground_truth.labels, np.int16)
+    save(names.anat('dseg', desc='pvs'), np.where(mask, rendering.index, 0), np.int16)
     write_text(names.anat('dseg', '.tsv', desc='pvs'), ground_truth.table.to_csv(sep='\t', index=False))
     if ground_truth.mimics is not None:
-        save_image(names.anat('dseg', desc='mimics'), ground_truth.mimics, affine, np.uint8)
+        save(names.anat('dseg', desc='mimics'), ground_truth.mimics, np.uint8)
         rows = '\n'.join(f'{code}\t{name}' for code, name in MIMIC_NAMES.items())
         write_text(names.anat('dseg', '.tsv', desc='mimics'), f'index\tname\n{rows}\n')
     _write_sidecars(names, {'Sources': [source]}, ground_truth)

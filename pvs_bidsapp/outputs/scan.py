@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import numpy as np
 
 from ..anatomy.regions import REGIONS
 from ..anatomy.template import SPACE
+from ..anatomy.volume import SourceGrid
 from ..bids.naming import Naming
 from ..bids.query import Scan
 from ..clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, describe
 from ..clusters.visual_grades import GRADES
+from ..messages.message import Finding
 from ..runtime.files import copy_file, read_image, save_image, write_json, write_text
 from ..settings import Settings
 from . import sidecars
@@ -35,6 +37,12 @@ class Results:
         Pictures by ``desc``.
     stripped : bool
         The T1w came without a skull.
+    source : SourceGrid
+        Grid of the T1w's file, on which images are written.
+    quality : dict
+        Measures of quality, for the sidecars.
+    findings : tuple of Finding
+        What is unclear about the scan.
     t2w : Path or None
     """
 
@@ -49,6 +57,9 @@ class Results:
     grades: Path
     figures: dict[str, Path]
     stripped: bool
+    source: SourceGrid
+    quality: dict[str, Any]
+    findings: tuple[Finding, ...]
     t2w: Path | None = None
 
 
@@ -94,13 +105,11 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
     written : list of Path
     """
     names = Naming.of(settings.out_dir, scan.t1w)
+    earlier = _files_of(names.status)
     names.status.unlink(missing_ok=True)  # until all is written again, the scan is not done
-    raw = [sidecars.bids_uri(scan.t1w, settings.bids_dir)]
-    if scan.t2w is not None and 'T2w' in settings.analysis.channels:
-        raw.append(sidecars.bids_uri(scan.t2w, settings.bids_dir))
     written = [
         *_write_anatomy(names, scan, settings, results),
-        *_write_segmentation(names, sidecars.common(raw, settings), settings, results),
+        *_write_segmentation(names, scan, settings, results),
     ]
     for desc, source in results.figures.items():
         path = names.figure(desc)
@@ -109,28 +118,47 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
         'fingerprint': fingerprint(scan, settings),
         'inputs': scan.inputs,
         'analysis': settings.dump()['analysis'],
+        'findings': [asdict(f) for f in results.findings],
         'finished': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
         'files': [p.relative_to(settings.out_dir).as_posix() for p in written],
     }
+    for name in set(earlier) - set(record['files']):  # of an earlier run with a T2w, for example
+        (settings.out_dir / name).unlink(missing_ok=True)
     write_json(names.status, record)
     return written
 
 
+def _files_of(status: Path) -> list[str]:
+    """The files that a record of a scan's status lists, relative to the output folder."""
+    try:
+        files = json.loads(status.read_text(encoding='utf-8'))['files']
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in files if isinstance(name, str) and '..' not in Path(name).parts]
+
+
+def _common(sources: list[Path], settings: Settings, results: Results) -> dict[str, Any]:
+    """Keys of the sidecars of results that come from these inputs."""
+    content = sidecars.common([sidecars.bids_uri(path, settings.bids_dir) for path in sources], settings)
+    if results.findings:
+        content['InputFindings'] = [finding.row() for finding in results.findings]
+    return content
+
+
 def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
-    source = sidecars.common([sidecars.bids_uri(scan.t1w, settings.bids_dir)], settings)
-    preproc, affine = read_image(results.preproc)
+    source, grid = _common([scan.t1w], settings, results), results.source
     made = [
-        _pair(names, preproc, affine, np.float32, source | {
-            'Description': 'bias corrected T1w on its own grid',
+        _pair(names, grid, read_image(results.preproc)[0], np.float32, source | {
+            'Description': 'bias corrected T1w on its own grid, in units of its own; the lowest value is 0',
             'SkullStripped': bool(results.stripped),
         }, 'T1w', desc='preproc'),
-        _pair(names, read_image(results.brain)[0], affine, np.uint8, source | {
+        _pair(names, grid, read_image(results.brain)[0], np.uint8, source | {
             'Type': 'Brain', 'Description': 'brain with ventricles, without wide CSF spaces',
         }, 'mask', desc='brain'),
-        _pair(names, read_image(results.tissues)[0], affine, np.uint8, source | {
+        _pair(names, grid, read_image(results.tissues)[0], np.uint8, source | {
             'Description': 'tissue classes within the brain mask; labels in the table',
         }, 'dseg', seg='tissue'),
-        _pair(names, read_image(results.regions)[0], affine, np.uint8, source | {
+        _pair(names, grid, read_image(results.regions)[0], np.uint8, source | {
             'Description': 'regions that are searched for perivascular spaces; labels in the table',
         }, 'dseg', seg='regions'),
     ]  # fmt: skip
@@ -143,8 +171,8 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
     write_text(table, 'index\tname\n1\tCSF\n2\tgrey matter\n3\twhite matter\n')
     files.append(table)
     if results.t2w is not None and scan.t2w is not None:
-        sources = sidecars.common([sidecars.bids_uri(scan.t2w, settings.bids_dir)], settings)
-        files += _pair(names, read_image(results.t2w)[0], affine, np.float32, sources | {
+        source = _common([scan.t2w], settings, results)
+        files += _pair(names, grid, read_image(results.t2w)[0], np.float32, source | {
             'Description': "bias corrected T2w, rigidly registered to the T1w's grid",
             'SkullStripped': bool(results.stripped),
             'SpatialReference': sidecars.bids_uri(scan.t1w, settings.bids_dir),
@@ -152,20 +180,20 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
     return files
 
 
-def _write_segmentation(
-    names: Naming, source: dict[str, Any], settings: Settings, results: Results
-) -> list[Path]:
-    source = source | sidecars.model(settings)
-    probability, affine = read_image(results.probability)
+def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
+    inputs = [scan.t1w]
+    if scan.t2w is not None and 'T2w' in settings.analysis.channels:
+        inputs.append(scan.t2w)
+    source, grid = _common(inputs, settings, results) | sidecars.model(settings), results.source
     clusters, _ = read_image(results.clusters)
     files = [
-        *_pair(names, probability, affine, np.float32, source | {
+        *_pair(names, grid, read_image(results.probability)[0], np.float32, source | {
             'Description': 'probability of perivascular space, 0 outside the regions',
         }, 'probseg', label='PVS'),
-        *_pair(names, clusters > 0, affine, np.uint8, source | {
+        *_pair(names, grid, clusters > 0, np.uint8, source | {
             'Type': 'ROI', 'Description': 'perivascular spaces',
         }, 'mask', label='PVS'),
-        *_pair(names, clusters, affine, np.int32, source | describe(CLUSTER_COLUMNS) | {
+        *_pair(names, grid, clusters, np.int32, source | describe(CLUSTER_COLUMNS) | {
             'Description': 'clusters of perivascular space, 26-connected, by falling volume',
             'MNISpace': SPACE,
         }, 'dseg', desc='pvs'),
@@ -177,7 +205,7 @@ def _write_segmentation(
     volume = float(np.count_nonzero(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])))
     write_json(stats, source | describe(REGION_COLUMNS) | {
         'EstimatedVisualGrades': estimated, 'BrainMaskVolume': round(volume, 1),
-    })  # fmt: skip
+    } | results.quality)  # fmt: skip
     for table, path in (
         (results.cluster_table, names.anat('dseg', '.tsv', desc='pvs')),
         (results.region_table, names.anat('stats', '.tsv', desc='pvs')),
@@ -189,15 +217,15 @@ def _write_segmentation(
 
 def _pair(
     names: Naming,
+    grid: SourceGrid,
     data: np.ndarray,
-    affine: np.ndarray,
     dtype: Any,
     sidecar: dict[str, Any],
     suffix: str,
     **entities: str,
 ) -> tuple[Path, Path]:
-    """An image and its sidecar."""
+    """An image, in the order of the T1w's file, and its sidecar."""
     image, text = names.anat(suffix, **entities), names.anat(suffix, '.json', **entities)
-    save_image(image, data, affine, dtype)
+    save_image(image, grid.from_canonical(data), grid.affine, dtype)
     write_json(text, sidecar)
     return image, text

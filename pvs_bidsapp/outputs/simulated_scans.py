@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from ..anatomy.conform import ScanImage
 from ..bids.naming import Naming, SimulationNaming
 from ..runtime.files import save_image, write_json, write_text
 from ..simulation.head import SimulatedHead
@@ -51,10 +52,10 @@ def write_simulated_scan(names: Naming, subject: Subject, scanner: Scanner, head
         write_json(names.anat(suffix, '.json'), content)
 
 
-def write_changed_scan(
-    names: Naming, source: Path, suffix: str, image: np.ndarray, affine: np.ndarray
-) -> None:
+def write_changed_scan(names: Naming, source: Path, suffix: str, scan: ScanImage, image: np.ndarray) -> None:
     """Write a real scan with inserted PVS, in the data type of the original.
+
+    Voxels that were not changed keep the value that they have in the original file.
 
     Parameters
     ----------
@@ -64,17 +65,21 @@ def write_changed_scan(
         The original scan. If its values are scaled, the result is float32.
     suffix : str
         ``T1w`` or ``T2w``.
-    image : ndarray, shape (x, y, z)
-    affine : ndarray, shape (4, 4)
+    scan : ScanImage
+        The original as it was read.
+    image : ndarray of float32, shape (x, y, z)
+        With PVS, in the order and the units of `scan`.
     """
     original = nib.load(source)
     # nibabel clears the scale in the header of a loaded image; its data know it
     is_unscaled = (original.dataobj.slope, original.dataobj.inter) == (1.0, 0.0)
     dtype = original.get_data_dtype() if is_unscaled else np.dtype(np.float32)
+    change = scan.source.from_canonical((image - scan.image) * np.float64(scan.unit))
+    changed = np.asanyarray(original.dataobj).reshape(scan.source.shape) + change
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)
-        image = np.clip(np.rint(image), info.min, info.max)
-    save_image(names.anat(suffix), image, affine, dtype)
+        changed = np.clip(np.rint(changed), info.min, info.max)
+    save_image(names.anat(suffix), changed, scan.source.affine, dtype)
     write_json(names.anat(suffix, '.json'), {'ConversionSoftware': 'pvs simulate --into'})
 
 

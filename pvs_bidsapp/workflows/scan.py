@@ -76,7 +76,9 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         ('to_native', ToNative(), {'mem_gb': 1.5}),
     ]
     if scan.t2w is not None:
-        coregister = Coregister(t2w=str(scan.t2w), seed=analysis.random_seed)
+        coregister = Coregister(
+            t2w=str(scan.t2w), seed=analysis.random_seed, is_channel='T2w' in analysis.channels
+        )
         steps.append(('coregister', coregister, {'mem_gb': 2.5}))
     segment = Segment(
         model=analysis.model_dir,
@@ -135,7 +137,7 @@ def t2w_edges(nodes: Nodes, *, is_channel: bool) -> list[Edge]:
         (nodes['extract_brain'], coregister, [('brain', 'brain')]),
         (nodes['to_native'], coregister, [('preproc', 'reference')]),
         (coregister, nodes['draw'], [('out_file', 't2w')]),
-        (coregister, nodes['write'], [('out_file', 't2w')]),
+        (coregister, nodes['write'], [('out_file', 't2w'), ('quality', 't2w_quality')]),
     ]
     return [*edges, (coregister, nodes['segment'], [('out_file', 't2w')])] if is_channel else edges
 
@@ -147,8 +149,8 @@ def output_edges(nodes: Nodes) -> list[Edge]:
     return [
         (native, nodes['draw'], [('preproc', 't1w'), ('brain', 'brain')]),
         (measure, nodes['draw'], [('clusters', 'clusters'), ('regions', 'regions')]),
-        (native, nodes['write'], [(name, name) for name in ('preproc', 'brain', 'tissues')]),
-        (nodes['extract_brain'], nodes['write'], [('stripped', 'stripped')]),
+        (native, nodes['write'], [(name, name) for name in ('preproc', 'brain', 'tissues', 'source')]),
+        (nodes['extract_brain'], nodes['write'], [('stripped', 'stripped'), ('quality', 'quality')]),
         (measure, nodes['write'], [(name, name) for name in measured]),
         (nodes['draw'], nodes['write'], [('figures', 'figures')]),
     ]

@@ -60,7 +60,7 @@ def test_errors_come_from_the_tables():
     found = []
     for path in sorted((ROOT / 'pvs_bidsapp').rglob('*.py')):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-            if isinstance(node, ast.Call) and getattr(node.func, 'id', '') in kinds:
+            if isinstance(node, ast.Raise) and getattr(getattr(node.exc, 'func', None), 'id', '') in kinds:
                 found.append(f'{path.relative_to(ROOT)}:{node.lineno}')
     assert not found
 
