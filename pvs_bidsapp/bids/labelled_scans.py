@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import InputError
-from .naming import Naming, parse_entities
-from .query import Query, files_below, find_scans
+from ..messages import masks
+from .labels import ScanKey, find_masks, in_own_space, only_one, scan_key
+from .naming import Naming
+from .query import Query, find_scans
 
 LOG = logging.getLogger(__name__)
-PATTERN = 'sub-*_label-PVS_mask.nii*'
-#: Entities that a label may have in addition to those of its scan.
-_DERIVED = ('space', 'res', 'label', 'desc')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ def find_all_labelled_scans(
         return find_labelled_scans(*data_sets[0], channels)
     names = [data_dir.resolve().name for data_dir, _ in data_sets]
     if duplicates := {name for name in names if names.count(name) > 1}:
-        raise InputError(f'two datasets are named {min(duplicates)}; rename the folder of one')
+        raise masks.SAME_NAME.error(name=min(duplicates))
     return [
         replace(scan, data_set=name)
         for name, (data_dir, labels_dir) in zip(names, data_sets, strict=True)
@@ -84,8 +82,8 @@ def find_labelled_scans(
 ) -> list[LabelledScan]:
     """Find all scans of a dataset that have the channels, labelled or not.
 
-    A label is a ``*_label-PVS_mask.nii[.gz]`` in `labels_dir` with the same entities as its T1w
-    (``space-``, ``res-`` and ``desc-`` aside). Brain masks (``desc-brain_mask``) and tissue
+    A label is a ``*_label-PVS_mask.nii[.gz]`` in `labels_dir` with the same entities as its T1w, see
+    `pvs_bidsapp.bids.labels.find_masks`. Brain masks (``desc-brain_mask``) and tissue
     classes (``seg-tissue_dseg``: 1 CSF, 2 grey, 3 white matter) are also looked for there.
 
     Parameters
@@ -104,16 +102,17 @@ def find_labelled_scans(
     Raises
     ------
     InputError
-        If there is no label, a label has no scan, or no labelled scan has all channels.
+        If there is no label, a scan has two, a label has no scan or is in the space of a template, or no
+        labelled scan has all channels.
     """
     labels = _find_labels(labels_dir)
     if not labels:
-        raise InputError(f'{labels_dir}: no sub-*_label-PVS_mask.nii.gz; name their folder with --labels')
+        raise masks.NONE_FOUND.error(labels_dir)
     scans = []
     for scan in find_scans(data_dir, Query(use_t2w='T2w' in channels)):
-        label = labels.pop(frozenset(parse_entities(scan.t1w.name)), None)
+        label = labels.pop(scan_key(scan.t1w.name), None)
         if 'T2w' in channels and scan.t2w is None:
-            LOG.warning('%s: left out, the recipe needs a T2w of the same session', scan.t1w.name)
+            masks.NO_T2W.log(LOG, scan.t1w)
             continue
         names = Naming.of(labels_dir, scan.t1w)
         ready_made = (names.anat('mask', desc='brain'), names.anat('dseg', seg='tissue'))
@@ -130,19 +129,23 @@ def find_labelled_scans(
             )
         )
     if labels:
-        orphan = next(iter(labels.values()))
-        raise InputError(f'{orphan}: no T1w with the same entities in {data_dir}')
+        raise masks.NO_SCAN.error(min(labels.values()), folder=data_dir)
     if not any(scan.label for scan in scans):
-        raise InputError(f'{data_dir}: no labelled scan has all of {", ".join(channels)}')
+        raise masks.NO_LABELLED_SCAN.error(data_dir, channels=', '.join(channels))
     return sorted(scans, key=lambda scan: scan.name)
 
 
-def _find_labels(labels_dir: Path) -> dict[frozenset[tuple[str, str]], Path]:
-    """The labels by the entities of their scans."""
-    labels: dict[frozenset[tuple[str, str]], Path] = {}
-    for path in files_below(labels_dir, PATTERN):
-        key = frozenset(pair for pair in parse_entities(path.name) if pair[0] not in _DERIVED)
-        if key in labels:
-            raise InputError(f'{path}: a second label of a scan, beside {labels[key].name}; keep one')
-        labels[key] = path
+def _find_labels(labels_dir: Path) -> dict[ScanKey, Path]:
+    """The label of each scan, in the scan's own space."""
+    found, findings = find_masks(labels_dir)
+    for finding in findings:
+        LOG.warning('%s', finding)
+    labels = {}
+    for key, candidates in found.items():
+        label = only_one(in_own_space(candidates))
+        if label.is_on_template:
+            raise masks.TEMPLATE_SPACE.error(label.path, space=label.space)
+        if label.space:
+            masks.OTHER_SPACE.log(LOG, label.path, space=label.space)
+        labels[key] = label.path
     return labels

@@ -9,15 +9,19 @@ from ..errors import InputError
 from .arguments import add_option, command_parser
 
 DESCRIPTION = """\
-Compare the PVS masks of PRED_DIR with the reference masks of the same names in REF_DIR, by voxels
+Compare the PVS masks of PRED_DIR with the reference masks of the same scans in REF_DIR, by voxels
 and by clusters (26-connected; a hit is any overlap; cluster Dice is the harmonic mean of cluster
-recall and precision). Prints the means, and writes to OUT_DIR:
+recall and precision). Masks belong to one scan if their entities are the same, space-, res-, den-
+and desc- aside. Prints the means, and writes to OUT_DIR:
 
   evaluation.tsv            scores by scan, region and size filter
   evaluation_summary.tsv    means over scans with 95 % bootstrap intervals
   evaluation_sweep.tsv      scores by threshold and size filter, if PRED_DIR has probability maps;
                             with a figure, evaluation_sweep.png
-  evaluation_agreement.tsv  agreement (ICC, Bland-Altman) of the number and the volume of PVS"""
+  evaluation_agreement.tsv  agreement (ICC, Bland-Altman) of the number and the volume of PVS
+  evaluation_unmatched.tsv  masks that were left out, with the reason
+
+Exit status 1 if a file cannot be used; the other scans are compared."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,17 +67,7 @@ def main(argv: list[str]) -> int:
         raise InputError('--thresholds must be between 0 and 1, and --size-filters must not be negative')
     from ..commands.evaluate import run
 
-    evaluation = run(args.pred_dir, args.ref_dir, args.out_dir, args.size_filters, args.thresholds)
-    columns = ['dice', 'recall', 'precision', 'avd', 'cluster_dice', 'large_recall', 'large_precision']
-    scans = evaluation.scans[evaluation.scans['region'] == 'all']
-    print(f'{scans["scan"].nunique()} scans, means by cluster-size filter (mm3):')
-    print(scans.groupby('min_size_mm3')[columns].mean().round(3).to_string())
-    summary = evaluation.summary[
-        (evaluation.summary['region'] == 'all')
-        & (evaluation.summary['min_size_mm3'] == min(args.size_filters))
-    ]
-    for row in summary.itertuples():
-        if row.score in ('dice', 'cluster_dice', 'avd'):
-            print(f'{row.score}: {row.mean:.3f} (95 % interval {row.ci_low:.3f} to {row.ci_high:.3f})')
+    outcome = run(args.pred_dir, args.ref_dir, args.out_dir, args.size_filters, args.thresholds)
+    print(outcome.report())
     print(f'tables: {args.out_dir / "evaluation*.tsv"}')
-    return 0
+    return outcome.exit_status

@@ -2,14 +2,94 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from tqdm.auto import tqdm
 
+from ..errors import ImageError
 from ..evaluation.masks import Evaluation, Evaluator
 from ..evaluation.sweep import THRESHOLDS
-from ..outputs.evaluation import find_mask_pairs, write_evaluation
+from ..messages import masks
+from ..messages.message import Finding
+from ..outputs.evaluation import MaskFiles, Unmatched, find_mask_pairs, write_evaluation
+from ..runtime.files import check_writable
+
+LOG = logging.getLogger(__name__)
+#: Scores whose means are printed, and those printed with their interval.
+PRINTED = ('dice', 'recall', 'precision', 'avd', 'cluster_dice', 'large_recall', 'large_precision')
+WITH_INTERVAL = ('dice', 'cluster_dice', 'avd')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an evaluation came to.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+        Tables of the scans that were compared.
+    unmatched : list of Unmatched
+        Masks without a partner.
+    failed : list of Unmatched
+        Pairs of which a file cannot be used.
+    """
+
+    evaluation: Evaluation
+    unmatched: list[Unmatched]
+    failed: list[Unmatched]
+
+    @property
+    def exit_status(self) -> int:
+        """1 if a file cannot be used; masks without a partner are no failure."""
+        return 1 if self.failed else 0
+
+    def report(self) -> str:
+        """What was compared and what was not, with the means over scans, for a terminal."""
+        return '\n'.join([*self._counts(), *_means(self.evaluation.summary), *self._empty()])
+
+    def _counts(self) -> list[str]:
+        lines = [f'{self.evaluation.scans["scan"].nunique()} scans compared']
+        for dataset, text in (
+            ('reference', 'references without a prediction'),
+            ('prediction', 'predictions without a reference'),
+        ):
+            if number := sum(mask.dataset == dataset for mask in self.unmatched):
+                lines.append(f'{number} {text}, left out')
+        if self.failed:
+            lines.append(f'{len(self.failed)} scans left out, as a file cannot be used')
+        return lines
+
+    def _empty(self) -> list[str]:
+        """How many scans have scores by definition, since a mask is empty."""
+        scans = self.evaluation.scans
+        whole = scans[(scans['region'] == 'all') & (scans['min_size_mm3'] == scans['min_size_mm3'].min())]
+        no_reference, no_prediction = (
+            whole[f'{name}_volume_mm3'] == 0 for name in ('reference', 'predicted')
+        )
+        both, only = int((no_reference & no_prediction).sum()), int((no_reference & ~no_prediction).sum())
+        lines = []
+        if both:
+            lines.append(f'{both} scans with both masks empty: all their scores are 1 by definition')
+        if only:
+            lines.append(f'{only} scans with an empty reference: Dice 0, and left out of the mean of avd')
+        return lines
+
+
+def _means(summary: pd.DataFrame) -> list[str]:
+    """The means over scans by size filter, and intervals of the most important ones."""
+    whole = summary[summary['region'] == 'all']
+    table = whole.pivot_table(index='min_size_mm3', columns='score', values='mean', dropna=False)
+    lines = ['means by cluster-size filter (mm3):', table.reindex(columns=PRINTED).round(3).to_string()]
+    for row in whole[whole['min_size_mm3'] == whole['min_size_mm3'].min()].itertuples():
+        if row.score in WITH_INTERVAL:
+            used = '' if row.n_finite == row.n_scans else f', {row.n_finite} of {row.n_scans} scans'
+            interval = f'95 % interval {row.ci_low:.3f} to {row.ci_high:.3f}{used}'
+            lines.append(f'{row.score}: {row.mean:.3f} ({interval})')
+    return lines
 
 
 def run(
@@ -18,8 +98,10 @@ def run(
     out_dir: Path,
     sizes: Sequence[float],
     thresholds: Sequence[float] = THRESHOLDS,
-) -> Evaluation:
-    """Score all masks that have the same name in both datasets; write and return the tables.
+) -> Outcome:
+    """Score the masks of all scans that both datasets have; write and return the tables.
+
+    Scans of which a file cannot be used are named, and the others are compared.
 
     Parameters
     ----------
@@ -34,11 +116,44 @@ def run(
     Raises
     ------
     InputError
-        If no mask has the same name in both datasets.
+        If no scan is in both datasets, one has two masks of a scan, or `out_dir` cannot be written to.
+    ImageError
+        If no pair of masks can be used.
     """
+    found = find_mask_pairs(predicted_dir, reference_dir)
+    check_writable(out_dir, 'OUT_DIR')
+    for mask in found.unmatched:
+        LOG.warning('%s', mask.finding)
     evaluator = Evaluator(sizes, thresholds)
-    for files in tqdm(find_mask_pairs(predicted_dir, reference_dir), desc='scans', disable=None):
-        evaluator.add(files.read())
+    failed, has_reference = [], False
+    for files in tqdm(found.pairs, desc='scans', disable=None):
+        try:
+            pair, findings = files.read()
+        except ImageError as error:
+            LOG.error('%s', error)
+            failed.append(_failure(files, error))
+        else:
+            _warn(findings)
+            evaluator.add(pair)
+            has_reference |= bool(pair.reference.any())
+    if len(failed) == len(found.pairs):
+        raise masks.NONE_EVALUATED.error(count=len(failed))
     evaluation = evaluator.tables()
-    write_evaluation(evaluation, out_dir)
-    return evaluation
+    if not has_reference:
+        masks.ALL_REFERENCES_EMPTY.log(LOG, reference_dir)
+    write_evaluation(evaluation, [*found.unmatched, *failed], out_dir)
+    return Outcome(evaluation=evaluation, unmatched=found.unmatched, failed=failed)
+
+
+def _warn(findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        LOG.warning('%s', finding)
+
+
+def _failure(files: MaskFiles, error: ImageError) -> Unmatched:
+    """A pair of which a file cannot be used."""
+    finding = error.finding or Finding(
+        code='', file=str(files.predicted.path), finding=str(error), mend='', is_refused=True
+    )
+    is_reference = finding.file == str(files.reference.path)
+    return Unmatched(scan=files.scan, dataset='reference' if is_reference else 'prediction', finding=finding)

@@ -134,19 +134,33 @@ def score_pair(pair: MaskPair, sizes: Sequence[float]) -> list[dict[str, object]
     rows: list[dict[str, object]] = []
     volume = pair.voxel_volume
     for size in sizes:
-        scores = score(remove_small(pair.predicted, size, volume), remove_small(pair.reference, size, volume))
+        predicted, reference = (remove_small(m, size, volume) for m in (pair.predicted, pair.reference))
+        scores = score(predicted, reference)
         recall, precision = cluster_scores(pair.predicted, pair.reference, size, volume)
         rows.append(
             {'scan': pair.name, 'region': 'all', 'min_size_mm3': size}
             | asdict(scores)
             | {'large_recall': recall, 'large_precision': precision}
+            | _volumes(predicted, reference, volume)
         )
     if pair.regions is not None:
         for region in SCORED_REGIONS:
             inside = np.isin(pair.regions, [r.index for r in REGIONS if r.name.startswith(region)])
-            scores = score(pair.predicted & inside, pair.reference & inside)
-            rows.append({'scan': pair.name, 'region': region, 'min_size_mm3': 0.0} | asdict(scores))
+            predicted, reference = pair.predicted & inside, pair.reference & inside
+            rows.append(
+                {'scan': pair.name, 'region': region, 'min_size_mm3': 0.0}
+                | asdict(score(predicted, reference))
+                | _volumes(predicted, reference, volume)
+            )
     return rows
+
+
+def _volumes(predicted: np.ndarray, reference: np.ndarray, voxel_volume: float) -> dict[str, float]:
+    """Volumes of both masks, which say whether scores of 0 or 1 are those of empty masks."""
+    return {
+        'predicted_volume_mm3': float(predicted.sum() * voxel_volume),
+        'reference_volume_mm3': float(reference.sum() * voxel_volume),
+    }
 
 
 def summarise(scans: pd.DataFrame) -> pd.DataFrame:
@@ -160,15 +174,17 @@ def summarise(scans: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     table : DataFrame
-        Columns ``region min_size_mm3 score n_scans mean ci_low ci_high``.
+        Columns ``region min_size_mm3 score n_scans mean ci_low ci_high n_finite``. The means are those of the
+        ``n_finite`` scans whose score is finite: that of ``avd`` is infinite if only the reference is empty.
     """
     rows = []
     for (region, size), part in scans.groupby(['region', 'min_size_mm3'], sort=False):
         for name in SUMMARISED_SCORES:
             if part[name].notna().any():
-                mean, low, high = bootstrap(part[name].to_numpy(float))
-                rows.append([region, size, name, len(part), mean, low, high])
-    names = ['region', 'min_size_mm3', 'score', 'n_scans', 'mean', 'ci_low', 'ci_high']
+                values = part[name].to_numpy(float)
+                mean, low, high = bootstrap(values)
+                rows.append([region, size, name, len(part), mean, low, high, int(np.isfinite(values).sum())])
+    names = ['region', 'min_size_mm3', 'score', 'n_scans', 'mean', 'ci_low', 'ci_high', 'n_finite']
     return pd.DataFrame(rows, columns=names)
 
 

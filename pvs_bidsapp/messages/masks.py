@@ -1,6 +1,224 @@
-"""Messages about masks."""
+"""Messages about masks and label maps: their values, where they lie, and which scan they belong to."""
 
 from __future__ import annotations
 
-from ..errors import ImageError, InputError, ModelError
+from ..errors import ImageError, InputError
 from .message import Caution, Refusal
+
+# ---- values
+
+NEGATIVE = Refusal(
+    code='mask-negative',
+    text='its values go down to {low:.4g}',
+    mend='a mask is 0 in the background and 1 inside: cut it at the level that you mean, and save 0 and 1',
+    kind=ImageError,
+)
+LABELS = Refusal(
+    code='mask-labels',
+    text='holds {count} labels, not one mask: {labels}',
+    mend='set the labels that mean what is marked to 1 and all others to 0, and save that '
+    '(label 1 alone: fslmaths IN -thr 1 -uthr 1 -bin OUT)',
+    kind=ImageError,
+)
+LEVELS = Refusal(
+    code='mask-levels',
+    text='holds {count} different values, up to {high:.4g}',
+    mend='a soft mask goes from 0 to 1: divide it by the value that means "certain", or cut it at the level '
+    'that you mean; of numbered spots, save 0 and 1',
+    kind=ImageError,
+)
+BELOW_HALF = Refusal(
+    code='mask-below-half',
+    text='is a soft mask whose largest value is {high:.3g}: cut at 0.5, nothing would be left',
+    mend='cut it at the level that you mean, and save 0 and 1',
+    kind=ImageError,
+)
+NO_BACKGROUND = Refusal(
+    code='mask-no-background',
+    text='marks {percent:.0f} % of the image',
+    mend='a mask is 0 in the background and 1 inside: is it inverted, or no mask?',
+    kind=ImageError,
+)
+MANY_NAN = Refusal(
+    code='mask-many-nan',
+    text='{count} of its voxels are NaN or infinite, {percent:.1f} %',
+    mend='save it again with 0 in the background',
+    kind=ImageError,
+)
+NAN_AS_ZERO = Caution(
+    code='mask-nan',
+    text='{count} of its voxels are NaN or infinite',
+    mend='they count as background; save it again with 0 there',
+)
+SOFT = Caution(
+    code='mask-soft',
+    text='is a soft mask with values between 0 and 1',
+    mend='voxels above 0.5 count as marked; nothing to do if that is what you mean',
+)
+NOT_LABELS = Refusal(
+    code='mask-not-labels',
+    text='holds values that are no labels, such as {value:.4g}',
+    mend='a label map holds whole numbers from 0 up; resample label maps by the nearest voxel',
+    kind=ImageError,
+)
+NOT_PROBABILITIES = Refusal(
+    code='mask-not-probabilities',
+    text='holds values from {low:.4g} to {high:.4g}',
+    mend='probabilities go from 0 to 1: write it again, or remove it',
+    kind=ImageError,
+)
+
+# ---- where it lies
+
+NO_PLACE = Refusal(
+    code='mask-no-place',
+    text='its place is not known: {which} has no orientation (both form codes are 0), and its voxels '
+    '({own}) are not those of {other} ({others})',
+    mend='save it again on the grid of that image, or set qform or sform',
+    kind=ImageError,
+)
+PLACED = Caution(
+    code='mask-placed',
+    text='{which} has no orientation (both form codes are 0)',
+    mend='it is laid on {other} voxel by voxel, as both have the same shape; check the sides',
+)
+RESAMPLED = Caution(
+    code='mask-resampled',
+    text='is on another grid than {other} and was resampled to it',
+    mend='nothing to do if both show the same head; volumes may differ a little',
+)
+ELSEWHERE = Refusal(
+    code='mask-elsewhere',
+    text='is on another grid than {other}, and only {percent:.0f} % of its volume would be left there',
+    mend='is it the label of this scan? resample it to the grid of that image',
+    kind=ImageError,
+)
+
+# ---- which scan it belongs to
+
+NONE_FOUND = Refusal(
+    code='mask-none-found',
+    text='no sub-*_label-PVS_mask.nii.gz (or .nii) in it',
+    mend='give masks the name of their scan with label-PVS_mask in place of the suffix; for a training, name '
+    'their folder with --labels',
+    kind=InputError,
+)
+NO_PAIR = Refusal(
+    code='mask-no-pair',
+    text='no sub-*_label-PVS_mask.nii.gz (or .nii) has the entities of one in {other}, such as {example}',
+    mend='rename them: the entities of the scan have to be the same (space-, res-, den-, desc- may differ)',
+    kind=InputError,
+)
+SECOND = Refusal(
+    code='mask-second',
+    text='a second label of a scan, beside {other}',
+    mend='keep one of them in the folder; give each rater or variant a folder',
+    kind=InputError,
+)
+MISPLACED = Refusal(
+    code='mask-misplaced',
+    text='its name says {name}, its folder {folder}',
+    mend='find out whose it is, and move or rename it',
+    kind=InputError,
+)
+BAD_NAME = Caution(
+    code='mask-bad-name',
+    text='is not a BIDS name (key-value_key-value_mask)',
+    mend='it is left out; rename it',
+)
+TEMPLATE_SPACE = Refusal(
+    code='mask-template-space',
+    text="is in the space of a template ({space}), not in the scan's own",
+    mend='give the label on the scan itself, or remove this file',
+    kind=InputError,
+)
+SPACES_DIFFER = Refusal(
+    code='mask-spaces-differ',
+    text='is in {space}, its reference in {reference_space} ({reference})',
+    mend="give both in one space, best the scan's own (a name without space-)",
+    kind=ImageError,
+)
+OTHER_SPACE = Caution(
+    code='mask-other-space',
+    text="its name says that it is in {space}; it is taken to be in the scan's own space",
+    mend='nothing to do if it lies on the scan',
+)
+
+# ---- evaluation
+
+NO_PREDICTION = Caution(
+    code='mask-no-prediction',
+    text='a reference without a prediction',
+    mend='it takes no part in the evaluation; run the scan, or remove the reference',
+)
+NO_REFERENCE = Caution(
+    code='mask-no-reference',
+    text='a prediction without a reference',
+    mend='it takes no part in the evaluation',
+)
+ITSELF = Caution(
+    code='mask-itself',
+    text='is compared with itself',
+    mend='give the folder of the predictions and that of the references',
+)
+NONE_EVALUATED = Refusal(
+    code='mask-none-evaluated',
+    text='none of the {count} pairs of masks can be used; see the reasons above',
+    mend='mend the files, and run the command again',
+    kind=ImageError,
+)
+ALL_REFERENCES_EMPTY = Caution(
+    code='mask-all-references-empty',
+    text='no reference marks a single voxel',
+    mend='Dice is 1 or 0 by definition, and there is no relative volume difference: give references that '
+    'show perivascular spaces',
+)
+
+# ---- training
+
+NO_SCAN = Refusal(
+    code='mask-no-scan',
+    text='no T1w with the same entities in {folder}',
+    mend='rename the label, or put the T1w beside the others',
+    kind=InputError,
+)
+NO_LABELLED_SCAN = Refusal(
+    code='mask-no-labelled-scan',
+    text='no labelled scan has all of {channels}',
+    mend='add the missing scans, or choose a recipe for the T1w alone',
+    kind=InputError,
+)
+SAME_NAME = Refusal(
+    code='mask-same-name',
+    text='two datasets are named {name}',
+    mend='rename the folder of one',
+    kind=InputError,
+)
+NO_T2W = Caution(
+    code='mask-no-t2w',
+    text='left out, the recipe needs a T2w of the same session',
+    mend='add the T2w, or choose a recipe for the T1w alone',
+)
+LABELS_UNUSABLE = Refusal(
+    code='mask-labels-unusable',
+    text='{count} of {total} labels cannot be used: {reasons}',
+    mend='a training on fewer labels than given would mislead: mend them, or take them out of the folder',
+    kind=InputError,
+)
+NO_PVS = Refusal(
+    code='mask-no-pvs',
+    text='no label of {part} marks a single voxel',
+    mend='give labels that mark perivascular spaces; with few of them, change who is in which part by --seed '
+    'or --validation',
+    kind=InputError,
+)
+LABEL_EMPTY = Caution(
+    code='mask-label-empty',
+    text='the label is empty',
+    mend='the scan counts as one without PVS; remove the label if its PVS were not traced',
+)
+LABEL_VANISHES = Caution(
+    code='mask-label-vanishes',
+    text='the {count} marked voxels of the label vanish at the voxel size of the network',
+    mend='the scan counts as one without PVS; train at its own voxel size (--spacing)',
+)

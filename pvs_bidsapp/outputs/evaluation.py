@@ -1,88 +1,190 @@
-"""Reading the masks of an evaluation, and writing its tables."""
+"""Finding and reading the masks of an evaluation, and writing its tables."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+import pandas as pd
 
-from ..anatomy.native import grid_of
-from ..anatomy.resampling import resample
+from ..anatomy.mask_image import (
+    Partner,
+    map_on_grid,
+    mask_on_grid,
+    read_label_map,
+    read_mask,
+    read_probabilities,
+)
+from ..bids.labels import MaskFile, find_masks, only_one
 from ..bids.naming import EvaluationNaming
-from ..bids.query import files_below
 from ..clusters.tables import to_tsv
-from ..errors import InputError
 from ..evaluation.masks import Evaluation, MaskPair
+from ..messages import masks
+from ..messages.message import Caution, Finding
 from ..runtime.files import write_json, write_text
 
-#: Names of masks.
-PATTERN = 'sub-*_label-PVS_mask.nii.gz'
 #: Columns of the tables, with their descriptions.
 COLUMNS = {
     'scan': 'name of the scan',
     'region': 'all, or the region of the predicted region map to which both masks are cropped',
     'threshold': 'probability threshold',
     'min_size_mm3': 'clusters below this volume are removed from both masks',
-    'dice': 'Dice coefficient of the voxels; 1 if both masks are empty',
-    'recall': 'fraction of reference voxels that are predicted',
-    'precision': 'fraction of predicted voxels that are in the reference',
-    'avd': 'absolute volume difference in percent of the reference; inf if only the reference is empty',
+    'dice': 'Dice coefficient of the voxels; 1 if both masks are empty, 0 if one of them is',
+    'recall': 'fraction of reference voxels that are predicted; 1 if the reference is empty',
+    'precision': 'fraction of predicted voxels that are in the reference; 1 if the prediction is empty',
+    'avd': 'absolute volume difference in percent of the reference; 0 if both masks are empty, inf if only '
+    'the reference is',
     'cluster_dice': 'harmonic mean of cluster recall and precision; a hit is any overlap, 26-connectivity',
-    'cluster_recall': 'fraction of reference clusters that are hit',
-    'cluster_precision': 'fraction of predicted clusters that are hit',
+    'cluster_recall': 'fraction of reference clusters that are hit; 1 if there are none',
+    'cluster_precision': 'fraction of predicted clusters that are hit; 1 if there are none',
     'large_recall': 'fraction of reference clusters of this size or more that a cluster of any size hits',
     'large_precision': 'fraction of predicted clusters of this size or more that hit one of any size',
-    'mean': 'mean over scans',
-    'ci_low': 'lower end of the 95 % bootstrap interval over scans',
-    'ci_high': 'upper end of the 95 % bootstrap interval over scans',
+    'predicted_volume_mm3': 'volume of the predicted mask; 0 if it is empty',
+    'reference_volume_mm3': 'volume of the reference mask; 0 if it is empty',
+    'large_dice': 'harmonic mean of large_recall and large_precision',
+    'score': 'column of evaluation.tsv that is summarised',
+    'n_scans': 'number of scans that were compared',
+    'mean': 'mean over the scans with a finite score, see n_finite',
+    'ci_low': 'lower end of the 95 % bootstrap interval over these scans',
+    'ci_high': 'upper end of the 95 % bootstrap interval over these scans',
+    'n_finite': 'number of scans over which mean and interval are taken; for avd without those of which only '
+    'the reference is empty',
+    'measure': 'what is measured in both masks of a scan',
+    'n': 'number of scans',
+    'icc': 'intraclass correlation ICC(2,1) of prediction and reference',
+    'icc_low': 'lower end of its 95 % interval',
+    'icc_high': 'upper end of its 95 % interval',
+    'bias': 'mean difference, prediction less reference',
+    'limit_low': 'lower limit of agreement (Bland and Altman 1986)',
+    'limit_high': 'upper limit of agreement',
+    'dataset': 'where the file is: prediction or reference',
+    'file': 'mask that takes no part in the evaluation',
+    'reason': 'why: no prediction, no reference, or what is wrong with a file',
 }
+#: Columns of the table of masks that take no part.
+UNMATCHED_COLUMNS = ('scan', 'dataset', 'file', 'reason')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MaskFiles:
     """Predicted and reference mask of one scan.
 
     Attributes
     ----------
-    predicted, reference : Path
-        Files of the same name.
+    predicted, reference : MaskFile
     """
 
-    predicted: Path
-    reference: Path
+    predicted: MaskFile
+    reference: MaskFile
 
-    def read(self) -> MaskPair:
+    @property
+    def scan(self) -> str:
+        """Name of the scan."""
+        return self.reference.scan
+
+    def read(self) -> tuple[MaskPair, list[Finding]]:
         """Read both masks, and the probability and region maps beside the predicted one if they exist.
 
-        Images on another grid than the reference are resampled.
+        All come to the grid of the reference.
+
+        Returns
+        -------
+        pair : MaskPair
+        findings : list of Finding
+            What a reader of the scores should know.
+
+        Raises
+        ------
+        ImageError
+            If a file cannot be used, or the masks are in different spaces.
         """
-        name = self.predicted.name
-        image = nib.load(self.reference)
-        probability = self.predicted.with_name(name.replace('_mask', '_probseg'))
-        regions = self.predicted.with_name(name.replace('label-PVS_mask', 'seg-regions_dseg'))
-        return MaskPair(
-            name=name.removesuffix('_label-PVS_mask.nii.gz'),
-            predicted=_read(self.predicted, image, order=1) > 0.5,
-            reference=np.asarray(image.dataobj) > 0,
-            probability=_read(probability, image, order=1) if probability.exists() else None,
-            regions=_read(regions, image, order=0) if regions.exists() else None,
-            voxel_volume=abs(float(np.linalg.det(image.affine[:3, :3]))),
+        findings = self._compare_spaces()
+        reference, predicted = read_mask(self.reference.path), read_mask(self.predicted.path)
+        partner = Partner(path=self.reference.path, source=reference.source)
+        mask, found = mask_on_grid(predicted, partner)
+        findings += [*reference.findings, *predicted.findings, *found]
+        pair = MaskPair(
+            name=self.scan,
+            predicted=mask,
+            reference=reference.mask,
+            probability=self._probability(partner),
+            regions=self._regions(partner),
+            voxel_volume=abs(float(np.linalg.det(reference.affine[:3, :3]))),
         )
+        return pair, findings
+
+    def _compare_spaces(self) -> list[Finding]:
+        predicted, reference = self.predicted, self.reference
+        if predicted.path.resolve() == reference.path.resolve():
+            return [masks.ITSELF.finding(predicted.path)]
+        if predicted.space == reference.space:
+            return []
+        if predicted.is_on_template or reference.is_on_template:
+            raise masks.SPACES_DIFFER.error(
+                predicted.path,
+                space=predicted.space_in_words,
+                reference_space=reference.space_in_words,
+                reference=reference.path,
+            )
+        odd = predicted if predicted.space else reference
+        return [masks.OTHER_SPACE.finding(odd.path, space=odd.space)]
+
+    def _probability(self, partner: Partner) -> np.ndarray | None:
+        path = self.predicted.beside(suffix='probseg')
+        return None if path is None else map_on_grid(path, read_probabilities(path), partner, order=1)
+
+    def _regions(self, partner: Partner) -> np.ndarray | None:
+        path = self.predicted.beside(suffix='dseg', seg='regions')
+        return None if path is None else map_on_grid(path, read_label_map(path), partner, order=0)
 
 
-def _read(path: Path, reference: nib.Nifti1Image, *, order: int) -> np.ndarray:
-    """An image on the grid of the reference; float32."""
-    image = nib.load(path)
-    data = np.asarray(image.dataobj, np.float32)
-    if image.shape != reference.shape or not np.allclose(image.affine, reference.affine, atol=1e-3):
-        data = resample(data, image.affine, grid_of(reference), order=order)
-    return data
+@dataclass(frozen=True, kw_only=True)
+class Unmatched:
+    """A mask that takes no part in an evaluation.
+
+    Attributes
+    ----------
+    scan : str
+        Name of its scan, or of the file if that is no BIDS name.
+    dataset : str
+        ``prediction`` or ``reference``.
+    finding : Finding
+        Names the file, and says why.
+    """
+
+    scan: str
+    dataset: str
+    finding: Finding
+
+    def row(self) -> dict[str, str]:
+        """The mask as it stands in the table."""
+        values = (self.scan, self.dataset, self.finding.file, self.finding.finding)
+        return dict(zip(UNMATCHED_COLUMNS, values, strict=True))
 
 
-def find_mask_pairs(predicted_dir: Path, reference_dir: Path) -> list[MaskFiles]:
-    """Masks of the same name in two datasets.
+@dataclass(frozen=True, kw_only=True)
+class FoundMasks:
+    """The masks of an evaluation.
+
+    Attributes
+    ----------
+    pairs : list of MaskFiles
+        Sorted by scan.
+    unmatched : list of Unmatched
+        Masks without a partner.
+    """
+
+    pairs: list[MaskFiles]
+    unmatched: list[Unmatched]
+
+
+def find_mask_pairs(predicted_dir: Path, reference_dir: Path) -> FoundMasks:
+    """Masks of the same scans in two datasets, see `pvs_bidsapp.bids.labels.find_masks`.
+
+    Of several masks of a scan, those in the scan's own space are compared; those in another space only if
+    both datasets have them.
 
     Parameters
     ----------
@@ -92,38 +194,79 @@ def find_mask_pairs(predicted_dir: Path, reference_dir: Path) -> list[MaskFiles]
     Raises
     ------
     InputError
-        If there are none.
+        If there are none, or two masks of a scan in one dataset and space.
     """
-    reference = {path.name: path for path in files_below(reference_dir, PATTERN)}
-    pairs = [
-        MaskFiles(path, reference[path.name])
-        for path in files_below(predicted_dir, PATTERN)
-        if path.name in reference
-    ]
+    (predicted, bad_predicted), (reference, bad_reference) = (
+        find_masks(folder) for folder in (predicted_dir, reference_dir)
+    )
+    for folder, found in ((predicted_dir, predicted), (reference_dir, reference)):
+        if not found:
+            raise masks.NONE_FOUND.error(folder)
+    pairs = [_pair(predicted[key], reference[key]) for key in reference if key in predicted]
     if not pairs:
-        raise InputError(f'no {PATTERN} of the same name in {predicted_dir} and {reference_dir}')
-    return pairs
+        example = min(m.path for found in reference.values() for m in found)
+        raise masks.NO_PAIR.error(predicted_dir, other=reference_dir, example=example.name)
+    unmatched = [
+        *(_bad_name('prediction', f) for f in bad_predicted),
+        *(_bad_name('reference', f) for f in bad_reference),
+        *_without_partner(
+            'reference', masks.NO_PREDICTION, [reference[k] for k in reference.keys() - predicted]
+        ),
+        *_without_partner(
+            'prediction', masks.NO_REFERENCE, [predicted[k] for k in predicted.keys() - reference]
+        ),
+    ]
+    return FoundMasks(pairs=sorted(pairs, key=lambda pair: pair.scan), unmatched=unmatched)
 
 
-def write_evaluation(evaluation: Evaluation, out_dir: Path) -> None:
-    """Write ``evaluation*.tsv``, their sidecar, and the figure of the sweep.
+def _pair(predicted: Sequence[MaskFile], reference: Sequence[MaskFile]) -> MaskFiles:
+    """The masks to compare: of a space that both datasets have, if there is one, best the scan's own."""
+    spaces = [sorted({mask.space for mask in part}) for part in (predicted, reference)]
+    shared = [space for space in spaces[0] if space in spaces[1]]
+    chosen = (shared[0], shared[0]) if shared else (spaces[0][0], spaces[1][0])
+    first, second = (
+        only_one(mask for mask in part if mask.space == space)
+        for part, space in zip((predicted, reference), chosen, strict=True)
+    )
+    return MaskFiles(predicted=first, reference=second)
+
+
+def _bad_name(dataset: str, finding: Finding) -> Unmatched:
+    return Unmatched(scan=Path(finding.file).name, dataset=dataset, finding=finding)
+
+
+def _without_partner(dataset: str, message: Caution, found: Sequence[Sequence[MaskFile]]) -> list[Unmatched]:
+    """Masks of scans that the other dataset does not have."""
+    alone = sorted((mask for candidates in found for mask in candidates), key=lambda mask: mask.path)
+    return [Unmatched(scan=m.scan, dataset=dataset, finding=message.finding(m.path)) for m in alone]
+
+
+def write_evaluation(evaluation: Evaluation, unmatched: Sequence[Unmatched], out_dir: Path) -> None:
+    """Write ``evaluation*.tsv``, their sidecar, and the figure of the sweep; remove those of an earlier run.
 
     Parameters
     ----------
     evaluation : Evaluation
+    unmatched : sequence of Unmatched
     out_dir : Path
     """
     names = EvaluationNaming(out_dir)
+    left_out = pd.DataFrame([mask.row() for mask in unmatched], columns=list(UNMATCHED_COLUMNS))
     for name, table in (
         ('', evaluation.scans),
         ('summary', evaluation.summary),
         ('agreement', evaluation.agreement),
         ('sweep', evaluation.sweep),
+        ('unmatched', left_out),
     ):
-        if table is not None:
+        if table is None:
+            names.table(name).unlink(missing_ok=True)
+        else:
             write_text(names.table(name), to_tsv(table))
     write_json(names.table(extension='.json'), {k: {'Description': v} for k, v in COLUMNS.items()})
-    if evaluation.sweep is not None:
+    if evaluation.sweep is None:
+        names.table('sweep', '.png').unlink(missing_ok=True)
+    else:
         from ..reports.sweep import draw_sweep
 
         draw_sweep(evaluation.sweep, names.table('sweep', '.png'))

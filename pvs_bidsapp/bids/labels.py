@@ -1,0 +1,171 @@
+"""Which PVS mask belongs to which scan, for training and evaluation alike."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from ..messages import masks
+from ..messages.message import Finding
+from .naming import Naming, parse_entities
+from .query import files_below
+
+PATTERN = 'sub-*_mask.nii*'
+#: Entities that a mask may have in addition to those of its scan.
+DERIVED = ('space', 'atlas', 'seg', 'scale', 'res', 'den', 'label', 'desc')
+#: Values of ``space-`` for the scan's own space, which has no such entity as a rule.
+OWN_SPACES = ('T1w', 'T2w', 'FLAIR', 'anat', 'orig', 'individual', 'native', 'scanner', 'subject')
+#: Beginnings of the names of templates in BIDS.
+TEMPLATES = ('MNI', 'ICBM', 'IXI549', 'fsaverage', 'fsLR', 'NIHPD', 'OASIS', 'Talairach', 'UNCInfant')
+
+#: What tells two scans apart: their entities, in any order.
+ScanKey = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskFile:
+    """A PVS mask in a dataset.
+
+    Attributes
+    ----------
+    path : Path
+    entities : tuple of (str, str)
+        Those of its scan, without what derivatives add.
+    space : str
+        Value of ``space-``; empty in the scan's own space.
+    """
+
+    path: Path
+    entities: tuple[tuple[str, str], ...]
+    space: str
+
+    @property
+    def key(self) -> ScanKey:
+        """What tells its scan from others."""
+        return frozenset(self.entities)
+
+    @property
+    def scan(self) -> str:
+        """Name of its scan, without suffix."""
+        return Naming(Path(), self.entities).stem
+
+    @property
+    def is_on_template(self) -> bool:
+        """Whether it is in the space of a template of BIDS."""
+        return self.space.startswith(TEMPLATES)
+
+    @property
+    def space_in_words(self) -> str:
+        """Its space, for messages."""
+        return f'the space {self.space}' if self.space else "the scan's own space"
+
+    def beside(self, **entities: str) -> Path | None:
+        """A file of the same scan and space beside the mask that exists, compressed or not.
+
+        Parameters
+        ----------
+        **entities : str
+            `suffix`, and what takes the place of ``label-PVS``.
+        """
+        suffix = entities.pop('suffix')
+        stem = re.sub(r'_mask\.nii(\.gz)?$', '', self.path.name)
+        for key, value in entities.items():
+            stem = re.sub(r'_label-PVS(?=_|$)', f'_{key}-{value}', stem, flags=re.IGNORECASE)
+        for extension in ('.nii.gz', '.nii'):
+            path = self.path.with_name(f'{stem}_{suffix}{extension}')
+            if path.exists():
+                return path
+        return None
+
+
+def scan_key(name: str) -> ScanKey:
+    """What tells a scan from others: the entities of its file name, in any order.
+
+    Raises
+    ------
+    InputError
+        If it is not a BIDS name.
+    """
+    return frozenset(parse_entities(name))
+
+
+def find_masks(folder: Path) -> tuple[dict[ScanKey, list[MaskFile]], list[Finding]]:
+    """All PVS masks below a folder, by their scans.
+
+    A mask has the entities of its scan and ``label-PVS``; ``space-``, ``res-``, ``den-`` and ``desc-`` may be
+    added. Hidden files and folders are left out.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    found : dict
+        Masks of each scan; several if they differ in what was added, or in their folder.
+    findings : list of Finding
+        Masks that are left out since their name is not one of BIDS.
+
+    Raises
+    ------
+    InputError
+        If a mask lies in the folder of another subject or session than its name says.
+    """
+    found: dict[ScanKey, list[MaskFile]] = defaultdict(list)
+    findings = []
+    for path in files_below(folder, PATTERN):
+        inside = path.relative_to(folder)
+        if not path.name.endswith(('.nii', '.nii.gz')) or any(p.startswith('.') for p in inside.parts):
+            continue
+        if not re.search(r'_label-pvs_', path.name, re.IGNORECASE):
+            continue
+        try:
+            entities = parse_entities(path.name)
+        except InputError:
+            findings.append(masks.BAD_NAME.finding(path))
+            continue
+        _check_folder(path, inside, dict(entities))
+        mask = _mask_file(path, entities)
+        found[mask.key].append(mask)
+    return dict(found), findings
+
+
+def _mask_file(path: Path, entities: Sequence[tuple[str, str]]) -> MaskFile:
+    space = dict(entities).get('space', '')
+    return MaskFile(
+        path=path,
+        entities=tuple(pair for pair in entities if pair[0] not in DERIVED),
+        space='' if space in OWN_SPACES else space,
+    )
+
+
+def _check_folder(path: Path, inside: Path, entities: dict[str, str]) -> None:
+    """Whether the folders above a mask name the subject and the session of its name, if they name any."""
+    for key in ('sub', 'ses'):
+        folders = [part for part in inside.parts[:-1] if part.startswith(f'{key}-')]
+        own = f'{key}-{entities.get(key)}'
+        if key in entities and folders and folders[-1] != own:
+            raise masks.MISPLACED.error(path, name=own, folder=folders[-1])
+
+
+def only_one(candidates: Iterable[MaskFile]) -> MaskFile:
+    """The only one of several masks.
+
+    Raises
+    ------
+    InputError
+        If there are several; the message names two of them.
+    """
+    first, *others = sorted(candidates, key=lambda mask: mask.path)
+    if others:
+        raise masks.SECOND.error(others[0].path, other=first.path)
+    return first
+
+
+def in_own_space(candidates: Sequence[MaskFile]) -> list[MaskFile]:
+    """Those of several masks of a scan that are in its own space; all of them if none is."""
+    return [mask for mask in candidates if not mask.space] or list(candidates)
