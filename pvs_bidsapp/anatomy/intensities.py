@@ -85,7 +85,7 @@ def normalise(data: np.ndarray, path: Path) -> Intensities:
     findings += found
     image, unit = _in_steps(data, low)
     if background is not None:
-        image[data == background] = 0
+        image[_touching_border(data == background)] = 0  # a voxel of the brain may have this value, too
     return Intensities(
         image=np.maximum(image, 0, out=image).astype(np.float32), unit=unit, findings=tuple(findings)
     )

@@ -4,7 +4,7 @@ import pytest
 from phantoms import ball
 
 from pvs_bidsapp.anatomy import bias, native
-from pvs_bidsapp.anatomy.conform import working_image
+from pvs_bidsapp.anatomy.conform import load_scan, working_image
 from pvs_bidsapp.anatomy.resampling import Grid, isotropic_grid
 
 #: A scan whose axes are not those of the working grid: 1.5 mm, leftward, then upward, then forward.
@@ -12,42 +12,45 @@ AFFINE = np.array([[-1.5, 0, 0, 45], [0, 0, 1.5, -45], [0, 1.5, 0, -45], [0, 0, 
 
 
 @pytest.fixture
-def scan(rng):
+def scan(rng, tmp_path):
     shape = (60, 60, 60)
     image = np.where(ball(shape, (30, 30, 30), 24), 100.0, 10.0) + rng.normal(0, 1, shape)
-    return nib.Nifti1Image(image.astype(np.float32), AFFINE)
+    nib.save(nib.Nifti1Image(image.astype(np.float32), AFFINE), tmp_path / 'scan.nii')
+    return load_scan(tmp_path / 'scan.nii')
 
 
 @pytest.fixture
 def anatomy(scan):
     """Brain mask, tissue classes and affine on the working grid of the scan."""
-    working = working_image(scan)
-    brain = working.get_fdata() > 50
+    image, grid = working_image(scan)
+    brain = image > 50
     centre = np.array(brain.shape) // 2
     tissues = np.where(ball(brain.shape, centre, 20), 3, brain * 2).astype(np.uint8)
-    return brain, tissues, working.affine
+    return brain, tissues, grid.affine
 
 
 def test_anatomy_returns_to_the_voxels_that_it_was_found_in(scan, anatomy):
     brain, tissues, affine = anatomy
     found = native.to_native(scan, brain, tissues, affine, bias_field=None)
-    bright = scan.get_fdata() > 50
+    bright = scan.image > 50
     assert (found.brain == bright).mean() > 0.995
     assert found.tissues.dtype == np.uint8
     assert set(np.unique(found.tissues)) == {0, 2, 3}
-    assert found.grid.shape == scan.shape
-    np.testing.assert_array_equal(found.grid.affine, scan.affine)
+    assert found.grid == scan.grid
+    stored = scan.source.from_canonical(found.image)
+    assert stored.shape == scan.source.shape
+    np.testing.assert_array_equal(scan.source.affine, AFFINE)
 
 
 def test_the_scan_is_divided_by_the_field_it_is_given_or_by_its_own(scan, anatomy):
     brain, tissues, affine = anatomy
-    data = scan.get_fdata(dtype=np.float32)
+    data = scan.image
     grid = isotropic_grid(affine, brain.shape, bias.FIELD_SPACING)
     doubled = bias.BiasField(np.full(grid.shape, np.log(2), np.float32), grid)
     found = native.to_native(scan, brain, tissues, affine, bias_field=doubled)
     np.testing.assert_allclose(found.image, data / 2, rtol=1e-5)
     found = native.to_native(scan, brain, tissues, affine, bias_field=None)
-    np.testing.assert_array_equal(found.image, bias.correct(data, scan.affine, found.brain))
+    np.testing.assert_array_equal(found.image, bias.correct(data, scan.grid.affine, found.brain))
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.int16])
