@@ -10,7 +10,7 @@ from pathlib import Path
 from ..messages import masks
 from .labels import ScanKey, find_masks, in_own_space, only_one, scan_key
 from .naming import Naming
-from .query import Query, find_scans
+from .query import Query, find_usable_scans
 
 LOG = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def find_labelled_scans(
     if not labels:
         raise masks.NONE_FOUND.error(labels_dir)
     scans = []
-    for scan in find_scans(data_dir, Query(use_t2w='T2w' in channels)):
+    for scan in find_usable_scans(data_dir, Query(use_t2w='T2w' in channels)):
         label = labels.pop(scan_key(scan.t1w.name), None)
         if 'T2w' in channels and scan.t2w is None:
             masks.NO_T2W.log(LOG, scan.t1w)

@@ -10,8 +10,14 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
-from ..errors import InputError
+from ..messages import datasets
+
+#: Entities of a name, in its order: key and label.
+Entities = tuple[tuple[str, str], ...]
+#: A label of an entity.
+LABEL = re.compile(r'[a-zA-Z0-9+]+')
 
 #: Entities of derivatives; they come after all others, including unknown ones.
 _DERIVED = ('space', 'atlas', 'seg', 'scale', 'res', 'den', 'label', 'desc')
@@ -39,24 +45,26 @@ def logs_dir(out_dir: Path) -> Path:
     return out_dir / 'logs'
 
 
-def parse_entities(name: str) -> tuple[tuple[str, str], ...]:
+def parse_entities(name: str) -> Entities:
     """Entities of a BIDS file name, in the file's order.
 
     Raises
     ------
     InputError
-        If a part of the name is not ``key-value``, or there is no ``sub-``.
+        If a part of the name is not ``key-value``, a key stands there twice, or there is no ``sub-``.
     """
     stem = name.split('.')[0]
     parts = stem.split('_')[:-1]
-    pairs = []
+    pairs: dict[str, str] = {}
     for part in parts:
         if not (match := _ENTITY.fullmatch(part)):
-            raise InputError(f'{name}: {part!r} is not a BIDS entity (key-value)')
-        pairs.append((match[1], match[2]))
-    if not pairs or pairs[0][0] != 'sub':
-        raise InputError(f'{name}: a BIDS file name begins with sub-LABEL')
-    return tuple(pairs)
+            raise datasets.ENTITY.error(name, part=part)
+        if match[1] in pairs:
+            raise datasets.ENTITY_TWICE.error(name, key=match[1])
+        pairs[match[1]] = match[2]
+    if next(iter(pairs), None) != 'sub':
+        raise datasets.NO_SUB_ENTITY.error(name)
+    return tuple(pairs.items())
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,12 @@ class Naming:
         Entities of the scan from which the outputs come.
     """
 
+    #: Largest length of a scan's own part of a name, so that no output has a name of more than 255 bytes, not
+    #: even while it is written under a temporary name.
+    LONGEST_STEM: ClassVar[int] = 180
+
     root: Path
-    entities: tuple[tuple[str, str], ...]
+    entities: Entities
     _values: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -136,9 +148,31 @@ class Naming:
         return self.logs / f'{self.stem}_status.json'
 
     @property
+    def failure(self) -> Path:
+        """Record of why this scan is not done; there is none once it is."""
+        return self.logs / f'{self.stem}_failure.json'
+
+    @property
     def lock(self) -> Path:
         """Held by the job that works on this scan."""
         return self.logs / f'.{self.stem}.lock'
+
+    def shares_outputs(self, other: Naming) -> bool:
+        """Whether an output of one scan would have the name of one of the other, upper or lower case."""
+        return not self._claims.isdisjoint(other._claims)
+
+    @property
+    def _claims(self) -> frozenset[str]:
+        """Names of outputs without suffix, for each choice of entities that outputs have in addition."""
+        added = ((), ('desc',), ('seg',), ('label',), ('space',), ('space', 'label'), ('space', 'desc'))
+        names = (self._join(self._values | dict.fromkeys(keys, '*')) for keys in added)
+        return frozenset(name.casefold() for name in names)
+
+    @property
+    def core(self) -> str:
+        """What is the same in the names of two scans that share an output."""
+        kept = {k: v for k, v in self._values.items() if k not in ('desc', 'seg', 'label', 'space')}
+        return self._join(kept).casefold()
 
     @staticmethod
     def _join(values: dict[str, str]) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import difflib
+import hashlib
 import logging
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from .naming import Naming, parse_entities
+from ..messages import datasets
+from ..messages.message import Finding, one_line
+from .filters import Filter, matches
+from .image_files import ImageFile, Listing, check_file, check_name, list_images, list_subjects
+from .naming import Entities, Naming, parse_entities
 
 LOG = logging.getLogger(__name__)
-_IGNORED = ('derivatives', 'sourcedata', 'code', 'stimuli', 'models', 'phenotype')
 
 
 def files_below(folder: Path, pattern: str) -> list[Path]:
@@ -32,16 +35,21 @@ class Scan:
     Attributes
     ----------
     t1w : Path
+        With a BIDS name, from which the names of all outputs come.
     t2w : Path or None
         T2w of the same session.
     brain_mask, segmentation : Path or None
         A ready-made mask, or segmentation of the T1w, from a derivative dataset.
+    source, t2w_source : Path or None
+        The files to which `t1w` and `t2w` are links, if somebody named them without BIDS.
     """
 
     t1w: Path
     t2w: Path | None = None
     brain_mask: Path | None = None
     segmentation: Path | None = None
+    source: Path | None = None
+    t2w_source: Path | None = None
 
     @property
     def entities(self) -> dict[str, str]:
@@ -49,19 +57,107 @@ class Scan:
         return dict(parse_entities(self.t1w.name))
 
     @property
-    def inputs(self) -> dict[str, Any]:
-        """Name, size in bytes and modification time in ns of each input file."""
+    def name(self) -> str:
+        """Name of the T1w's file, as its owner knows it."""
+        return (self.source or self.t1w).name
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files of the scan, by what they are."""
         files = {
-            't1w': self.t1w,
-            't2w': self.t2w,
+            't1w': self.source or self.t1w,
+            't2w': self.t2w_source or self.t2w,
             'brain_mask': self.brain_mask,
             'segmentation': self.segmentation,
         }
-        return {
-            key: [path.name, path.stat().st_size, path.stat().st_mtime_ns]
-            for key, path in files.items()
-            if path is not None
-        }
+        return {key: path for key, path in files.items() if path is not None}
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """Name, size in bytes and modification time in ns of each input file, as they are at first use.
+
+        Files that are named without BIDS are told apart by their path, too. A file that is not there has
+        neither size nor time.
+        """
+        inputs: dict[str, Any] = {key: [path.name, *_stamp(path)] for key, path in self.files.items()}
+        if self.source is not None:
+            inputs['source'] = str(self.source)
+        if self.t2w_source is not None:
+            inputs['t2w_source'] = str(self.t2w_source)
+        return inputs
+
+    @property
+    def key(self) -> str:
+        """Tells this scan's intermediate files from those of another scan of the same name, elsewhere."""
+        paths = [f'{key}={path.absolute()}' for key, path in self.files.items()]
+        return hashlib.sha256('\n'.join(paths).encode('utf-8', 'surrogateescape')).hexdigest()[:8]
+
+
+def _stamp(path: Path) -> tuple[int | None, int | None]:
+    try:
+        state = path.stat()
+    except OSError:
+        return None, None
+    return state.st_size, state.st_mtime_ns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A T1w, or a folder, that cannot be used.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the dataset.
+    finding : Finding
+        Why.
+    entities : tuple of (str, str), optional
+        Identity of the scan; None if that belongs to another one.
+    """
+
+    path: str
+    finding: Finding
+    entities: Entities | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.path.rsplit('/', 1)[-1]
+
+    @property
+    def reason(self) -> str:
+        """Why, in one line, without the file."""
+        return one_line(f'{self.finding.finding}; {self.finding.mend}')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The scans that were asked for.
+
+    Attributes
+    ----------
+    scans : tuple of Scan
+        Those that can be used, sorted by path.
+    refused : tuple of Refused
+        The others.
+    subjects : tuple of str
+        Labels of all subjects that were looked into.
+    """
+
+    scans: tuple[Scan, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    subjects: tuple[str, ...] = ()
+
+    def check_usable(self, where: Path) -> None:
+        """Check that a scan can be used.
+
+        Raises
+        ------
+        InputError
+            If all scans in `where` are refused.
+        """
+        if not self.scans:
+            raise datasets.NONE_USABLE.error(where, count=len(self.refused))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,89 +168,114 @@ class Query:
     ----------
     subjects, sessions : tuple of str
         Labels without prefix; empty means all.
-    filters : dict or None
-        Content of a ``--bids-filter-file``: by ``t1w`` and ``t2w``, pybids entities and values.
+    filters : dict of str to Filter
+        Content of a ``--bids-filter-file``, by ``t1w`` and ``t2w``.
     use_t2w : bool
         Whether T2w scans are looked for.
-    database_dir : Path or None
-        Where pybids keeps, or finds, its index.
+    needs_t2w : bool
+        Whether a scan without T2w is refused.
     derivatives : tuple of Path
         Datasets that may hold ready-made brain masks and segmentations.
     """
 
     subjects: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
-    filters: dict[str, dict[str, Any]] | None = None
+    filters: dict[str, Filter] = field(default_factory=dict)
     use_t2w: bool = True
-    database_dir: Path | None = None
+    needs_t2w: bool = False
     derivatives: tuple[Path, ...] = ()
 
 
-def read_filters(path: Path) -> dict[str, dict[str, Any]]:
-    """Read a ``--bids-filter-file`` in the format of fMRIPrep: ``{"t1w": {"acquisition": "mprage"}}``.
-
-    Entries other than ``t1w`` and ``t2w`` are ignored with a warning.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read as JSON, or does not have this format.
-    """
-    try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise InputError(f'--bids-filter-file {path}: cannot be read as JSON ({error})') from error
-    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
-        raise InputError(f'--bids-filter-file {path}: give {{"t1w": {{"entity": "value"}}}}')
-    if unused := set(content) - {'t1w', 't2w'}:
-        LOG.warning('%s: entries not used here: %s', path, ', '.join(sorted(unused)))
-    return {key.lower(): value for key, value in content.items() if key in ('t1w', 't2w')}
-
-
-def list_subjects(bids_dir: Path) -> list[str]:
-    """Labels of the subjects' folders, sorted."""
-    return sorted(p.name[4:] for p in bids_dir.glob('sub-*') if p.is_dir())
-
-
-def find_scans(bids_dir: Path, query: Query) -> list[Scan]:
+def find_scans(bids_dir: Path, query: Query) -> Selection:
     """Find all T1w scans that are wanted, sorted by path, each with its T2w.
 
-    Only the folders of the wanted subjects are indexed, and no metadata is read.
+    Only the folders ``anat`` of the wanted subjects are looked into, and nothing above the dataset. A scan is
+    identified by the entities of its name, which have to agree with its folders. Files whose names are not
+    BIDS are logged and skipped. No image is opened.
 
     Parameters
     ----------
     bids_dir : Path
     query : Query
 
+    Returns
+    -------
+    selection : Selection
+        With the scans that cannot be used, of which there is at least one if no scan can.
+
     Raises
     ------
     InputError
-        If a subject is not there (the message lists those that are), or nothing is found.
+        If a subject or session is not there (the message lists those that are), or there is no T1w.
     """
+    subjects = _choose_subjects(bids_dir, query.subjects)
+    listing = list_images(bids_dir, subjects)
+    _check_sessions(bids_dir, listing, query)
+    wanted = _wanted(listing, 'T1w', query)
+    if not wanted and not listing.unreadable:
+        raise datasets.NO_T1W.error(bids_dir, asked=_asked(query))
+    with_t1w = {image.folders['sub'] for image in wanted}
+    with_t1w |= {labels['sub'] for _, labels, _ in listing.unreadable}
+    for subject in subjects:
+        if subject not in with_t1w:
+            datasets.NO_T1W_OF_SUBJECT.log(LOG, f'sub-{subject}')
+    images, refused = _sort_out(wanted)
+    scans, without = _pair_all(images, listing, query)
+    return Selection(
+        scans=tuple(scans),
+        refused=_one_record_each(scans, [*refused, *without, *_unreadable(listing)]),
+        subjects=tuple(subjects),
+    )
+
+
+def find_usable_scans(bids_dir: Path, query: Query) -> list[Scan]:
+    """Find the scans that can be used, see `find_scans`; the others are logged as errors.
+
+    Raises
+    ------
+    InputError
+        As `find_scans`, or if no scan can be used.
+    """
+    selection = find_scans(bids_dir, query)
+    for refused in selection.refused:
+        LOG.error('%s: %s', refused.path, refused.reason)
+    selection.check_usable(bids_dir)
+    return list(selection.scans)
+
+
+def _choose_subjects(bids_dir: Path, asked: Sequence[str]) -> list[str]:
     present = list_subjects(bids_dir)
     if not present:
-        raise InputError(f'{bids_dir}: no sub-* folder in it; give the root of a BIDS dataset')
-    if missing := sorted(set(query.subjects) - set(present)):
-        raise InputError(f'no subject {", ".join(missing)} in {bids_dir}; there are: {_shorten(present)}')
-    subjects = query.subjects or tuple(present)
-    layout = _layout(bids_dir, subjects, present, query.database_dir)
-    t1w = _images(layout, 'T1w', subjects, query)
-    if not t1w:
-        asked = f' for {", ".join(query.subjects)}' if query.subjects else ''
-        asked += f' in session {", ".join(query.sessions)}' if query.sessions else ''
-        raise InputError(f'{bids_dir}: no T1w found{asked} (sub-*/[ses-*/]anat/*_T1w.nii[.gz])')
-    for subject in sorted(set(subjects) - {dict(parse_entities(p.name))['sub'] for p in t1w}):
-        LOG.warning('sub-%s: no T1w, nothing to do', subject)
-    t2w = _images(layout, 'T2w', subjects, query) if query.use_t2w else []
-    return [
-        Scan(
-            t1w=path,
-            t2w=choose_t2w(path, t2w),
-            brain_mask=_find_ready(path, query.derivatives, 'mask'),
-            segmentation=_find_ready(path, query.derivatives, 'dseg'),
+        raise datasets.NO_SUBJECT_FOLDERS.error(bids_dir)
+    if missing := sorted(set(asked) - set(present)):
+        raise datasets.NO_SUBJECT.error(
+            bids_dir, labels=_with_nearest(missing, present), present=_shorten(present)
         )
-        for path in t1w
-    ]
+    return sorted(set(asked)) or present
+
+
+def _check_sessions(bids_dir: Path, listing: Listing, query: Query) -> None:
+    """Whether each session that was asked for is there for one of the subjects at least."""
+    if missing := sorted(set(query.sessions) - listing.sessions):
+        present = sorted(listing.sessions)
+        asked = f' for {_shorten(query.subjects)}' if query.subjects else ''
+        raise datasets.NO_SESSION.error(
+            bids_dir,
+            labels=_with_nearest(missing, present),
+            asked=asked,
+            present=_shorten(present) or 'no sessions at all',
+        )
+
+
+def _with_nearest(missing: Sequence[str], present: Sequence[str], most: int = 10) -> str:
+    """Labels that are not there, each with the most similar ones that are."""
+    shown = []
+    for label in missing[:most]:
+        near = difflib.get_close_matches(label, present)
+        text = label[:50] if label.strip() else repr(label)
+        shown.append(f'{text} (nearest: {", ".join(near)})' if near else text)
+    more = f', ... ({len(missing)} in all)' if len(missing) > most else ''
+    return ', '.join(shown) + more
 
 
 def _shorten(labels: Sequence[str], most: int = 20) -> str:
@@ -162,36 +283,121 @@ def _shorten(labels: Sequence[str], most: int = 20) -> str:
     return ', '.join(labels[:most]) + more
 
 
-def _layout(bids_dir: Path, subjects: Sequence[str], present: Sequence[str], database: Path | None) -> Any:
-    from bids import BIDSLayout, BIDSLayoutIndexer
-
-    ignored: list[Any] = [*_IGNORED, re.compile(r'/\.')]
-    if len(subjects) < len(present):
-        wanted = '|'.join(re.escape(s) for s in subjects)
-        ignored.append(re.compile(rf'/sub-(?!(?:{wanted})(?:/|_|$))'))
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignored)
-    options = {'database_path': str(database), 'reset_database': False} if database else {}
-    return BIDSLayout(str(bids_dir), validate=False, indexer=indexer, **options)
+def _asked(query: Query) -> str:
+    asked = f' for {_shorten(query.subjects)}' if query.subjects else ''
+    asked += f' in session {_shorten(query.sessions)}' if query.sessions else ''
+    return asked + (' that passes --bids-filter-file' if query.filters.get('t1w') else '')
 
 
-def _images(layout: Any, suffix: str, subjects: Sequence[str], query: Query) -> list[Path]:
-    """Images of one suffix that pass the filters."""
-    from bids.layout import Query as Wildcard
+def _wanted(listing: Listing, suffix: str, query: Query) -> list[ImageFile]:
+    """The images of one suffix that pass the filters."""
+    wanted, images = query.filters.get(suffix.lower(), {}), []
+    for image in listing.images:
+        if image.suffix != suffix or (query.sessions and image.session not in query.sessions):
+            continue
+        others = {'suffix': suffix, 'extension': image.extension, 'datatype': 'anat'}
+        if not matches(wanted, dict(image.entities) | others):
+            continue
+        if dict(image.named).get('part') in ('phase', 'real', 'imag'):
+            datasets.NOT_MAGNITUDE.log(LOG, image.relative)
+        else:
+            images.append(image)
+    return sorted(images, key=lambda image: image.path)
 
-    wanted: dict[str, Any] = {'session': list(query.sessions)} if query.sessions else {}
-    special = {None: Wildcard.NONE, '*': Wildcard.ANY}
-    for entity, value in ((query.filters or {}).get(suffix.lower()) or {}).items():
-        if entity not in ('datatype', 'suffix', 'extension'):
-            wanted[entity] = special.get(value, value) if not isinstance(value, list) else value
-    found = layout.get(
-        return_type='filename', subject=list(subjects), suffix=suffix, datatype='anat',
-        extension=['.nii', '.nii.gz'], **wanted,
-    )  # fmt: skip
-    images = sorted(Path(f) for f in found)
-    phase = [p for p in images if dict(parse_entities(p.name)).get('part') in ('phase', 'real', 'imag')]
-    for path in phase:
-        LOG.warning('%s: not a magnitude image, left out', path.name)
-    return [p for p in images if p not in phase]
+
+def _sort_out(images: Sequence[ImageFile]) -> tuple[list[ImageFile], list[Refused]]:
+    """The images that can be used, and those that cannot, by their names and files."""
+    named_well: dict[str, list[tuple[ImageFile, Naming]]] = {}
+    findings: dict[str, Finding] = {}
+    for image in images:
+        if (finding := check_name(image)) is not None:
+            findings[image.relative] = finding
+        else:
+            names = Naming(Path(), image.named)
+            named_well.setdefault(names.core, []).append((image, names))
+    for members in named_well.values():
+        for image, names in members:
+            finding = check_file(image.path, image.relative)
+            for other, others_names in members:
+                if finding is None and other is not image and names.shares_outputs(others_names):
+                    finding = datasets.SAME_OUTPUTS.finding(image.relative, other=other.relative)
+            if finding is not None:
+                findings[image.relative] = finding
+    good = [image for image in images if image.relative not in findings]
+    refused = [
+        Refused(path=image.relative, finding=findings[image.relative], entities=image.entities)
+        for image in images
+        if image.relative in findings
+    ]
+    return good, refused
+
+
+def _unreadable(listing: Listing) -> list[Refused]:
+    """Folders whose content is not known."""
+    return [
+        Refused(path=path, finding=finding, entities=tuple(labels.items()))
+        for path, labels, finding in listing.unreadable
+    ]
+
+
+def _one_record_each(scans: Sequence[Scan], refused: Sequence[Refused]) -> tuple[Refused, ...]:
+    """The refused ones by path, each with an identity that neither a good scan nor another one has."""
+    taken = {Naming.of(Path(), scan.t1w).stem.casefold() for scan in scans}
+    result = []
+    for one in sorted(refused, key=lambda r: r.path):
+        stem = Naming(Path(), one.entities).stem.casefold() if one.entities else ''
+        result.append(replace(one, entities=None) if stem in taken else one)
+        taken.add(stem)
+    return tuple(result)
+
+
+def _pair_all(
+    images: Sequence[ImageFile], listing: Listing, query: Query
+) -> tuple[list[Scan], list[Refused]]:
+    """The T1w scans with the other files of each, and those that lack a file that is needed."""
+    t2w, bad = _sort_out(_wanted(listing, 'T2w', query)) if query.use_t2w else ([], [])
+    for one in bad:
+        datasets.T2W_LEFT_OUT.log(LOG, one.path, reason=one.reason)
+    by_session: dict[tuple[tuple[str, str], ...], list[ImageFile]] = {}
+    for image in t2w:
+        by_session.setdefault(tuple(image.folders.items()), []).append(image)
+    scans, refused = [], []
+    for image in images:
+        candidates = [o.path for o in by_session.get(tuple(image.folders.items()), ()) if _is_other(o, image)]
+        scan = Scan(
+            t1w=image.path,
+            t2w=choose_t2w(image.path, candidates),
+            brain_mask=_find_ready(image.path, query.derivatives, 'mask'),
+            segmentation=_find_ready(image.path, query.derivatives, 'dseg'),
+        )
+        if (finding := _check_others(scan, image, query)) is None:
+            scans.append(scan)
+        else:
+            refused.append(Refused(path=image.relative, finding=finding, entities=image.entities))
+    return scans, refused
+
+
+def _is_other(t2w: ImageFile, t1w: ImageFile) -> bool:
+    """Whether a T2w is not the file of the T1w under another name."""
+    if not t2w.path.samefile(t1w.path):
+        return True
+    datasets.T2W_LEFT_OUT.log(LOG, t2w.relative, reason=f'the same file as {t1w.path.name}')
+    return False
+
+
+def _check_others(scan: Scan, image: ImageFile, query: Query) -> Finding | None:
+    """Why a scan cannot be used for want of a file beside its T1w."""
+    if query.needs_t2w and scan.t2w is None:
+        return datasets.NO_T2W.finding(image.relative)
+    for path in filter(None, (scan.brain_mask, scan.segmentation)):
+        if (problem := check_file(path)) is not None:
+            return datasets.READY_MADE.finding(image.relative, ready=path, reason=problem.finding)
+    return None
+
+
+def check_present(scan: Scan) -> Finding | None:
+    """Which file of a scan can no longer be read; None if all can."""
+    return next(filter(None, (check_file(path) for path in scan.files.values())), None)
 
 
 def choose_t2w(t1w: Path, candidates: Sequence[Path]) -> Path | None:
@@ -243,8 +449,9 @@ def _find_ready(t1w: Path, derivatives: Sequence[Path], suffix: str) -> Path | N
     """A ready-made brain mask or segmentation of this very scan in one of the derivative datasets."""
     for root in derivatives:
         for entities in _READY[suffix]:
-            path = Naming.of(root, t1w).anat(suffix, **entities)
-            if path.exists():
-                LOG.info('%s: %s is used', t1w.name, path)
-                return path
+            for extension in ('.nii.gz', '.nii'):
+                path = Naming.of(root, t1w).anat(suffix, extension, **entities)
+                if path.exists() or path.is_symlink():
+                    LOG.info('%s: %s is used', t1w.name, path)
+                    return path
     return None

@@ -115,13 +115,16 @@ def run(options: InsertionOptions) -> tuple[int, int]:
     for extension in ('.tsv', '.json'):
         if source.participants(extension).exists():
             copy_file(source.participants(extension), names.participants(extension))
-    scans = find_scans(options.bids_dir, Query())
-    tasks = [(options, number, scan.t1w, scan.t2w) for number, scan in enumerate(scans)]
+    selection = find_scans(options.bids_dir, Query())
+    for refused in selection.refused:
+        LOG.error('%s: %s', refused.path, refused.reason)
+    selection.check_usable(options.bids_dir)
+    tasks = [(options, number, scan.t1w, scan.t2w) for number, scan in enumerate(selection.scans)]
     results = map_in_processes(insert_into_scan, tasks, options.nprocs, 'scans')
     from ..reports.gallery import draw_gallery
 
     draw_gallery(options.out_dir, labels, names.gallery)
-    return sum(results), len(results) - sum(results)
+    return sum(results), len(results) - sum(results) + len(selection.refused)
 
 
 def insert_into_scan(options: InsertionOptions, number: int, t1w: Path, t2w: Path | None) -> bool:
