@@ -36,8 +36,8 @@ CLOSING = 3.0
 #: Voxel size (mm) at which the bias field and the tissue classes are refined together, and the number of
 #: rounds.
 REFINEMENT_SPACING, REFINEMENT_ROUNDS = 2.0, 3
-#: Correlation of scan and template in the brain. T1w heads reach 0.7 to 0.9, heads whose header turns them the
-#: wrong way 0.35; that of T2w scans and of what is no head is negative or 0. Below the first value a scan
+#: Correlation of scan and template in the brain. T1w heads reach 0.7 to 0.9, heads whose header turns them
+#: the wrong way 0.35; that of T2w scans and of what is no head is negative or 0. Below the first value a scan
 #: is refused, below the second it is told. After the affine registration alone, T1w heads reach 0.55 to 0.7.
 MIN_FIT, GOOD_FIT, MIN_AFFINE_FIT = 0.5, 0.65, 0.1
 #: Fraction of the template's brain outside of the field of view that is told, and that is refused.

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import edt
 import numpy as np
+from scipy import ndimage
 
+from ..messages import scans
 from . import bias
 from .ants_images import array_to_ants
 from .conform import ScanImage
 from .registration import Transform, apply, register
 from .resampling import Grid, resample
 
+#: Fraction of the brain that a T2w has to cover, and below which it is told.
+MIN_COVERED, WELL_COVERED = 0.75, 0.97
+#: Largest correlation of the local contrasts (within `LOCAL` mm) of T1w and aligned T2w, which are opposed.
+MAX_CORRELATION, LOCAL = -0.1, 8.0
 #: If the centres of the two images are farther apart (mm), their headers are not trusted.
 MAX_CENTRE_DISTANCE = 40.0
 
@@ -68,7 +74,7 @@ def coregister_t2w(
     affine: np.ndarray,
     grid: Grid,
     folder: Path,
-) -> np.ndarray:
+) -> tuple[np.ndarray, float]:
     """A T2w aligned to the T1w, resampled and bias corrected; other parameters as `align_t2w`.
 
     Parameters
@@ -80,12 +86,61 @@ def coregister_t2w(
     -------
     image : ndarray of float32
         Of the grid's shape, not negative.
+    covered : float
+        Fraction of the brain that the T2w covers.
+
+    Raises
+    ------
+    ImageError
+        If the T2w leaves out much of the brain, or does not lie on the T1w.
     """
     transform = align_t2w(t2w, t1w, brain_mask, affine, folder)
+    covered = _check_alignment(t2w, transform, t1w, brain_mask, affine)
     moved = apply(t2w.image, t2w.grid.affine, grid, transform, interpolation='bSpline')
     moved = np.maximum(moved, 0)
     inside = resample(brain_mask, affine, grid, order=0) > 0.5
-    return bias.correct(moved, grid.affine, inside & (moved > 0))
+    return bias.correct(moved, grid.affine, inside & (moved > 0)), covered
+
+
+def contrast_correlation(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
+    """Correlation of the local contrasts of two images, which bias fields do not change.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (x, y, z)
+        At 1 mm, not negative.
+    mask : ndarray of bool, shape (x, y, z)
+        Voxels that are compared.
+
+    Returns
+    -------
+    correlation : float
+        Pearson's, in [-1, 1]; NaN if an image is constant.
+    """
+    weight = ndimage.gaussian_filter(mask.astype(np.float32), LOCAL)
+
+    def local(image: np.ndarray) -> np.ndarray:
+        floor = 0.05 * float(np.median(image[mask])) + 1e-6
+        logarithm = np.where(mask, np.log(np.maximum(image, floor)), 0).astype(np.float32)
+        return (logarithm - ndimage.gaussian_filter(logarithm, LOCAL) / np.maximum(weight, 1e-3))[mask]
+
+    return float(np.corrcoef(local(first), local(second))[0, 1])
+
+
+def _check_alignment(
+    t2w: ScanImage, transform: Transform, t1w: np.ndarray, brain_mask: np.ndarray, affine: np.ndarray
+) -> float:
+    """The fraction of the brain that a T2w covers; a T2w that does not lie on the T1w is refused."""
+    grid = Grid(t1w.shape, affine)
+    field_of_view = apply(np.ones(t2w.grid.shape, np.float32), t2w.grid.affine, grid, transform) > 0.5
+    covered = float(field_of_view[brain_mask].mean())
+    if covered < MIN_COVERED:
+        raise scans.T2W_NO_OVERLAP.error(percent=100 * covered)
+    moved = apply(t2w.image, t2w.grid.affine, grid, transform)
+    correlation = contrast_correlation(t1w, moved, brain_mask & field_of_view)
+    if not correlation < MAX_CORRELATION:
+        raise scans.T2W_NO_FIT.error(correlation=correlation)
+    return covered
 
 
 def _centre(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

@@ -25,7 +25,8 @@ ONE_PIECE = 0.95
 MAX_LEVELS = 2**17
 #: Largest deviation from a multiple of the step, in steps; rounding to 16 bits or float32 stays far below.
 MAX_DEVIATION = 0.25
-#: Negative values down to this fraction of the 99.5th percentile are those that interpolation leaves.
+#: If the 0.5th percentile lies below 0 by no more than this fraction of the 99.5th, negative values are those
+#: that interpolation leaves.
 RINGING = 0.1
 #: Fraction of the voxels that have one value, which then is that of a masked background.
 BACKGROUND = 0.2
@@ -168,7 +169,8 @@ def _find_floor(data: np.ndarray, path: Path) -> tuple[float | None, float, list
     if low >= 0:
         return None, low, []
     negative = 100 * float((data < 0).mean())
-    if -low <= RINGING * float(np.percentile(data, 99.5)):
+    bottom, top = (float(v) for v in np.percentile(data, (0.5, 99.5)))
+    if -bottom <= RINGING * top:
         return None, 0.0, [scans.NEGATIVE_CLIPPED.finding(path, percent=negative, low=low)]
     found = [scans.NEGATIVE_SHIFTED.finding(path, percent=negative, low=low)]
     values, counts = np.unique(data[:: max(1, data.shape[0] // 32)], return_counts=True)

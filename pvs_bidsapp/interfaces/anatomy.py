@@ -218,9 +218,10 @@ class Coregister(SimpleInterface):
 
     def _coregister(self, runtime: Bunch, findings: list[Finding]) -> None:
         from ..anatomy.conform import load_scan
-        from ..anatomy.coregistration import coregister_t2w
+        from ..anatomy.coregistration import WELL_COVERED, coregister_t2w
         from ..anatomy.native import grid_of
         from ..anatomy.registration import deterministic
+        from ..messages import scans
 
         deterministic(self.inputs.seed)
         t1w, affine = read_image(self.inputs.t1w)
@@ -228,7 +229,9 @@ class Coregister(SimpleInterface):
         grid = grid_of(nib.load(self.inputs.reference))
         t2w = load_scan(Path(self.inputs.t2w))
         findings += [replace(f, finding=f'T2w: {f.finding}') for f in t2w.findings]
-        out = coregister_t2w(t2w, t1w, brain_mask, affine, grid, Path(runtime.cwd))
+        out, covered = coregister_t2w(t2w, t1w, brain_mask, affine, grid, Path(runtime.cwd))
+        if self.inputs.is_channel and covered < WELL_COVERED:
+            findings.append(scans.T2W_PARTIAL.finding(percent=100 * covered))
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
 
 

@@ -165,8 +165,8 @@ NEGATIVE_SHIFTED = Caution(
 )
 NEGATIVE_CLIPPED = Caution(
     code='scan-negative-small',
-    text='{percent:.1f} % of its values are slightly negative, the lowest is {low:.4g}',
-    mend='they count as 0, as interpolation leaves such values',
+    text='{percent:.2g} % of its values are negative, most of them slightly (the lowest is {low:.4g})',
+    mend='they count as 0, since interpolation leaves such values',
 )
 OUTLIERS = Caution(
     code='scan-outliers',
@@ -233,15 +233,20 @@ T2W_LEFT_OUT = Caution(
 )
 T2W_NO_OVERLAP = Refusal(
     code='scan-t2w-no-overlap',
-    text='{path} covers {percent:.0f} % of the brain',
+    text='the T2w covers {percent:.0f} % of the brain',
     mend='give a T2w of the whole brain',
     kind=ImageError,
 )
-T2W_POOR_ALIGNMENT = Refusal(
+T2W_NO_FIT = Refusal(
     code='scan-t2w-no-fit',
-    text='{path} could not be aligned with the T1w',
-    mend='check in a viewer that both are of one person and session',
+    text='the T2w does not lie on the T1w (correlation {correlation:.2f}; that of a T2w is negative)',
+    mend='check in a viewer that both are of one person and session, and that it is a T2w',
     kind=ImageError,
+)
+T2W_PARTIAL = Caution(
+    code='scan-t2w-partial',
+    text='the T2w covers {percent:.0f} % of the brain',
+    mend='outside of it the network sees no T2w, and finds less',
 )
 
 # ---- the template

@@ -73,12 +73,14 @@ def _content(section: ScanSection) -> dict[str, Any]:
     stats = json.loads(section.stats.read_text(encoding='utf-8'))
     grades = stats.pop('EstimatedVisualGrades', {})
     clusters = _rows(section.cluster_table)
+    findings = stats.get('InputFindings', [])
     keys = (
         'ModelName', 'ModelVersion', 'ModelSHA256', 'Threshold', 'MinimumClusterSize', 'Device',
-        'RandomSeed', 'SoftwareVersions',
+        'RandomSeed', 'TemplateCorrelation', 'SoftwareVersions',
     )  # fmt: skip
     return {
         'name': section.name,
+        'findings': [(f['Finding'], f['Mend']) for f in findings],
         'regions': _rows(section.region_table),
         'clusters': clusters[:50],
         'n_clusters': len(clusters),

@@ -117,10 +117,10 @@ def test_shear_of_a_hair_is_not(saved):
     'sform',
     [
         np.zeros((4, 4)),
-        np.full((4, 4), np.nan),
+        np.nan * PLAIN,
         np.diag([2.0, 2, 0, 1]),
         np.ones((4, 4)),
-        np.full((4, 4), np.inf),
+        1e30 * PLAIN,
     ],
 )
 def test_an_affine_that_is_none_is_refused_unless_there_is_a_qform(saved, sform):
