@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pvs_bidsapp.segmentation.card import ModelCard
 from pvs_bidsapp.segmentation.intensity import TissueNormalization
-from pvs_bidsapp.segmentation.model import ModelCard
 
 SMALL = {'name': 'joliot2021', 'in_channels': 1, 'blocks': 3, 'filters': 2, 'dropout': 0.1}
 

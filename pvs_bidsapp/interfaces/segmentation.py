@@ -45,7 +45,7 @@ class Segment(SimpleInterface):
         import torch
 
         from ..anatomy.resampling import Grid
-        from ..errors import ImageError
+        from ..messages import models
         from ..segmentation.model import load_model
         from ..segmentation.network_input import BrainAnatomy
         from ..segmentation.predict import predict
@@ -57,7 +57,7 @@ class Segment(SimpleInterface):
         if isdefined(self.inputs.t2w):
             images['T2w'] = read_image(self.inputs.t2w)[0]
         if missing := [c for c in model.card.channels if c not in images]:
-            raise ImageError(f'the model {model.card.name} needs a {missing[0]} of the same session')
+            raise models.NEEDS_CHANNEL.error(name=model.card.name, channel=missing[0])
         brain, anatomy_affine = read_image(self.inputs.brain)
         tissues, _ = read_image(self.inputs.tissues)
         probability = predict(

@@ -6,7 +6,7 @@ import logging
 import re
 from pathlib import Path
 
-from ..errors import InputError
+from ..messages import models
 
 LOG = logging.getLogger(__name__)
 
@@ -34,19 +34,19 @@ def choose_device(requested: str) -> str:
     if requested == 'cpu':
         return 'cpu'
     if requested != 'auto' and not re.fullmatch(r'cuda(:\d+)?', requested):
-        raise InputError(f'--device {requested}: auto, cpu, cuda or cuda:N')
+        raise models.DEVICE_UNKNOWN.error(f'--device {requested}')
     import torch
 
     number = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if requested == 'auto':
         if number:
             return 'cuda'
-        LOG.warning('no usable GPU found (%s): running on the CPU', why_no_gpu())
+        models.NO_GPU.log(LOG, reason=why_no_gpu())
         return 'cpu'
     index = int(requested.split(':')[1]) if ':' in requested else 0
     if index >= number:
         reason = why_no_gpu() if not number else f'there are {number} GPUs, cuda:0 to cuda:{number - 1}'
-        raise InputError(f'--device {requested}: {reason}; --device cpu runs without a GPU')
+        raise models.DEVICE_UNUSABLE.error(f'--device {requested}', reason=reason)
     return requested
 
 
@@ -75,7 +75,7 @@ def choose_devices(device: str, number: int) -> tuple[str, ...]:
     import torch
 
     if (available := torch.cuda.device_count()) < number:
-        raise InputError(f'--devices {number}: there are only {available} GPUs')
+        raise models.FEW_GPUS.error(f'--devices {number}', number=available)
     return tuple(f'cuda:{index}' for index in range(number))
 
 

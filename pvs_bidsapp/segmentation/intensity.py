@@ -9,7 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..anatomy.tissues import CSF, WM
-from ..errors import ImageError, ModelError
+from ..messages import models
+from .card import intensity_problem, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +53,11 @@ class TissueNormalization:
         Raises
         ------
         ModelError
-            If the card names an unknown normalization or an unknown parameter.
+            If the card names an unknown normalization or parameter, or a value is out of its range.
         """
-        values = dict(entry)
-        if (name := values.pop('rule', None)) != cls.name:
-            raise ModelError(f'unknown intensity rule {name!r} in the model card; known: {cls.name}')
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ModelError(f'intensity rule in the model card: {error}') from error
+        if problem := intensity_problem(entry, prefix=''):
+            raise models.INTENSITY.error(key=problem.key, value=shown(problem.value), wanted=problem.wanted)
+        return cls(**{key: value for key, value in entry.items() if key != 'rule'})
 
     def apply(self, image: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
         """Normalize an image.
@@ -108,10 +105,10 @@ def measure_levels(image: np.ndarray, tissues: np.ndarray) -> tuple[float, float
     inner = ndimage.binary_erosion(white)
     fluid = tissues == CSF
     if not white.any() or not fluid.any():
-        raise ImageError('no white matter or no CSF was found; is this a brain scan?')
+        raise models.NO_TISSUES.error()
     wm = float(np.median(image[inner if inner.sum() > 100 else white]))
     values = image[fluid]
     csf = float(np.percentile(values, 25 if np.median(values) < wm else 75))
     if abs(wm - csf) < 1e-3 * max(abs(wm), 1e-6):
-        raise ImageError('white matter and CSF have the same intensity; is this a T1w or T2w scan?')
+        raise models.NO_CONTRAST.error()
     return wm, csf

@@ -1,80 +1,37 @@
-"""Models: weights (safetensors, no pickle) with a card, verified when they are loaded."""
+"""Models: weights (safetensors, no pickle) with a card, verified when they are loaded.
+
+A model folder may come from anywhere. Nothing is allocated for its network before the header of the weights'
+file has been compared with what the card describes.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError
-from ..runtime.files import atomic_write, write_json
+from ..messages import models
+from ..runtime.files import atomic_write
+from .card import ModelCard, card_content, read_card, shown
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
-
-    from .grid import Spacing
 
 WEIGHTS, CARD = 'model.safetensors', 'model.json'
 #: Folder of the bundled models, beside the code.
 BUNDLED = Path(__file__).resolve().parents[1] / 'models'
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """The description of a model that is stored as ``model.json``.
-
-    Attributes
-    ----------
-    name, version : str
-        Of the weights, not of this program.
-    architecture : dict
-        ``name`` and arguments of the network, see `pvs_bidsapp.segmentation.networks.build`.
-    channels : tuple of str
-        ``('T1w',)`` or ``('T1w', 'T2w')``.
-    spacing : float or tuple of float
-        Voxel size of the network's grid in mm, or the smallest and the largest; see
-        `pvs_bidsapp.segmentation.grid`.
-    box : tuple of int
-        Smallest shape of that grid, in voxels.
-    intensity : dict
-        The normalization, see `pvs_bidsapp.segmentation.intensity.TissueNormalization.card`.
-    threshold : float
-        A voxel is segmented if its probability is at least this, in [0, 1].
-    min_cluster_size : float
-        Clusters below this volume (mm³) are removed.
-    trained_on, limits, licence : str
-        Training data, limitations and licence, in plain words.
-    patch_size, stride : int or None
-        Edge of the patches that the network is applied to and the step between them, in voxels;
-        None for whole volumes.
-    mirror : bool
-        Whether the predictions on the scan and on its mirror image are averaged.
-    metrics, training : dict
-        Scores of the model; settings of its training.
-    sha256 : str
-        Of the weights' file, in hexadecimal.
-    """
-
-    name: str
-    version: str
-    architecture: dict[str, Any]
-    channels: tuple[str, ...]
-    spacing: Spacing
-    box: tuple[int, int, int]
-    intensity: dict[str, Any]
-    threshold: float
-    min_cluster_size: float
-    trained_on: str
-    limits: str
-    licence: str
-    patch_size: int | None = None
-    stride: int | None = None
-    mirror: bool = False
-    metrics: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    sha256: str = ''
+#: Most parameters of a network, members of an ensemble together. The bundled ones have up to 23.6 million.
+PARAMETERS = 500_000_000
+#: Largest header of a weights' file, and largest file, in bytes: all parameters in single precision.
+HEADER_BYTES = 10_000_000
+WEIGHTS_BYTES = 4 * PARAMETERS + HEADER_BYTES
+#: Types of the tensors that are read, by the names of safetensors.
+_FLOATING, _INTEGER = ('F16', 'BF16', 'F32'), ('I64', 'I32')
 
 
 @dataclass(frozen=True)
@@ -108,15 +65,16 @@ class Model:
         Raises
         ------
         ModelError
-            If the file is missing or differs.
+            If the file is missing, cannot be read or differs.
         """
-        if not self.weights.is_file():
-            raise ModelError(f'{self.weights}: missing; reinstall the package or name another --model')
-        if (actual := file_sha256(self.weights)) != self.card.sha256:
-            raise ModelError(
-                f'{self.weights}: checksum {actual[:12]}... is not the {self.card.sha256[:12]}... of '
-                'its card; the file is damaged or was changed'
-            )
+        with _reading(self.weights):
+            if not self.weights.is_file():
+                raise models.WEIGHTS_ABSENT.error(self.weights)
+            if self.weights.stat().st_size > WEIGHTS_BYTES:
+                raise models.WEIGHTS_TOO_LARGE.error(self.weights, limit=WEIGHTS_BYTES / 1e9)
+            actual, expected = file_sha256(self.weights), self.card.sha256
+        if actual != expected:
+            raise models.WEIGHTS_CHANGED.error(self.weights, actual=actual[:12], expected=expected[:12])
 
     def network(self) -> nn.Module:
         """Build the network with its weights, which are verified first.
@@ -129,7 +87,7 @@ class Model:
         Raises
         ------
         ModelError
-            If the weights are missing, differ from their checksum, or do not fit the card.
+            If the weights are missing, differ from their checksum, do not fit the card, or are not finite.
         """
         import torch
         from safetensors.torch import load_file
@@ -137,16 +95,65 @@ class Model:
         from .networks import build
 
         self.verify()
+        _check_header(self.weights, _expected_state(self.card.architecture, self.folder / CARD))
+        state = {}
+        for name, tensor in load_file(self.weights).items():
+            state[name] = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+            if not torch.isfinite(state[name]).all():
+                raise models.WEIGHTS_NOT_FINITE.error(self.weights, tensor=name)
         network = build(self.card.architecture)
-        try:
-            state = {
-                k: v.to(torch.float32) if v.is_floating_point() else v
-                for k, v in load_file(self.weights).items()
-            }
-            network.load_state_dict(state)
-        except Exception as error:  # safetensors and torch raise exceptions of many kinds
-            raise ModelError(f'{self.weights}: does not fit its card ({str(error)[:200]})') from error
+        network.load_state_dict(state)
         return network.eval()
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Report a file that the system does not let us read."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        reason = getattr(error, 'strerror', None) or error
+        raise models.WEIGHTS_UNREADABLE.error(path, reason=reason) from error
+
+
+def _expected_state(architecture: dict[str, Any], card: Path) -> Mapping[str, torch.Tensor]:
+    """Names, shapes and types of a network's tensors, without memory for their values."""
+    import torch
+
+    from .networks import build
+
+    with torch.device('meta'):
+        state = build(architecture).state_dict()
+    if (number := sum(tensor.numel() for tensor in state.values())) > PARAMETERS:
+        raise models.TOO_MANY_PARAMETERS.error(card, number=number, limit=PARAMETERS)
+    return state
+
+
+def _check_header(path: Path, expected: Mapping[str, torch.Tensor]) -> None:
+    """Compare names, shapes and types of the tensors of a file with those of a network."""
+    from safetensors import SafetensorError, safe_open
+
+    with _reading(path), path.open('rb') as stream:
+        length = int.from_bytes(stream.read(8), 'little')
+    if length > HEADER_BYTES:
+        raise models.WEIGHTS_DAMAGED.error(path, reason=f'a header of {length} bytes')
+    try:
+        with safe_open(path, 'pt') as stored:
+            names = set(stored.keys())
+            if different := sorted(names ^ expected.keys()):
+                kind = 'has' if different[0] in names else 'lacks'
+                reason = f'{kind} {shown(different[0])}, {len(different)} tensors differ'
+                raise models.WEIGHTS_MISFIT.error(path, reason=reason)
+            for name, tensor in expected.items():
+                part = stored.get_slice(name)
+                shape, dtype = tuple(part.get_shape()), part.get_dtype()
+                if shape != tuple(tensor.shape):
+                    reason = f'{name} has the shape {shown(shape)} instead of {tuple(tensor.shape)}'
+                    raise models.WEIGHTS_MISFIT.error(path, reason=reason)
+                if dtype not in (_FLOATING if tensor.is_floating_point() else _INTEGER):
+                    raise models.WEIGHTS_MISFIT.error(path, reason=f'{name} has the type {dtype}')
+    except (SafetensorError, OSError, ValueError) as error:
+        raise models.WEIGHTS_DAMAGED.error(path, reason=str(error)[:120]) from error
 
 
 def file_sha256(path: Path) -> str:
@@ -176,27 +183,22 @@ def load_model(model: str | Path) -> Model:
     Raises
     ------
     ModelError
-        If there is no such model, or its card cannot be read.
+        If there is no such model, or its card cannot be used.
     """
     folder = BUNDLED / str(model) if str(model) in bundled_names() else Path(model)
     path = folder / CARD
-    if not path.is_file():
-        known = ', '.join(bundled_names()) or 'none'
-        raise ModelError(f'no model {str(model)!r}: neither a bundled one ({known}) nor a folder with {CARD}')
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        content['channels'], content['box'] = tuple(content['channels']), tuple(content['box'])
-        if isinstance(content['spacing'], list):
-            low, high = content['spacing']
-            content['spacing'] = (low, high)
-        card = ModelCard(**content)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f'{path}: not a model card ({error})') from error
-    return Model(card, folder)
+        exists = path.is_file()
+    except (OSError, ValueError) as error:  # no permission; a name that is too long
+        raise models.CARD_UNREADABLE.error(path, reason=getattr(error, 'strerror', None) or error) from error
+    if not exists:
+        known = ', '.join(bundled_names()) or 'none'
+        raise models.ABSENT.error(name=repr(str(model)[:200]), known=known, card=CARD)
+    return Model(read_card(path), folder)
 
 
 def write_model(folder: Path, network: nn.Module, card: ModelCard) -> ModelCard:
-    """Write a network's weights, in half precision, and its card.
+    """Write a network's weights, in half precision, and its card: both or neither.
 
     Parameters
     ----------
@@ -210,17 +212,31 @@ def write_model(folder: Path, network: nn.Module, card: ModelCard) -> ModelCard:
     -------
     card : ModelCard
         With the checksum of the weights.
-    """
-    import torch
-    from safetensors.torch import save_file
 
-    state = {
-        k: (v.to(torch.float16) if v.is_floating_point() else v).contiguous().cpu()
-        for k, v in network.state_dict().items()
-    }
-    with atomic_write(folder / WEIGHTS) as temporary:
-        save_file(state, temporary)
-        temporary.chmod(0o644)  # safetensors makes the file readable by its owner only
-    card = replace(card, sha256=file_sha256(folder / WEIGHTS))
-    write_json(folder / CARD, asdict(card))
+    Raises
+    ------
+    ModelError
+        If an entry of the card is not what it has to be, or a weight is not finite.
+    """
+    from safetensors.torch import save
+
+    state = {k: _stored(k, v, folder / WEIGHTS) for k, v in network.state_dict().items()}
+    data = save(state)  # in memory: the library's own writer does not say that a disk is full
+    card = replace(card, sha256=hashlib.sha256(data).hexdigest())
+    content = card_content(card, folder / CARD)
+    with atomic_write(folder / CARD) as card_file, atomic_write(folder / WEIGHTS) as weights_file:
+        weights_file.write_bytes(data)
+        card_file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
     return card
+
+
+def _stored(name: str, tensor: torch.Tensor, path: Path) -> torch.Tensor:
+    """A tensor as it is stored: in half precision, or as it is where that would be infinite."""
+    import torch
+
+    if not tensor.is_floating_point():
+        return tensor.contiguous().cpu()
+    if not torch.isfinite(tensor).all():
+        raise models.WEIGHTS_NOT_FINITE.error(path, tensor=name)
+    half = tensor.to(torch.float16)
+    return (half if torch.isfinite(half).all() else tensor.float()).contiguous().cpu()

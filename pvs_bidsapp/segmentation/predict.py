@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..anatomy.resampling import Grid
+from ..messages import models
 from .intensity import TissueNormalization
 from .model import Model
 from .network_input import BrainAnatomy, NetworkInput
@@ -44,7 +45,8 @@ def predict(
     ImageError
         If white matter and CSF cannot be told apart in a channel.
     ModelError
-        If the weights are missing, differ from their checksum, or do not fit the card.
+        If the weights are missing, differ from their checksum, or do not fit the card, or the network gives
+        values that are not finite.
     """
     card = model.card
     inputs = NetworkInput.build(
@@ -73,6 +75,11 @@ def run_network(model: Model, volume: np.ndarray, device: str) -> np.ndarray:
     -------
     probability : ndarray of float32, shape (x, y, z)
         In [0, 1].
+
+    Raises
+    ------
+    ModelError
+        As `predict`.
     """
     import torch
 
@@ -81,4 +88,9 @@ def run_network(model: Model, volume: np.ndarray, device: str) -> np.ndarray:
     network = model.network().to(device)
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     card = model.card
-    return infer(network, volume, device, patch_size=card.patch_size, stride=card.stride, mirror=card.mirror)
+    probability = infer(
+        network, volume, device, patch_size=card.patch_size, stride=card.stride, mirror=card.mirror
+    )
+    if not np.isfinite(probability).all():  # no threshold would find anything there
+        raise models.OUTPUT_NOT_FINITE.error(model.folder)
+    return probability

@@ -13,7 +13,8 @@ from torch import nn
 
 from .. import __version__
 from ..segmentation.intensity import TissueNormalization
-from ..segmentation.model import ModelCard, load_model, write_model
+from ..segmentation.card import ModelCard
+from ..segmentation.model import load_model, write_model
 from ..segmentation.networks import build
 from .checkpoint import read_checkpoint
 from .config import TrainingConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ModelError
+from ...messages import models
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,8 +36,8 @@ def build(architecture: dict[str, Any]) -> nn.Module:
     arguments = dict(architecture)
     name = arguments.pop('name', None)
     if name not in known:
-        raise ModelError(f'unknown architecture {name!r}; known: {", ".join(known)}')
+        raise models.ARCHITECTURE.error(name=name, reason='is not known', known=', '.join(known))
     try:
         return known[name](**arguments)
     except TypeError as error:
-        raise ModelError(f'architecture {name}: {error}') from error
+        raise models.ARCHITECTURE.error(name=name, reason=error, known=', '.join(known)) from error

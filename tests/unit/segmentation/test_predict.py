@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from model_cards import SMALL, card
+from refusals import refused
 
 from pvs_bidsapp.anatomy.resampling import Grid
+from pvs_bidsapp.messages import models
 from pvs_bidsapp.segmentation.model import Model, load_model, write_model
 from pvs_bidsapp.segmentation.network_input import BrainAnatomy
 from pvs_bidsapp.segmentation.networks import build
@@ -16,6 +19,15 @@ def test_prediction_is_a_probability(tmp_path):
     out = run_network(load_model(tmp_path), np.zeros((1, 16, 18, 16), np.float32), 'cpu')
     assert out.shape == (16, 18, 16)
     assert ((out >= 0) & (out <= 1)).all()
+
+
+def test_a_network_that_gives_no_numbers_does_not_pass_for_one_that_finds_nothing(tmp_path):
+    network = build(SMALL)
+    with torch.no_grad():
+        network.encoder[0][1].running_var.fill_(-1.0)  # finite, but its square root is not
+    write_model(tmp_path, network, card())
+    with refused(models.OUTPUT_NOT_FINITE, naming=str(tmp_path)):
+        run_network(load_model(tmp_path), np.ones((1, 16, 16, 16), np.float32), 'cpu')
 
 
 @pytest.mark.parametrize(('spacing', 'kept'), [((0.6, 1.2), True), (1.0, False)])
