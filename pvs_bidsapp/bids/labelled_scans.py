@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,16 +116,14 @@ def find_labelled_scans(
             masks.NO_T2W.log(LOG, scan.t1w)
             continue
         names = Naming.of(labels_dir, scan.t1w)
-        ready_made = (names.anat('mask', desc='brain'), names.anat('dseg', seg='tissue'))
-        brain, tissues = (p if p.exists() else None for p in ready_made)
         scans.append(
             LabelledScan(
                 name=names.stem,
                 t1w=scan.t1w,
                 t2w=scan.t2w,
                 label=label,
-                brain=brain,
-                tissues=tissues,
+                brain=_ready_made(names, 'mask', desc='brain'),
+                tissues=_ready_made(names, 'dseg', seg='tissue'),
                 labels_dir=labels_dir,
             )
         )
@@ -133,6 +132,12 @@ def find_labelled_scans(
     if not any(scan.label for scan in scans):
         raise masks.NO_LABELLED_SCAN.error(data_dir, channels=', '.join(channels))
     return sorted(scans, key=lambda scan: scan.name)
+
+
+def _ready_made(names: Naming, suffix: str, **entities: str) -> Path | None:
+    """A file of a scan in the dataset of its label, compressed or not; a link that leads nowhere counts."""
+    paths = (names.anat(suffix, extension, **entities) for extension in ('.nii.gz', '.nii'))
+    return next((path for path in paths if os.path.lexists(path)), None)
 
 
 def _find_labels(labels_dir: Path) -> dict[ScanKey, Path]:

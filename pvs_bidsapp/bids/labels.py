@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -64,7 +65,7 @@ class MaskFile:
         return f'the space {self.space}' if self.space else "the scan's own space"
 
     def beside(self, **entities: str) -> Path | None:
-        """A file of the same scan and space beside the mask that exists, compressed or not.
+        """A file of the same scan and space beside the mask, compressed or not; None if there is none.
 
         Parameters
         ----------
@@ -77,7 +78,7 @@ class MaskFile:
             stem = re.sub(r'_label-PVS(?=_|$)', f'_{key}-{value}', stem, flags=re.IGNORECASE)
         for extension in ('.nii.gz', '.nii'):
             path = self.path.with_name(f'{stem}_{suffix}{extension}')
-            if path.exists():
+            if os.path.lexists(path):
                 return path
         return None
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..bids.labelled_scans import find_all_labelled_scans
+from ..bids.labelled_scans import LabelledScan, find_all_labelled_scans
 from ..runtime.signals import Stopped, StopRequest
 from ..training.config import TrainingConfig
-from ..training.splits import folds, hold_out
+from ..training.splits import Split, folds, hold_out
 from .cross_validation import cross_validate
-from .training_run import train_split
+from .training_cache import check_labels, require_pvs
+from .training_run import split_scans, train_split
 
 
 def train(config: TrainingConfig) -> Path | None:
@@ -37,10 +39,25 @@ def train(config: TrainingConfig) -> Path | None:
     persons = [scan.person for scan in scans if scan.label]
     with StopRequest() as stop, contextlib.suppress(Stopped):
         if not data.folds:
-            split = hold_out(persons, data.validation_fraction, seed)
-            return train_split(config, scans, split, config.model_dir, stop)
-        splits = folds(
-            persons, data.folds, seed, test=data.test_fraction, validation=data.validation_fraction
-        )
-        return cross_validate(config, scans, splits, stop)
+            splits = [hold_out(persons, data.validation_fraction, seed)]
+        else:
+            splits = folds(
+                persons, data.folds, seed, test=data.test_fraction, validation=data.validation_fraction
+            )
+        _check_labels(config, scans, splits, stop)
+        if data.folds:
+            return cross_validate(config, scans, splits, stop)
+        return train_split(config, scans, splits[0], config.model_dir, stop)
     return None
+
+
+def _check_labels(
+    config: TrainingConfig, scans: Sequence[LabelledScan], splits: Sequence[Split], stop: StopRequest
+) -> None:
+    """Refuse labels that cannot be used, and splits without a single perivascular space in a part."""
+    marked = check_labels(scans, stop=stop)
+    require_pvs('the dataset', list(marked), marked)
+    for split in splits:
+        parts = split_scans(scans, split, config.data.training_size)
+        require_pvs('the scans to train on', parts.labelled, marked)
+        require_pvs('the scans to validate on', parts.validation, marked)

@@ -9,24 +9,30 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
+from tqdm.auto import tqdm
 
 from ..anatomy.brain import extract_brain
-from ..anatomy.conform import ScanImage, load_scan, working_image
+from ..anatomy.conform import ScanImage, audit_scan, load_scan, working_image
 from ..anatomy.coregistration import coregister_t2w
-from ..anatomy.native import NativeScan, brain_to_native, labels_to_native, to_native
+from ..anatomy.mask_image import Partner, map_on_grid, mask_on_grid, read_label_map, read_mask
+from ..anatomy.native import NativeScan, brain_to_native, to_native
 from ..anatomy.registration import deterministic
 from ..anatomy.resampling import Grid, resample
+from ..anatomy.tissues import WM
+from ..anatomy.volume import open_image
 from ..bids.labelled_scans import LabelledScan
 from ..errors import ImageError
+from ..messages import masks
+from ..messages.message import Finding, error_of
 from ..runtime.files import atomic_write
 from ..runtime.processes import map_in_processes
+from ..runtime.signals import Stopped
 from ..segmentation.grid import Spacing
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.network_input import BrainAnatomy, NetworkInput
@@ -35,6 +41,8 @@ from ..training.datasets import TrainingImage
 LOG = logging.getLogger(__name__)
 #: Of the registrations.
 SEED = 1
+#: Of the way in which scans and labels are read; what was cached in another way is prepared anew.
+READING = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +143,7 @@ def locate_cached(scan: LabelledScan, cache_dir: Path, preparation: Preparation)
     """
     t2w = scan.t2w if 'T2w' in preparation.channels else None
     files = [p for p in (scan.t1w, t2w, scan.brain, scan.tissues) if p is not None]
-    key = (preparation.normalization.card(), preparation.spacing, preparation.channels)
+    key = (READING, preparation.normalization.card(), preparation.spacing, preparation.channels)
     return CachedImage(
         scan=scan,
         image=cache_dir / f'{scan.name}_{_digest(files, key)}.npz',
@@ -164,20 +172,19 @@ def prepare_image(cached: CachedImage, preparation: Preparation) -> None:
         If the scan or its label cannot be used.
     """
     if not cached.image.exists():
-        native_grid, inputs = _prepare(cached.scan, preparation)
+        inputs = _prepare(cached.scan, preparation)
         _write(
             cached.image,
             image=inputs.image.astype(np.float16),
             brain=inputs.brain,
             affine=inputs.grid.affine,
-            scan_shape=np.array(native_grid.shape),
-            scan_affine=native_grid.affine,
         )
-    if cached.label is not None and cached.scan.label is not None and not cached.label.exists():
+    if cached.label is not None and not cached.label.exists():
         with np.load(cached.image) as arrays:
             grid = Grid(arrays['brain'].shape, arrays['affine'])
-            native_grid = Grid(tuple(int(n) for n in arrays['scan_shape']), arrays['scan_affine'])
-        _write(cached.label, target=_prepare_label(cached.scan.label, native_grid, grid))
+        mask, native_grid, _ = _placed_label(cached.scan)
+        target = resample(mask, native_grid.affine, grid, order=1) > 0.5
+        _write(cached.label, target=target.astype(np.uint8), marked=np.array(mask.sum()))
 
 
 def _write(path: Path, **arrays: np.ndarray) -> None:
@@ -186,7 +193,7 @@ def _write(path: Path, **arrays: np.ndarray) -> None:
 
 
 def read_cached(cached: CachedImage) -> TrainingImage:
-    """Read a prepared scan. A label without any PVS is reported.
+    """Read a prepared scan. A label whose PVS vanish on the network's grid is reported.
 
     Parameters
     ----------
@@ -198,9 +205,9 @@ def read_cached(cached: CachedImage) -> TrainingImage:
     label = np.zeros(brain.shape, np.uint8)
     if cached.label is not None and cached.scan.label is not None:
         with np.load(cached.label) as arrays:
-            label = arrays['target']
-        if not label.any():
-            LOG.warning('%s: the label is empty; the scan counts as one without PVS', cached.scan.label.name)
+            label, marked = arrays['target'], int(arrays['marked'])
+        if marked and not label.any():
+            masks.LABEL_VANISHES.log(LOG, cached.scan.label, count=marked)
     return TrainingImage(
         name=cached.scan.name,
         image=image,
@@ -210,10 +217,11 @@ def read_cached(cached: CachedImage) -> TrainingImage:
     )
 
 
-def _prepare(scan: LabelledScan, preparation: Preparation) -> tuple[Grid, NetworkInput]:
-    """The T1w's grid, and the scan on the network's grid."""
+def _prepare(scan: LabelledScan, preparation: Preparation) -> NetworkInput:
+    """A scan on the network's grid."""
     deterministic(SEED)
     t1w = load_scan(scan.t1w)
+    _warn(t1w.findings)
     with tempfile.TemporaryDirectory() as folder:
         anatomy = _anatomy(scan, t1w, Path(folder))
         # unlike a participant run, training corrects the bias field by N4 alone
@@ -221,7 +229,7 @@ def _prepare(scan: LabelledScan, preparation: Preparation) -> tuple[Grid, Networ
         images = [native.image]
         if 'T2w' in preparation.channels and scan.t2w is not None:
             images.append(_coregister(scan.t2w, t1w, native, Path(folder)))
-    inputs = NetworkInput.build(
+    return NetworkInput.build(
         images,
         native.grid,
         BrainAnatomy(brain=native.brain, tissues=native.tissues, affine=native.grid.affine),
@@ -229,17 +237,18 @@ def _prepare(scan: LabelledScan, preparation: Preparation) -> tuple[Grid, Networ
         spacing=preparation.spacing,
         box=(1, 1, 1),
     )
-    return native.grid, inputs
 
 
 def _anatomy(scan: LabelledScan, t1w: ScanImage, folder: Path) -> BrainAnatomy:
     """Brain mask and tissue classes: ready-made ones on the T1w's grid, or those found at 1 mm."""
     grid, brain_mask = t1w.grid, None
     if scan.brain is not None:
-        data, affine = _read(scan.brain)
-        brain_mask = resample(data, affine, grid, order=0) > 0
+        partner = Partner(path=scan.t1w, source=t1w.source)
+        ready_made = read_mask(scan.brain)
+        brain_mask, findings = mask_on_grid(ready_made, partner)
+        _warn([*ready_made.findings, *findings])
         if scan.tissues is not None:
-            tissues = labels_to_native(*_read(scan.tissues), grid)
+            tissues = _tissues_on_grid(scan.tissues, partner)
             return BrainAnatomy(brain=brain_mask, tissues=tissues, affine=grid.affine)
     image, working = working_image(t1w)
     if brain_mask is not None:
@@ -248,63 +257,109 @@ def _anatomy(scan: LabelledScan, t1w: ScanImage, folder: Path) -> BrainAnatomy:
     return BrainAnatomy(brain=brain.mask, tissues=brain.tissues, affine=working.affine)
 
 
+def _tissues_on_grid(path: Path, partner: Partner) -> np.ndarray:
+    """Ready-made tissue classes on the grid of their scan; uint8."""
+    classes = read_label_map(path)
+    _warn(classes.findings)
+    if (highest := int(classes.data.max())) > WM:
+        raise masks.NOT_TISSUES.error(path, value=highest)
+    return map_on_grid(path, classes, partner, order=0).astype(np.uint8)
+
+
 def _coregister(t2w: Path, t1w: ScanImage, native: NativeScan, folder: Path) -> np.ndarray:
     """The T2w on the T1w's grid, bias corrected."""
     image, working = working_image(t1w)
     brain = brain_to_native(native.brain, native.grid.affine, working)
-    return coregister_t2w(load_scan(t2w), image, brain, working.affine, native.grid, folder)
+    scan = load_scan(t2w)
+    _warn(scan.findings)
+    return coregister_t2w(scan, image, brain, working.affine, native.grid, folder)
 
 
-def _prepare_label(path: Path, native_grid: Grid, grid: Grid) -> np.ndarray:
-    """A label on the network's grid, by way of its scan's; uint8."""
-    label = match_label(*_read(path), native_grid, path.name)
-    return (resample(label, native_grid.affine, grid, order=1) > 0.5).astype(np.uint8)
+def _placed_label(scan: LabelledScan) -> tuple[np.ndarray, Grid, list[Finding]]:
+    """The label of a scan on the scan's grid: mask, grid, and what a user should know about it."""
+    assert scan.label is not None
+    partner = Partner(path=scan.t1w, source=open_image(scan.t1w).source)
+    label = read_mask(scan.label)
+    mask, findings = mask_on_grid(label, partner)
+    return mask, partner.grid, [*label.findings, *findings]
 
 
-def match_label(
-    label: np.ndarray, affine: np.ndarray, grid: Grid, name: str, tolerance: float = 1e-3
-) -> np.ndarray:
-    """Bring a label to its scan's grid. If it is on another grid, it is resampled with a warning.
+def check_labels(
+    scans: Sequence[LabelledScan], *, stop: Callable[[], bool] = lambda: False
+) -> dict[LabelledScan, int]:
+    """Read all labels before the long preparation of scans begins, and say what is odd about them.
 
     Parameters
     ----------
-    label : ndarray, shape (x, y, z)
-        Above 0.5 in perivascular spaces.
-    affine : ndarray, shape (4, 4)
-        Of the label.
-    grid : Grid
-        Of the scan.
-    name : str
-        Name of the label's file, for messages.
-    tolerance : float
-        Affines that differ by less (mm) count as equal.
+    scans : sequence of LabelledScan
+    stop : callable
+        Called after each label.
 
     Returns
     -------
-    label : ndarray of bool
-        Of the grid's shape.
+    marked : dict
+        Number of voxels that the label of each labelled scan marks.
 
     Raises
     ------
-    ImageError
-        If more than half of the label is outside the scan.
+    InputError
+        If a label, or by its header a labelled scan, cannot be used: a training on fewer labels than given
+        would mislead.
+    Stopped
+        If `stop` returned True.
     """
-    mask = label > 0.5
-    if label.shape == grid.shape and np.allclose(affine, grid.affine, atol=tolerance):
-        return mask
-    resampled = resample(mask, affine, grid, order=1) > 0.5
-    before = mask.sum() * abs(np.linalg.det(affine[:3, :3]))
-    after = resampled.sum() * abs(np.linalg.det(grid.affine[:3, :3]))
-    if before and after < 0.5 * before:
-        raise ImageError(
-            f'{name}: is on another grid than its scan, and only {100 * after / before:.0f} % of its '
-            'volume would be left there; is it the label of this scan? resample it to the T1w'
-        )
-    LOG.warning('%s: is on another grid than its scan and was resampled to it', name)
-    return resampled
+    labelled = [scan for scan in scans if scan.label is not None]
+    marked, reasons = {}, []
+    for scan in tqdm(labelled, desc='labels', disable=None):
+        if stop():
+            raise Stopped
+        try:
+            _check_headers(scan)
+            mask, _, findings = _placed_label(scan)
+        except ImageError as error:
+            LOG.error('%s', error)
+            reasons.append(str(error))
+            continue
+        if not mask.any():
+            findings.append(masks.LABEL_EMPTY.finding(scan.label or ''))
+        _warn(findings)
+        marked[scan] = int(mask.sum())
+    if reasons:
+        raise masks.LABELS_UNUSABLE.error(count=len(reasons), total=len(labelled), reason=reasons[0])
+    return marked
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Data and affine of an image."""
-    image = nib.load(path)
-    return np.asarray(image.dataobj, np.float32), image.affine
+def _check_headers(scan: LabelledScan) -> None:
+    """Raise what the headers of a scan's images show to be unusable."""
+    for path in (scan.t1w, scan.t2w):
+        for finding in () if path is None else audit_scan(path):
+            if finding.is_refused:
+                raise error_of(finding)
+    for path in filter(None, (scan.brain, scan.tissues)):
+        open_image(path)
+
+
+def require_pvs(part: str, scans: Sequence[LabelledScan], marked: dict[LabelledScan, int]) -> None:
+    """Refuse scans whose labels are all empty: nothing is learnt from them, and every score is 0 or 1.
+
+    Parameters
+    ----------
+    part : str
+        What the scans are, for the message.
+    scans : sequence of LabelledScan
+        With labels.
+    marked : dict
+        As `check_labels` returns it.
+
+    Raises
+    ------
+    InputError
+        If there are scans, but not one label marks a voxel.
+    """
+    if scans and not any(marked[scan] for scan in scans):
+        raise masks.NO_PVS.error(part=part)
+
+
+def _warn(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        LOG.warning('%s', finding)

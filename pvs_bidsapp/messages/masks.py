@@ -61,6 +61,12 @@ NOT_LABELS = Refusal(
     mend='a label map holds whole numbers from 0 up; resample label maps by the nearest voxel',
     kind=ImageError,
 )
+NOT_TISSUES = Refusal(
+    code='mask-not-tissues',
+    text='holds the label {value}',
+    mend='tissue classes are 1 CSF, 2 grey matter, 3 white matter: convert it, or remove it',
+    kind=ImageError,
+)
 NOT_PROBABILITIES = Refusal(
     code='mask-not-probabilities',
     text='holds values from {low:.4g} to {high:.4g}',
@@ -178,7 +184,7 @@ ALL_REFERENCES_EMPTY = Caution(
 
 NO_SCAN = Refusal(
     code='mask-no-scan',
-    text='no T1w with the same entities in {folder}',
+    text='no T1w with the same entities in {folder}, or none that can be used',
     mend='rename the label, or put the T1w beside the others',
     kind=InputError,
 )
@@ -201,8 +207,9 @@ NO_T2W = Caution(
 )
 LABELS_UNUSABLE = Refusal(
     code='mask-labels-unusable',
-    text='{count} of {total} labels cannot be used: {reasons}',
-    mend='a training on fewer labels than given would mislead: mend them, or take them out of the folder',
+    text='{count} of {total} labelled scans cannot be used ({reason})',
+    mend='a training on fewer labels than given would mislead: mend them, or take their labels out of the '
+    'folder',
     kind=InputError,
 )
 NO_PVS = Refusal(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from labelled_data import make_data_set, make_person
+from refusals import refused
 
 from pvs_bidsapp.bids.labelled_scans import find_all_labelled_scans, find_labelled_scans
 from pvs_bidsapp.bids.naming import labels_dir
-from pvs_bidsapp.errors import InputError
+from pvs_bidsapp.messages import masks
 
 
 def test_all_scans_are_found_with_what_belongs_to_them(tmp_path):
@@ -31,7 +31,7 @@ def test_a_scan_without_t2w_is_left_out_if_the_recipe_needs_one(tmp_path, caplog
     assert [s.name for s in find_labelled_scans(tmp_path, labels_dir(tmp_path), ('T1w', 'T2w'))] == ['sub-01']
     assert 'needs a T2w' in caplog.text
     (tmp_path / 'sub-01/anat/sub-01_T2w.nii.gz').unlink()
-    with pytest.raises(InputError, match='no labelled scan has all of T1w, T2w'):
+    with refused(masks.NO_LABELLED_SCAN, naming='T1w, T2w'):
         find_labelled_scans(tmp_path, labels_dir(tmp_path), ('T1w', 'T2w'))
 
 
@@ -39,21 +39,47 @@ def test_other_entities_of_a_label_and_orphans(tmp_path):
     make_person(tmp_path / 'd', 'sub-01_acq-fine_run-1', 1)
     folder = tmp_path / 'd/derivatives/labels/sub-01/anat'
     own = folder / 'sub-01_acq-fine_run-1_label-PVS_mask.nii.gz'
-    own.rename(folder / 'sub-01_acq-fine_run-1_space-T1w_label-PVS_desc-expert_mask.nii.gz')
-    with pytest.raises(InputError, match='no sub-'):
+    own.rename(folder / 'sub-01_acq-fine_run-1_label-PVS_dseg.nii.gz')
+    with refused(masks.NONE_FOUND, naming='derivatives/labels'):
         find_labelled_scans(tmp_path / 'd', tmp_path / 'd/derivatives/labels')
-    own = folder / 'sub-01_acq-fine_run-1_desc-expert_label-PVS_mask.nii.gz'
-    next(folder.glob('*desc-expert_mask*')).rename(own)
+    own = folder / 'sub-01_acq-fine_run-1_space-T1w_label-PVS_desc-expert_mask.nii.gz'
+    next(folder.glob('*PVS_dseg*')).rename(own)
     assert find_labelled_scans(tmp_path / 'd', tmp_path / 'd/derivatives/labels')[0].label == own
     (folder / 'sub-01_acq-fine_run-1_label-PVS_mask.nii.gz').write_bytes(own.read_bytes())
-    with pytest.raises(InputError, match='a second label of a scan'):
+    with refused(masks.SECOND, naming=own.name):
         find_labelled_scans(tmp_path / 'd', tmp_path / 'd/derivatives/labels')
     own.unlink()
     (folder / 'sub-01_acq-fine_run-1_label-PVS_mask.nii.gz').rename(
         folder / 'sub-01_acq-other_label-PVS_mask.nii.gz'
     )
-    with pytest.raises(InputError, match='no T1w with the same entities'):
+    with refused(masks.NO_SCAN, naming='acq-other'):
         find_labelled_scans(tmp_path / 'd', tmp_path / 'd/derivatives/labels')
+
+
+def test_a_label_on_a_template_is_refused_unless_there_is_one_on_the_scan(tmp_path, caplog):
+    make_person(tmp_path, 'sub-01', 1)
+    own = labels_dir(tmp_path) / 'sub-01/anat/sub-01_label-PVS_mask.nii.gz'
+    template = own.with_name('sub-01_space-MNI152NLin2009cSym_label-PVS_mask.nii.gz')
+    template.write_bytes(own.read_bytes())
+    assert find_labelled_scans(tmp_path, labels_dir(tmp_path))[0].label == own
+    own.unlink()
+    with refused(masks.TEMPLATE_SPACE, naming=template.name):
+        find_labelled_scans(tmp_path, labels_dir(tmp_path))
+    odd = template.rename(template.with_name('sub-01_space-tracing_label-PVS_mask.nii.gz'))
+    assert find_labelled_scans(tmp_path, labels_dir(tmp_path))[0].label == odd
+    assert "it is taken to be in the scan's own space" in caplog.text
+
+
+def test_ready_made_files_need_not_be_compressed(tmp_path):
+    make_person(tmp_path, 'sub-01', 1)
+    folder = labels_dir(tmp_path) / 'sub-01/anat'
+    for name in ('desc-brain_mask', 'seg-tissue_dseg'):
+        (folder / f'sub-01_{name}.nii.gz').rename(folder / f'sub-01_{name}.nii')
+    (scan,) = find_labelled_scans(tmp_path, labels_dir(tmp_path))
+    assert (scan.brain, scan.tissues) == (
+        folder / 'sub-01_desc-brain_mask.nii',
+        folder / 'sub-01_seg-tissue_dseg.nii',
+    )
 
 
 def test_persons_of_two_data_sets_are_not_mixed_up(tmp_path):
@@ -64,5 +90,5 @@ def test_persons_of_two_data_sets_are_not_mixed_up(tmp_path):
     scans = find_all_labelled_scans(data_sets, ('T1w',))
     assert [s.person for s in scans] == ['here/sub-01', 'there/sub-01']
     assert [s.labels_dir for s in scans] == [folder for _, folder in data_sets]
-    with pytest.raises(InputError, match='rename the folder'):
+    with refused(masks.SAME_NAME, naming='here'):
         find_all_labelled_scans([data_sets[0], data_sets[0]], ('T1w',))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from labelled_data import AFFINE, make_person, save
 from model_cards import card
+from refusals import refused
 from torch import nn
 
 from pvs_bidsapp.anatomy.resampling import Grid
@@ -19,11 +21,13 @@ from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.commands.training_cache import (
     Preparation,
     cache_images,
+    check_labels,
     locate_cached,
     prepare_image,
     read_cached,
+    require_pvs,
 )
-from pvs_bidsapp.errors import ImageError
+from pvs_bidsapp.messages import masks, scans
 from pvs_bidsapp.runtime.signals import Stopped, StopRequest
 from pvs_bidsapp.segmentation.model import Model
 from pvs_bidsapp.segmentation.network_input import BrainAnatomy
@@ -78,7 +82,7 @@ def test_processes_give_paths_and_what_is_cached_is_not_prepared_again(bids, tmp
     assert image.voxel_volume == pytest.approx(1.0)
 
 
-def test_names_of_cached_files_depend_on_files_and_preparation_as_ever(bids, tmp_path):
+def test_names_of_cached_files_depend_on_files_and_preparation(bids, tmp_path):
     scan = find(bids, ('T1w', 'T2w'))[0]
     names = {
         locate_cached(scan, tmp_path, p).image.name
@@ -89,12 +93,12 @@ def test_names_of_cached_files_depend_on_files_and_preparation_as_ever(bids, tmp
         )
     }
     assert len(names) == 3
-    # caches of all versions are valid: the digest is that of this text
+    # caches of all versions that read images in the same way are valid: the digest is that of this text
     files = locate_cached(scan, tmp_path, PREPARATION)
     parts = (scan.t1w, scan.brain, scan.tissues)
     stamp = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in parts]
     rule = {'rule': 'wm-csf', 'wm': 0.4, 'csf': -2.0, 'low': -4.0, 'high': 3.0, 'outside': -2.0}
-    digest = hashlib.sha256(repr((stamp, (rule, 1.0, ('T1w',)))).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((stamp, (2, rule, 1.0, ('T1w',)))).encode()).hexdigest()[:16]
     assert files.image.name == f'sub-01_{digest}.npz'
     assert files.label.name.startswith('sub-01_tracing_')
 
@@ -120,27 +124,130 @@ def test_scans_of_two_data_sets_with_one_name_have_files_of_their_own(tmp_path):
     assert len(list((tmp_path / 'cache').glob('sub-01_tracing_*'))) == 2
 
 
-def test_a_label_on_another_grid_is_resampled_with_a_warning(tmp_path, caplog):
+LABEL = 'derivatives/labels/sub-01/anat/sub-01_label-PVS_mask.nii.gz'
+
+
+@pytest.fixture
+def one(tmp_path) -> Path:
+    """A dataset of one labelled scan."""
     make_person(tmp_path / 'd', 'sub-01', 1)
-    label = tmp_path / 'd/derivatives/labels/sub-01/anat/sub-01_label-PVS_mask.nii.gz'
-    before = prepare(find(tmp_path / 'd')[0], tmp_path)
-    data = np.asarray(nib.load(label).dataobj)
+    return tmp_path / 'd'
+
+
+def in_disguise(data: np.ndarray, name: str) -> nib.Nifti1Image:
+    """A label as somebody keeps it; `labelled_data.AFFINE` is that of the scan."""
+    images = {
+        '255': nib.Nifti1Image(data * 255, AFFINE),
+        '0.8': nib.Nifti1Image(data * np.float32(0.8), AFFINE),
+        'four axes': nib.Nifti1Image(data[..., None], AFFINE),
+        'NIfTI-2': nib.Nifti2Image(data.astype('>i2'), AFFINE),
+        'PSR': nib.Nifti1Image(data, AFFINE),
+        'bare': nib.Nifti1Image(data, None),
+    }
+    if name == 'PSR':
+        start = nib.orientations.io_orientation(AFFINE)
+        order = nib.orientations.axcodes2ornt('PSR')
+        return images[name].as_reoriented(nib.orientations.ornt_transform(start, order))
+    if name == 'bare':
+        images[name].set_sform(None, 0)
+        images[name].set_qform(None, 0)
+    return images[name]
+
+
+@pytest.mark.parametrize('name', ['255', '0.8', 'four axes', 'NIfTI-2', 'PSR', 'bare'])
+@pytest.mark.parametrize('ending', ['label-PVS_mask.nii', 'desc-rater1_label-PVS_mask.nii.gz'])
+def test_a_label_in_any_form_is_learnt_voxel_by_voxel_as_the_plain_one(one, tmp_path, name, ending):
+    before = prepare(find(one)[0], tmp_path)
+    data = np.asarray(nib.load(one / LABEL).dataobj)
+    (one / LABEL).unlink()
+    nib.save(in_disguise(data, name), (one / LABEL).with_name(f'sub-01_{ending}'))
+    after = prepare(find(one)[0], tmp_path)
+    assert before.label.any()
+    np.testing.assert_array_equal(before.label, after.label)
+
+
+def test_a_label_on_another_grid_is_resampled_with_a_warning(one, tmp_path, caplog):
+    before = prepare(find(one)[0], tmp_path)
+    data = np.asarray(nib.load(one / LABEL).dataobj)
     shifted = AFFINE.copy()
     shifted[0, 3] = -10
-    save(label, np.pad(data, [(10, 0), (0, 0), (0, 0)]), shifted)
-    after = prepare(find(tmp_path / 'd')[0], tmp_path)
+    save(one / LABEL, np.pad(data, [(10, 0), (0, 0), (0, 0)]), shifted)
+    (scan,) = find(one)
+    assert check_labels([scan]) == {scan: data.sum()}
     assert 'resampled' in caplog.text
-    np.testing.assert_array_equal(before.label, after.label)
+    np.testing.assert_array_equal(before.label, prepare(scan, tmp_path).label)
     shifted[0, 3] = 500
-    save(label, data, shifted)
-    with pytest.raises(ImageError, match='is it the label of this scan'):
-        prepare(find(tmp_path / 'd')[0], tmp_path)
+    save(one / LABEL, data, shifted)
+    with refused(masks.ELSEWHERE, naming='is it the label of this scan'):
+        prepare(find(one)[0], tmp_path)
 
 
-def test_an_empty_label_is_reported(tmp_path, caplog):
-    make_person(tmp_path / 'd', 'sub-01', 1, is_empty=True)
-    assert not prepare(find(tmp_path / 'd')[0], tmp_path).label.any()
-    assert 'sub-01_label-PVS_mask.nii.gz: the label is empty' in caplog.text
+def test_labels_are_read_before_the_scans_are_prepared(one, tmp_path, caplog):
+    make_person(one, 'sub-02', 2)
+    make_person(one, 'sub-03', 3, has_label=False)
+    data = np.asarray(nib.load(one / LABEL).dataobj)
+    save(one / LABEL, np.where(np.indices(data.shape)[0] > 30, 3 * data, data))
+    second = Path(str(one / LABEL).replace('sub-01', 'sub-02'))
+    second.write_bytes(second.read_bytes()[:100])
+    with refused(masks.LABELS_UNUSABLE, naming='2 of 2'), caplog.at_level(logging.ERROR):
+        check_labels(find(one))
+    assert 'holds 2 labels, not one mask: 1, 3' in caplog.text
+    assert 'sub-02_label-PVS_mask.nii.gz: cannot be read' in caplog.text
+
+
+def test_a_labelled_scan_that_its_header_shows_to_be_unusable_is_refused_at_once(one):
+    t1w = one / 'sub-01/anat/sub-01_T1w.nii.gz'
+    save(t1w, np.asarray(nib.load(t1w).dataobj), np.diag([0.5, 0.5, 0.5, 1]))
+    with refused(masks.LABELS_UNUSABLE, naming='a whole head'):
+        check_labels(find(one))
+
+
+def test_an_empty_label_is_reported_and_parts_without_any_pvs_are_refused(one, tmp_path, caplog):
+    make_person(one, 'sub-02', 2, is_empty=True)
+    full, empty = find(one)
+    marked = check_labels([full, empty])
+    assert 'sub-02_label-PVS_mask.nii.gz: the label is empty' in caplog.text
+    assert 'sub-01_label' not in caplog.text
+    require_pvs('all', [full, empty], marked)
+    require_pvs('none', [], marked)
+    with refused(masks.NO_PVS, naming='no label of the scans to validate on'):
+        require_pvs('the scans to validate on', [empty], marked)
+    assert not prepare(empty, tmp_path).label.any()
+
+
+def test_a_label_that_vanishes_on_the_grid_of_the_network_is_reported(one, tmp_path, caplog):
+    label = np.zeros(np.asarray(nib.load(one / LABEL).dataobj).shape, np.uint8)
+    label[30, 30, 30] = 1
+    save(one / LABEL, label)
+    coarse = replace(PREPARATION, spacing=2.5)
+    files = locate_cached(find(one)[0], tmp_path, coarse)
+    prepare_image(files, coarse)
+    assert not read_cached(files).label.any()
+    assert 'the 1 marked voxels of the label vanish' in caplog.text
+
+
+def test_ready_made_masks_and_tissues_are_read_with_the_same_care(one, tmp_path):
+    folder = one / 'derivatives/labels/sub-01/anat'
+    brain, tissues = folder / 'sub-01_desc-brain_mask.nii.gz', folder / 'sub-01_seg-tissue_dseg.nii.gz'
+    plain = prepare(find(one)[0], tmp_path)
+    inside, classes = (np.asarray(nib.load(p).dataobj) for p in (brain, tissues))
+    save(brain, (255 * inside)[..., None])
+    save(tissues, classes.astype(np.float32)[..., None])
+    same = prepare(find(one)[0], tmp_path)
+    np.testing.assert_array_equal(plain.brain, same.brain)
+    np.testing.assert_array_equal(plain.image, same.image)
+    save(tissues, 10 * classes)
+    with refused(masks.NOT_TISSUES, naming='sub-01_seg-tissue_dseg.nii.gz'):
+        prepare(find(one)[0], tmp_path)
+    tissues.write_bytes(b'no image')
+    with refused(scans.DAMAGED, naming='sub-01_seg-tissue_dseg.nii.gz'):
+        prepare(find(one)[0], tmp_path)
+    with refused(masks.LABELS_UNUSABLE, naming='sub-01_seg-tissue_dseg.nii.gz'):
+        check_labels(find(one))
+    brain.unlink()
+    brain.symlink_to('../nowhere')  # as git-annex leaves it
+    with refused(masks.LABELS_UNUSABLE, naming='sub-01_desc-brain_mask.nii.gz'):
+        check_labels(find(one))
 
 
 class Captured(nn.Module):
