@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from pathlib import Path
 
 from .. import __version__
-from ..errors import InputError
+from ..messages import options
 from . import group, participant
-from .arguments import command_parser
+from .arguments import PATH, OptionParser, command_parser, name_of
+from .folders import check_input, check_output, check_work_dir
 
 DESCRIPTION = """\
 Find and measure perivascular spaces (PVS) on T1w (and T2w) brain MRI. Research software, not a
@@ -35,11 +35,16 @@ exit status: 0 all done; 1 some scan failed (the others are finished); 2 wrong u
 """
 
 
-def parser() -> argparse.ArgumentParser:
+LOG = logging.getLogger(__name__)
+#: Options of the participant level that choose scans.
+_SELECTION = ('participant_label', 'session_label', 'bids_filter_file')
+
+
+def parser() -> OptionParser:
     """Arguments of the BIDS-App."""
     p = command_parser('pvs', DESCRIPTION, EPILOG)
-    p.add_argument('bids_dir', type=Path, metavar='BIDS_DIR', help='BIDS dataset')
-    p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='folder for the outputs')
+    p.add_argument('bids_dir', type=PATH, metavar='BIDS_DIR', help='BIDS dataset')
+    p.add_argument('out_dir', type=PATH, metavar='OUT_DIR', help='folder for the outputs')
     p.add_argument(
         'level',
         choices=('participant', 'group'),
@@ -57,21 +62,42 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command; returns the exit status."""
-    args = parser().parse_args(argv)
+    """Run the command; returns the exit status.
+
+    Raises
+    ------
+    InputError
+        If arguments do not go together, or a folder cannot be used.
+    """
+    p = parser()
+    args = p.parse_args(argv)
     level = logging.DEBUG if args.verbose > 1 else logging.INFO
     logging.basicConfig(level=level, format='pvs: %(message)s', stream=sys.stderr)
-    _check_folders(args.bids_dir, args.out_dir)
+    _check_level(p, args)
+    _check_folders(args)
     return group.main(args) if args.level == 'group' else participant.main(args)
 
 
-def _check_folders(bids_dir: Path, out_dir: Path) -> None:
-    if not bids_dir.is_dir():
-        raise InputError(f'{bids_dir}: no such folder; give the root of a BIDS dataset')
-    bids, out = bids_dir.resolve(), out_dir.resolve()
-    if out == bids or bids in out.parents:
-        raise InputError(
-            f'OUT_DIR {out_dir} lies inside BIDS_DIR, to which nothing is written; give another folder'
-        )
-    if out_dir.exists() and not out_dir.is_dir():
-        raise InputError(f'OUT_DIR {out_dir} is a file')
+def _check_level(p: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse or tell options that have no effect at this level."""
+    others = {
+        'participant': ('group level',),
+        'group': ('scans', 'analysis'),
+    }[args.level]
+    for section in p._action_groups:
+        for action in section._group_actions if section.title in others else ():
+            if getattr(args, action.dest) == action.default or action.nargs == 0:
+                continue
+            if args.level == 'group' and action.dest in _SELECTION:
+                raise options.NOT_AT_GROUP.error(name_of(action))
+            options.WITHOUT_EFFECT.log(LOG, name_of(action), level=args.level)
+
+
+def _check_folders(args: argparse.Namespace) -> None:
+    check_input(args.bids_dir, 'the root of a BIDS dataset')
+    inputs = [(args.bids_dir, 'BIDS_DIR')]
+    check_output(args.out_dir, 'OUT_DIR', inputs)
+    if args.work_dir:
+        check_work_dir(args.work_dir, args.out_dir, inputs)
+    if args.bids_database_dir:
+        check_output(args.bids_database_dir, '--bids-database-dir', inputs)

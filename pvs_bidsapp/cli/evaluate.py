@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-from ..errors import InputError
-from .arguments import add_option, command_parser
+from .arguments import PATH, SIZE, Number, OptionParser, add_option, command_parser
+from .folders import check_input, check_output
 
 DESCRIPTION = """\
 Compare the PVS masks of PRED_DIR with the reference masks of the same scans in REF_DIR, by voxels
@@ -24,17 +21,21 @@ and desc- aside. Prints the means, and writes to OUT_DIR:
 Exit status 1 if a file cannot be used; the other scans are compared."""
 
 
-def parser() -> argparse.ArgumentParser:
+#: Thresholds of the sweep: each keeps some of the probabilities.
+_THRESHOLD = Number(low=0, above=True, high=1, below=True)
+
+
+def parser() -> OptionParser:
     """Arguments of the command."""
     p = command_parser('pvs evaluate', DESCRIPTION)
-    p.add_argument('pred_dir', type=Path, metavar='PRED_DIR', help='output of participant')
-    p.add_argument('ref_dir', type=Path, metavar='REF_DIR', help='dataset with the reference masks')
-    p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='folder for the tables')
+    p.add_argument('pred_dir', type=PATH, metavar='PRED_DIR', help='output of participant')
+    p.add_argument('ref_dir', type=PATH, metavar='REF_DIR', help='dataset with the reference masks')
+    p.add_argument('out_dir', type=PATH, metavar='OUT_DIR', help='folder for the tables')
     add_option(
         p,
         '--size-filters',
         nargs='+',
-        type=float,
+        type=SIZE,
         default=[0, 5, 10, 15],
         metavar='MM3',
         help='cluster-size filters in mm3, applied to both masks (default 0 5 10 15)',
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         p,
         '--thresholds',
         nargs='+',
-        type=float,
+        type=_THRESHOLD,
         default=[k / 10 for k in range(1, 10)],
         metavar='P',
         help='thresholds of the sweep (default 0.1 to 0.9)',
@@ -57,17 +58,19 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     InputError
-        If a folder does not exist, or a threshold or size filter is out of its range.
+        If a folder does not exist or cannot be written to, or an argument is out of its range.
     """
+    from ..runtime.files import check_writable
+
     args = parser().parse_args(argv)
-    for folder in (args.pred_dir, args.ref_dir):
-        if not folder.is_dir():
-            raise InputError(f'{folder}: no such folder')
-    if not all(0 < t < 1 for t in args.thresholds) or min(args.size_filters) < 0:
-        raise InputError('--thresholds must be between 0 and 1, and --size-filters must not be negative')
+    check_input(args.pred_dir, 'the output of participant', 'PRED_DIR')
+    check_input(args.ref_dir, 'a dataset with reference masks', 'REF_DIR')
+    check_output(args.out_dir, 'OUT_DIR', [(args.ref_dir, 'REF_DIR')])
+    check_writable(args.out_dir, 'OUT_DIR')
     from ..commands.evaluate import run
 
-    outcome = run(args.pred_dir, args.ref_dir, args.out_dir, args.size_filters, args.thresholds)
+    sizes, thresholds = sorted(set(args.size_filters)), sorted(set(args.thresholds))
+    outcome = run(args.pred_dir, args.ref_dir, args.out_dir, sizes, thresholds)
     print(outcome.report())
     print(f'tables: {args.out_dir / "evaluation*.tsv"}')
     return outcome.exit_status

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import InputError
-from .arguments import add_option
+from ..messages import options
+from .arguments import PATH, SIZE, add_option
+from .folders import check_input
+
+#: Name of the cohort of OUT_DIR itself.
+THIS_COHORT = 'this'
 
 
 def add_options(g: argparse._ArgumentGroup) -> None:
@@ -30,7 +35,7 @@ def add_options(g: argparse._ArgumentGroup) -> None:
         g, '--harmonize', metavar='COLUMN', help='remove the effects of this column (site) first, with ComBat'
     )
     add_option(
-        g, '--size-filters', nargs='+', type=float, default=[0, 5, 10, 15], metavar='MM3',
+        g, '--size-filters', nargs='+', type=SIZE, default=[0, 5, 10, 15], metavar='MM3',
         help='compare with clusters below each of these volumes left out (default 0 5 10 15)',
     )  # fmt: skip
 
@@ -47,15 +52,15 @@ def main(args: argparse.Namespace) -> int:
     from ..group.results import GroupOptions
 
     if args.cohort and args.compare:
-        raise InputError('--cohort and --compare: give one of them')
+        raise options.CONFLICT.error('--cohort', other='--compare')
     if args.match and not (args.cohort or args.compare):
-        raise InputError('--match needs --cohort or --compare')
+        raise options.NEEDS.error('--match', other='--cohort or --compare')
     page = run_group(GroupOptions(
         bids_dir=args.bids_dir,
         out_dir=args.out_dir,
-        size_filters=tuple(sorted(args.size_filters)),
+        size_filters=tuple(sorted(set(args.size_filters))),
         cohort=args.cohort,
-        compare=dict(_other_cohort(entry) for entry in args.compare),
+        compare=_other_cohorts(args.compare),
         match=tuple(args.match),
         rating=args.rating,
         covariates=tuple(args.covariates),
@@ -66,8 +71,16 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _other_cohort(entry: str) -> tuple[str, Path]:
-    name, _, path = entry.partition('=')
-    if not path or not Path(path).is_dir():
-        raise InputError(f'--compare {entry}: give NAME=OUT_DIR, the folder of another participant run')
-    return name, Path(path)
+def _other_cohorts(entries: Sequence[str]) -> dict[str, Path]:
+    """Output folders of other cohorts by their names."""
+    cohorts: dict[str, Path] = {}
+    for entry in entries:
+        name, _, path = entry.partition('=')
+        wanted = 'NAME=OUT_DIR, the folder of another participant run'
+        if not name.strip() or not path:
+            raise options.NO_FOLDER.error(f'--compare {entry}', wanted=wanted)
+        if name in (*cohorts, THIS_COHORT):
+            raise options.COHORT_NAME.error(f'--compare {entry}', name=name)
+        cohorts[name] = PATH(path)
+        check_input(cohorts[name], wanted, f'--compare {name}')
+    return cohorts

@@ -5,11 +5,22 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from .arguments import SUITES, add_option, command_parser
+from ..messages import options
+from .arguments import (
+    COUNT,
+    PATH,
+    PROCESSES,
+    SEED,
+    SUITES,
+    Number,
+    OptionParser,
+    WholeNumber,
+    add_option,
+    command_parser,
+)
+from .folders import check_input, check_output
 
 if TYPE_CHECKING:
     from ..training.config import TrainingConfig
@@ -43,6 +54,9 @@ examples:
     pvs /bids /out participant --model models/mine
 """
 
+#: A fraction of the people or of the values, of which some have to be left.
+_FRACTION = Number(low=0, high=1, below=True)
+_SOME = Number(low=0, above=True, high=1, below=True)
 RECIPES = ('joliot2021', 'm2ss', 'm2ss-mono', 'supervised-multi', 'supervised-mono')
 
 
@@ -50,11 +64,11 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
     g = p.add_argument_group('recipe and data')
     add_option(g, '--recipe', choices=RECIPES, default='joliot2021', help='see below (default joliot2021)')
     add_option(
-        g, '--labels', type=Path, metavar='DIR',
+        g, '--labels', type=PATH, metavar='DIR',
         help='dataset with the labels (default DATA_DIR/derivatives/labels)',
     )  # fmt: skip
     add_option(
-        g, '--also', type=Path, action='append', default=[], metavar='DIR', dest='further_data_dirs',
+        g, '--also', type=PATH, action='append', default=[], metavar='DIR', dest='further_data_dirs',
         help='a further dataset, with its labels in DIR/derivatives/labels (may be repeated)',
     )  # fmt: skip
     add_option(
@@ -83,20 +97,20 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
 def _add_split_options(p: argparse.ArgumentParser) -> None:
     g = p.add_argument_group('data splits (all scans of a person stay together)')
     add_option(
-        g, '--validation', type=float, default=0.1, metavar='FRACTION', dest='validation_fraction',
+        g, '--validation', type=_FRACTION, default=0.1, metavar='FRACTION', dest='validation_fraction',
         help='fraction of the people who are kept for validation (default 0.1)',
     )  # fmt: skip
     add_option(
-        g, '--folds', type=int, default=0, metavar='K',
+        g, '--folds', type=WholeNumber(low=0, high=1000), default=0, metavar='K',
         help='cross-validation: K models, each tested on people whom it has not seen, then joined into one',
     )  # fmt: skip
     add_option(
-        g, '--test', type=float, metavar='FRACTION', dest='test_fraction',
+        g, '--test', type=_SOME, metavar='FRACTION', dest='test_fraction',
         help='with --folds: fraction of the people on whom each fold is tested (default 1/K; 0.1 for m2ss '
         'and its variants)',
     )  # fmt: skip
     add_option(
-        g, '--training-size', type=int, metavar='N',
+        g, '--training-size', type=COUNT, metavar='N',
         help='use the labels of N people only; the other scans count as unlabelled',
     )  # fmt: skip
 
@@ -104,12 +118,12 @@ def _add_split_options(p: argparse.ArgumentParser) -> None:
 def _add_input_options(p: argparse.ArgumentParser) -> None:
     g = p.add_argument_group('network and its input')
     add_option(
-        g, '--patch-size', type=int, metavar='VOXELS',
+        g, '--patch-size', type=WholeNumber(low=0, high=1024), metavar='VOXELS',
         help='edge of the training patches; 0 for whole volumes (default: that of the recipe; joliot2021: '
         'that of the model named by --init, else whole volumes on a GPU, 64 on the CPU)',
     )  # fmt: skip
     add_option(
-        g, '--spacing', type=float, nargs='+', metavar='MM',
+        g, '--spacing', type=Number(low=0.3, high=3), nargs='+', metavar='MM',
         help="voxel size of the network's grid; two numbers: scans keep their own voxel sizes between the "
         'two (default: that of the model named by --init, or of the recipe)',
     )  # fmt: skip
@@ -118,12 +132,12 @@ def _add_input_options(p: argparse.ArgumentParser) -> None:
         help='lay patches in all 48 orientations of a cube, not only mirrored (always with --paint)',
     )  # fmt: skip
     add_option(
-        g, '--filters', type=int, metavar='N',
+        g, '--filters', type=WholeNumber(low=1, high=1024), metavar='N',
         help='filters of the first level, doubled in each deeper one (default: those of the model named by '
         '--init, else 8; m2ss 16)',
     )  # fmt: skip
     add_option(
-        g, '--dropout', type=float, metavar='FRACTION',
+        g, '--dropout', type=_FRACTION, metavar='FRACTION',
         help='fraction of the values that is dropped in training, between 0 and 1 (joliot2021 only; default: '
         'that of the model named by --init, else 0.1)',
     )  # fmt: skip
@@ -131,36 +145,38 @@ def _add_input_options(p: argparse.ArgumentParser) -> None:
 
 def _add_schedule_options(p: argparse.ArgumentParser) -> None:
     g = p.add_argument_group('schedule')
-    add_option(g, '--epochs', type=int, default=40, help='number of epochs (default 40)')
-    add_option(g, '--steps', type=int, default=100, metavar='N', help='steps per epoch (default 100)')
-    add_option(g, '--batch-size', type=int, metavar='N', help='samples per step (default 4; m2ss 16)')
+    add_option(g, '--epochs', type=COUNT, default=40, help='number of epochs (default 40)')
+    add_option(g, '--steps', type=COUNT, default=100, metavar='N', help='steps per epoch (default 100)')
+    add_option(g, '--batch-size', type=COUNT, metavar='N', help='samples per step (default 4; m2ss 16)')
     add_option(
-        g, '--micro-batch', type=int, metavar='N',
+        g, '--micro-batch', type=COUNT, metavar='N',
         help='samples in memory at a time; gradients are accumulated over the batch (default: one whole '
         'volume, or all patches)',
     )  # fmt: skip
     add_option(
-        g, '--learning-rate', type=float, metavar='RATE', help='at the start (default 0.003; m2ss 0.002)'
-    )
+        g, '--learning-rate', type=Number(low=0, above=True, high=1), metavar='RATE',
+        help='at the start (default 0.003; m2ss 0.002)',
+    )  # fmt: skip
     add_option(
-        g, '--patience', type=int, default=15, metavar='EPOCHS',
+        g, '--patience', type=WholeNumber(low=0, high=2**31 - 1), default=15, metavar='EPOCHS',
         help='stop after this number of epochs without a better validation score; 0: never (default 15)',
     )  # fmt: skip
-    add_option(g, '--seed', type=int, default=1, help='seed of everything random (default 1)')
+    add_option(g, '--seed', type=SEED, default=1, help='seed of everything random (default 1)')
     add_option(
         g, '--resume', action='store_true',
         help='continue an interrupted training; start one if there is none',
     )  # fmt: skip
     add_option(
-        g, '--time-limit', type=float, metavar='MINUTES', help='stop after this time and write the model'
-    )
+        g, '--time-limit', type=Number(low=0, above=True), metavar='MINUTES',
+        help='stop after this time and write the model',
+    )  # fmt: skip
 
 
 def _add_machine_options(p: argparse.ArgumentParser) -> None:
     g = p.add_argument_group('hardware')
     add_option(g, '--device', default='auto', help='auto, cpu, cuda or cuda:N (default auto)')
     add_option(
-        g, '--devices', type=int, default=1, metavar='N',
+        g, '--devices', type=PROCESSES, default=1, metavar='N',
         help='train on N GPUs, or in N processes on the CPU; each takes its part of a batch',
     )  # fmt: skip
     add_option(
@@ -169,21 +185,21 @@ def _add_machine_options(p: argparse.ArgumentParser) -> None:
         'on the CPU)',
     )  # fmt: skip
     add_option(
-        g, '--cache', type=Path, metavar='DIR',
+        g, '--cache', type=PATH, metavar='DIR',
         help='folder of the prepared scans (default MODEL_DIR/cache); several trainings may share it',
     )  # fmt: skip
     add_option(
-        g, '--nprocs', '--n-cpus', type=int, default=1, metavar='N',
+        g, '--nprocs', '--n-cpus', type=PROCESSES, default=1, metavar='N',
         help='prepare scans in N processes in parallel (default 1)',
     )  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> OptionParser:
     """Arguments of the command."""
     p = command_parser('pvs train', DESCRIPTION, EXAMPLES)
-    p.add_argument('data_dir', type=Path, metavar='DATA_DIR', help='BIDS dataset with the scans')
+    p.add_argument('data_dir', type=PATH, metavar='DATA_DIR', help='BIDS dataset with the scans')
     p.add_argument(
-        'model_dir', type=Path, metavar='MODEL_DIR', help='folder of the model, its checkpoints and its log'
+        'model_dir', type=PATH, metavar='MODEL_DIR', help='folder of the model, its checkpoints and its log'
     )
     for add in (
         _add_recipe_options,
@@ -197,24 +213,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for folder in (args.data_dir, *args.further_data_dirs):
-        if not folder.is_dir():
-            raise InputError(f'{folder}: no such folder')
-    at_least_one = (
-        'epochs', 'steps', 'batch_size', 'filters', 'micro_batch', 'devices', 'training_size', 'nprocs',
-    )  # fmt: skip
-    for name in at_least_one:
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise InputError(f'--{name.replace("_", "-")} {value}: must be at least 1')
-    if not 0 <= args.validation_fraction < 1 or not 0 < (args.test_fraction or 0.5) < 1:
-        raise InputError('--validation and --test are fractions of the persons: between 0 and 1')
-    if args.dropout is not None and not 0 <= args.dropout < 1:
-        raise InputError(f'--dropout {args.dropout:g}: must be at least 0 and below 1')
-    if args.spacing and (len(args.spacing) > 2 or not 0.3 <= min(args.spacing) <= max(args.spacing) <= 3):
-        raise InputError('--spacing: one or two voxel sizes between 0.3 and 3 mm')
-    if args.folds == 1 or args.folds < 0:
-        raise InputError(f'--folds {args.folds}: give 2 or more, or leave it out')
+    """Check the folders, and values that depend on each other."""
+    further = [(folder, '--also') for folder in args.further_data_dirs]
+    for folder, name in ((args.data_dir, ''), *further):
+        check_input(folder, 'the root of a BIDS dataset', name)
+    if args.labels:
+        check_input(args.labels, 'the dataset with the labels', '--labels')
+    inputs = [(args.data_dir, 'DATA_DIR'), *((folder, str(folder)) for folder, _ in further)]
+    check_output(args.model_dir, 'MODEL_DIR', inputs)
+    if args.cache:
+        check_output(args.cache, '--cache', inputs)
+    if args.spacing and len(args.spacing) > 2:
+        raise options.TOO_MANY_VALUES.error('--spacing', count=len(args.spacing), most='one or two')
+    if args.folds == 1:
+        raise options.VALUE.error('--folds 1', allowed='2 or more, or leave it out', program='pvs train')
+    if args.test_fraction is not None and not args.folds:
+        raise options.NEEDS.error('--test', other='--folds')
 
 
 def recipe_changes(args: argparse.Namespace) -> RecipeChanges:
@@ -289,13 +303,24 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; returns the exit status.
+
+    Raises
+    ------
+    InputError
+        If arguments do not go together, or a folder does not exist or cannot be written to.
+    """
+    from ..runtime.files import check_writable, remove_leftovers
+
     args = parser().parse_args(argv)
     _check(args)
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
     config = make_config(args)
     from ..commands.train import train
 
+    check_writable(args.model_dir, 'MODEL_DIR')
+    check_writable(config.data.cache_dir, 'the folder of prepared scans')
+    remove_leftovers(args.model_dir, below=True)
     if train(config) is None:
         print(f'stopped; continue with --resume (checkpoints are in {args.model_dir})', file=sys.stderr)
         return 1

@@ -1,6 +1,219 @@
-"""Messages about options."""
+"""Messages about the command line, folders, the machine, and label maps to simulate in."""
 
 from __future__ import annotations
 
-from ..errors import ImageError, InputError, ModelError
+from ..errors import ImageError, PVSError
 from .message import Caution, Refusal
+
+# ---- the command line
+
+USAGE = Refusal(code='option-usage', text='{reason}', mend='see {program} --help')
+UNKNOWN = Refusal(code='option-unknown', text='no such option', mend='{nearest}see {program} --help')
+COMMAND = Refusal(
+    code='option-command',
+    text='no such command, and no such folder',
+    mend='did you mean {nearest}? see pvs --help',
+)
+VALUE = Refusal(
+    code='option-value', text='not a value that it takes', mend='give {allowed}; see {program} --help'
+)
+CHOICE = Refusal(
+    code='option-choice', text='invalid choice', mend='choose from {choices}; see {program} --help'
+)
+TOO_MANY_VALUES = Refusal(code='option-too-many-values', text='{count} values', mend='give {most}')
+CONFLICT = Refusal(
+    code='option-conflict', text='does not go together with {other}', mend='leave one of them out'
+)
+NEEDS = Refusal(code='option-needs', text='has no effect without {other}', mend='give {other}, too')
+COHORT_NAME = Refusal(
+    code='option-cohort-name', text='a second cohort named {name}', mend='give each cohort a name of its own'
+)
+NOT_AT_GROUP = Refusal(
+    code='option-not-at-group',
+    text='the group level takes all scans of OUT_DIR, so this would have no effect',
+    mend='leave it out, or name an OUT_DIR with these scans alone',
+)
+WITHOUT_EFFECT = Caution(
+    code='option-without-effect', text='has no effect at the {level} level', mend='it is ignored'
+)
+MODALITY = Refusal(
+    code='option-modality',
+    text='the model {model} needs a T2w',
+    mend='choose another --model, or leave --modality out',
+)
+
+# ---- folders
+
+NO_FOLDER = Refusal(code='option-no-folder', text='no such folder', mend='give {wanted}')
+IS_A_FILE = Refusal(code='option-is-a-file', text='is a file, not a folder', mend='name another folder')
+INSIDE_INPUT = Refusal(
+    code='option-inside-input',
+    text='lies inside {root}, to which nothing is written',
+    mend='name a folder outside of it',
+)
+WORK_IS_OUTPUT = Refusal(
+    code='option-work-is-output',
+    text='intermediate files would lie among the results',
+    mend='name another folder; OUT_DIR/work is the default',
+)
+WORK_HOLDS_INPUT = Refusal(
+    code='option-work-holds-input',
+    text='{root} lies inside it',
+    mend='name a folder for intermediate files alone',
+)
+FOREIGN_OUTPUT = Refusal(
+    code='option-foreign-output',
+    text='holds a dataset that this program has not made ({name})',
+    mend='its files would be overwritten: name another folder',
+)
+NOT_WRITABLE = Refusal(
+    code='option-not-writable',
+    text='cannot be written to ({reason})',
+    mend='name a folder on a disk with space to which you may write',
+)
+NO_CURRENT_FOLDER = Refusal(
+    code='option-no-current-folder',
+    text='the folder in which the program was started is not there any more',
+    mend='change to another one (cd)',
+)
+NO_TEMPORARY_FOLDER = Refusal(
+    code='option-no-temporary-folder',
+    text='there is no folder for temporary files',
+    mend='set TMPDIR to a folder on a disk with space to which you may write',
+)
+
+# ---- the machine, in the middle of the work
+
+DISK_FULL = Refusal(
+    code='option-disk-full',
+    text='could not be written ({reason})',
+    mend='free some space, or name other folders, and run the same command again',
+    kind=PVSError,
+)
+NOT_PERMITTED = Refusal(
+    code='option-not-permitted',
+    text='no access ({reason})',
+    mend='change the permissions of file and folder, or name others',
+    kind=PVSError,
+)
+VANISHED = Refusal(
+    code='option-vanished',
+    text='not there, or not any more ({reason})',
+    mend='put it back, or check the disk, and run the same command again',
+    kind=PVSError,
+)
+IN_THE_WAY = Refusal(
+    code='option-in-the-way',
+    text='something of another kind has this name ({reason})',
+    mend='move it away, or name another folder',
+    kind=PVSError,
+)
+NAME_TOO_LONG = Refusal(
+    code='option-name-too-long',
+    text='cannot be written ({reason})',
+    mend='give a shorter name to the scan or the folder',
+    kind=PVSError,
+)
+TOO_MANY_FILES = Refusal(
+    code='option-too-many-files',
+    text='cannot be opened ({reason})',
+    mend='use fewer --nprocs, or raise the limit (ulimit -n)',
+    kind=PVSError,
+)
+TOO_MANY_PROCESSES = Refusal(
+    code='option-too-many-processes',
+    text='no further process could be started ({reason})',
+    mend='use fewer --nprocs, or raise the limit (ulimit -u)',
+    kind=PVSError,
+)
+DISK_FAULT = Refusal(
+    code='option-disk-fault',
+    text='the disk failed ({reason})',
+    mend='check the disk or the network, and run the same command again',
+    kind=PVSError,
+)
+NO_MEMORY = Refusal(
+    code='option-no-memory',
+    text='not enough memory',
+    mend='allow more (docker -m, sbatch --mem), or use fewer --nprocs',
+    kind=PVSError,
+)
+WORKER_KILLED = Refusal(
+    code='option-worker-killed',
+    text='the process that worked on it was killed, most likely for lack of memory',
+    mend='allow more memory (docker -m, sbatch --mem), or use fewer --nprocs',
+    kind=PVSError,
+)
+TOO_LITTLE_MEMORY = Refusal(
+    code='option-too-little-memory',
+    text='{available:.1f} GB of memory may be used here, and a scan needs {least:g}',
+    mend='ask for more (docker -m 6g, sbatch --mem=6G, --mem 6)',
+)
+
+# ---- the plugin of a batch system
+
+PLUGIN_UNREADABLE = Refusal(
+    code='option-plugin-unreadable',
+    text='cannot be read as YAML ({reason})',
+    mend='write "plugin: SLURM", and "plugin_args:" with its options indented',
+)
+PLUGIN_ENTRIES = Refusal(
+    code='option-plugin-entries',
+    text='{reason}',
+    mend='write "plugin: SLURM", and "plugin_args:" with its options indented',
+)
+PLUGIN_UNKNOWN = Refusal(
+    code='option-plugin-unknown', text='no plugin {name!r}', mend='choose from {choices}'
+)
+PLUGIN_COMMAND = Refusal(
+    code='option-plugin-command',
+    text='the plugin {name} needs {command}, which was not found',
+    mend='run the program on a machine of the batch system, with this command in PATH',
+)
+
+# ---- simulation
+
+NO_LABEL_MAPS = Refusal(
+    code='option-label-map-none',
+    text='has no *.nii.gz, *.nii, *.mgz or *.mgh file',
+    mend='name a folder of label maps with FreeSurfer codes',
+)
+LABEL_MAP_DAMAGED = Refusal(
+    code='option-label-map-damaged',
+    text='not a readable label map ({reason})',
+    mend='copy or convert it again',
+    kind=ImageError,
+)
+LABEL_MAP_SHAPE = Refusal(
+    code='option-label-map-shape',
+    text='its shape is {shape}, its voxels are {zooms} mm',
+    mend='give a 3D map of a whole head with voxels of 0.3 to 3 mm',
+    kind=ImageError,
+)
+LABEL_MAP_NO_CODES = Refusal(
+    code='option-label-map-no-codes',
+    text='its values are not all whole numbers from 0 to {most}',
+    mend='give a map of labels, resampled without interpolation',
+    kind=ImageError,
+)
+LABEL_MAP_NO_WHITE_MATTER = Refusal(
+    code='option-label-map-no-white-matter',
+    text='no white matter (codes 2 and 41)',
+    mend='give a FreeSurfer or SynthSeg label map',
+    kind=ImageError,
+)
+OTHER_SIMULATION = Refusal(
+    code='option-other-simulation',
+    text='was made with {key} {made}, not {wanted}',
+    mend='heads that are there are kept: give the same options, or name another OUT_DIR',
+)
+PAINT_NO_HEAD = Refusal(
+    code='option-paint-no-head',
+    text='missing',
+    mend='--paint needs heads made by `pvs simulate`',
+)
+PAINT_VOXEL_SIZE = Refusal(
+    code='option-paint-voxel-size',
+    text='voxels of {size:g} mm',
+    mend='--paint needs those of the recipe: `pvs simulate --spacing {wanted:g}`',
+)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 from .. import __version__
-from ..bids.dataset import describe_derivative
+from ..bids.dataset import describe_derivative, generated_by
 from ..bids.naming import logs_dir
-from ..runtime.files import write_text
+from ..messages import options
+from ..runtime.files import remove_leftovers, write_text
 from ..settings import Settings
 
 #: Files of the output folder, with the files of the package that hold their texts.
@@ -17,9 +21,16 @@ _TEXTS = {'README.md': 'README.md', '.bidsignore': 'bidsignore', 'CITATION.bib':
 def describe_output(settings: Settings) -> None:
     """Write the description, ``README.md``, ``.bidsignore`` and ``CITATION.bib``, and make ``logs``.
 
-    A text whose content would not change is not written again, nor is an existing description.
+    A text whose content would not change is not written again, nor is an existing description. What killed
+    runs have left is removed.
+
+    Raises
+    ------
+    InputError
+        If the folder holds the dataset of another program.
     """
     out = settings.out_dir
+    check_own(out)
     out.mkdir(parents=True, exist_ok=True)
     if not (out / 'dataset_description.json').exists():
         describe_derivative(out, 'Perivascular spaces (PVS BIDS-App)', settings.bids_dir)
@@ -28,6 +39,34 @@ def describe_output(settings: Settings) -> None:
         if not (out / name).exists() or (out / name).read_text(encoding='utf-8') != text:
             write_text(out / name, text)
     logs_dir(out).mkdir(exist_ok=True)
+    for folder in (out, logs_dir(out)):
+        remove_leftovers(folder)
+
+
+def check_own(folder: Path) -> None:
+    """Check that a folder holds no dataset, or one of this program, whose files may be overwritten.
+
+    Raises
+    ------
+    InputError
+        If it holds another one: the scans of a study, or what another program has derived from them.
+    """
+    try:
+        content = json.loads((folder / 'dataset_description.json').read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise options.FOREIGN_OUTPUT.error(folder, name='its description is no JSON')
+    if generated_by()['Name'] not in _names(content.get('GeneratedBy')):
+        raise options.FOREIGN_OUTPUT.error(folder, name=str(content.get('Name', 'without a name'))[:80])
+
+
+def _names(generators: Any) -> list[Any]:
+    """Names in ``GeneratedBy``."""
+    entries = generators if isinstance(generators, list) else []
+    return [entry.get('Name') for entry in entries if isinstance(entry, dict)]
 
 
 def _package_text(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import DTypeLike
 from ..anatomy.volume import SourceGrid
 from ..bids.labelled_scans import LabelledScan
 from ..bids.naming import Naming
-from ..errors import InputError
+from ..messages import options
 from ..runtime.files import save_image, write_json, write_text
 from ..simulation.head import MASK_OCCUPANCY
 from ..simulation.mimics import MIMIC_NAMES
@@ -80,6 +81,18 @@ def is_complete(names: Naming) -> bool:
 def last_file(names: Naming) -> Path:
     """The file of the ground truth that is written last: the sidecar of the numbered PVS."""
     return names.anat('dseg', '.json', desc='pvs')
+
+
+def read_notes(names: Naming) -> dict[str, Any] | None:
+    """The notes of the ground truth of a scan, as in `GroundTruth`; None if it is not complete.
+
+    Parameters
+    ----------
+    names : Naming
+        Names in the derivative dataset.
+    """
+    path = last_file(names)
+    return json.loads(path.read_text(encoding='utf-8')) if path.exists() else None
 
 
 def write_ground_truth(names: Naming, source: str, ground_truth: GroundTruth) -> None:
@@ -162,16 +175,13 @@ def read_head_geometry(scan: LabelledScan, voxel_sizes: tuple[float, float]) -> 
         names.anat('mask', desc='brain'),
     ):
         if not path.exists():
-            raise InputError(f'{path}: missing; --paint needs heads made by `pvs simulate`')
+            raise options.PAINT_NO_HEAD.error(path)
         image = nib.load(path)
         parts.append(np.asarray(image.dataobj))
     size = float(image.header.get_zooms()[0])
     low, high = voxel_sizes
     if not low - 1e-3 < size < high + 1e-3:
-        raise InputError(
-            f'{path}: voxels of {size:g} mm; --paint needs those of the recipe: '
-            f'`pvs simulate --spacing {low:g}`'
-        )
+        raise options.PAINT_VOXEL_SIZE.error(path, size=size, wanted=low)
     labels, occupancy, index, mimics, brain = parts
     return make_head_geometry(
         scan.name,

@@ -1,38 +1,206 @@
-"""Files that are complete or absent: written under a temporary name, then renamed."""
+"""Files that are complete or absent: written under a temporary name, then renamed.
+
+A temporary file is locked while it is written. That of a run which was killed is not, so that the next run
+can remove it.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
-from ..errors import InputError
+from ..errors import PVSError
+from ..messages import options
+from . import faults
+
+#: Names of temporary files begin with it, and names of temporary folders.
+TEMPORARY = '.pvs-tmp-'
+#: File in a temporary folder that is locked while the folder is in use.
+_FOLDER_LOCK = 'lock'
+#: Bytes below which a file system counts as full.
+FULL = 2**20
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it at the end, remove it on failure."""
+    """Give a temporary path beside `path`; rename it at the end, remove it on failure.
+
+    At any moment, `path` is absent, the file that was there before, or the new one as a whole, even after a
+    loss of power.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names `path`. Also if another error came from a full disk.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{os.getpid()}.{path.name}')
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            path.lstat()  # a name that is too long is told before the work
+        temporary, handle = _open_temporary(path)
+        try:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(handle)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors of the system name the file, and tell a full disk from other errors."""
     try:
-        yield temporary
-        os.replace(temporary, path)
+        yield
+    except OSError as error:
+        if error.errno is None and is_full(path.parent):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if error.filename is None or Path(str(error.filename)).name.startswith(TEMPORARY):
+            error.filename, error.filename2 = str(path), None
+        raise
+    except PVSError:
+        raise
+    except Exception as error:  # libraries have exceptions of their own for it
+        if is_full(path.parent):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+
+
+def _open_temporary(path: Path) -> tuple[Path, int]:
+    """A new, locked file beside `path`, with its extension, which tells libraries what to write."""
+    extension = ''.join(path.suffixes[-2:])[-24:]
+    extension = extension[extension.find('.') :] if '.' in extension else ''
+    while True:
+        temporary = path.with_name(f'{TEMPORARY}{secrets.token_hex(8)}{extension}')
+        try:
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            continue
+        if _lock(handle) is not False and _is_at(handle, temporary):
+            return temporary, handle
+        os.close(handle)  # a clean-up was quicker
+
+
+def _lock(handle: int) -> bool | None:
+    """Lock a file: True, False if another process has locked it, None if the file system has no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EAGAIN, errno.EACCES) else None
+    return True
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file still has this path."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the file system of a folder has no space left."""
+    try:
+        there = next(p for p in (folder, *folder.parents) if p.exists())
+        return shutil.disk_usage(there).free < FULL
+    except (OSError, StopIteration):
+        return False
+
+
+def remove_leftovers(folder: Path, *, below: bool = False) -> None:
+    """Remove temporary files and folders that killed runs have left; those that are in use stay.
+
+    Parameters
+    ----------
+    folder : Path
+    below : bool
+        Whether to look in the folders below, too.
+    """
+    for path in [*(folder.rglob if below else folder.glob)(f'{TEMPORARY}*')]:
+        with suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                _remove_folder(path)
+            else:
+                _remove_file(path)
+
+
+def _remove_file(path: Path) -> bool:
+    """Remove a temporary file that no process has locked; False if it is in use, or cannot be locked."""
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        if is_free := bool(_lock(handle)) and _is_at(handle, path):
+            path.unlink()
+        return is_free
+    finally:
+        os.close(handle)
+
+
+def _remove_folder(path: Path) -> None:
+    lock = path / _FOLDER_LOCK
+    if not lock.exists():
+        path.rmdir()  # only if it is empty
+    elif _remove_file(lock):
+        shutil.rmtree(path)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Give a new folder, and remove it at the end; if this process is killed, `remove_leftovers` removes it.
+
+    Parameters
+    ----------
+    parent : Path
+        Exists.
+    """
+    folder, handle = _make_folder(parent)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _make_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder with a locked file in it."""
+    while True:
+        folder = parent / f'{TEMPORARY}{secrets.token_hex(4)}'
+        folder.mkdir()
+        lock = folder / _FOLDER_LOCK
+        with suppress(FileNotFoundError):  # a clean-up was quicker
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+            if _lock(handle) is not False and _is_at(handle, lock):
+                return folder, handle
+            os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8."""
+    """Write a text file in UTF-8.
+
+    Bytes of a file name that are no UTF-8 are written as escape sequences, which JSON knows, too.
+    """
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+        temporary.write_text(text, encoding='utf-8', errors='backslashreplace')
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -47,7 +215,7 @@ def read_image(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def save_image(path: Path, data: np.ndarray, affine: np.ndarray, dtype: Any = None) -> None:
-    """Write an array as NIfTI with `affine` as qform and sform.
+    """Write an array as NIfTI with `affine` as qform and sform, and nothing else in its header.
 
     Parameters
     ----------
@@ -73,7 +241,9 @@ def copy_file(source: Path, target: Path) -> Path:
 
 
 def check_writable(folder: Path, name: str) -> None:
-    """Make a folder, and check that files can be written to it.
+    """Make a folder, check that files can be written to it, and remove what a killed run left in it.
+
+    From then on, errors of the system count as having happened during the work.
 
     Parameters
     ----------
@@ -88,8 +258,19 @@ def check_writable(folder: Path, name: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f'.write-{os.getpid()}'
-        probe.touch()
-        probe.unlink()
+        _probe(folder)
     except OSError as error:
-        raise InputError(f'{name} {folder} cannot be written to ({error.strerror})') from error
+        raise options.NOT_WRITABLE.error(f'{name} {folder}', reason=error.strerror or error) from error
+    remove_leftovers(folder)
+    faults.begin_work()
+
+
+def _probe(folder: Path) -> None:
+    """Write some bytes for a moment: on a full disk, an empty file could still be made."""
+    temporary, handle = _open_temporary(folder / 'probe')
+    try:
+        os.write(handle, bytes(4096))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+        temporary.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ..messages import options
 from .signals import Stopped, end_with_parent
 
 
@@ -19,9 +20,13 @@ def map_in_processes(
     nprocs: int,
     what: str,
     *,
+    names: Sequence[str] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Any]:
     """Call `work` once for each tuple of arguments, in `nprocs` processes in parallel, with a progress bar.
+
+    If the system kills a process, most likely for lack of memory, the calls that may have been under way are
+    made again, one at a time.
 
     Parameters
     ----------
@@ -31,6 +36,8 @@ def map_in_processes(
     nprocs : int
     what : str
         Name of the pieces in the progress bar.
+    names : sequence of str, optional
+        Name of each piece in messages.
     stop : callable
         Called every second; work stops if it returns True.
 
@@ -43,27 +50,74 @@ def map_in_processes(
     ------
     Stopped
         If `stop` returned True; calls that had begun by then are finished first.
+    PVSError
+        If the process of a call is killed although it is the only one.
     """
-    context = multiprocessing.get_context('forkserver')
-    with ProcessPoolExecutor(max(1, nprocs), mp_context=context, initializer=end_with_parent) as pool:
-        futures = [pool.submit(work, *a) for a in arguments]
+    calls = _Calls(work, arguments, stop)
+    with tqdm(total=len(arguments), desc=what, disable=None) as bar:
+        while left := calls.left:
+            try:
+                calls.make(left, nprocs, bar)
+            except BrokenProcessPool:
+                for number in calls.left[: nprocs + 1]:  # one more than there are processes is handed out
+                    try:
+                        calls.make([number], 1, bar)
+                    except BrokenProcessPool as error:
+                        name = names[number] if names else f'{what} {number + 1}'
+                        raise options.WORKER_KILLED.error(name) from error
+    return [calls.results[number] for number in range(len(arguments))]
+
+
+class _Calls:
+    """Calls that are to be made, and the results of those that have been."""
+
+    def __init__(
+        self, work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], stop: Callable[[], bool]
+    ) -> None:
+        self.work, self.arguments, self.stop = work, arguments, stop
+        self.results: dict[int, Any] = {}
+
+    @property
+    def left(self) -> list[int]:
+        """Numbers of the calls without a result."""
+        return [number for number in range(len(self.arguments)) if number not in self.results]
+
+    def make(self, numbers: Sequence[int], nprocs: int, bar: Any) -> None:
+        """Make some of the calls in processes of their own; what was done before an error is kept."""
+        # the default start, fork, hangs once torch has run in the parent
+        context = multiprocessing.get_context('forkserver')
+        pool = ProcessPoolExecutor(max(1, nprocs), mp_context=context, initializer=end_with_parent)
         try:
-            _follow(futures, what, stop)
-        except (Stopped, BrokenProcessPool):  # a batch system may signal the workers, too
-            pool.shutdown(cancel_futures=True)
-            if stop():
+            futures = {pool.submit(self.work, *self.arguments[number]): number for number in numbers}
+            self._follow(futures, bar)
+        except BrokenProcessPool:
+            if self.stop():  # a batch system may signal the workers, too
                 raise Stopped from None
             raise
-    return [f.result() for f in futures]
+        except (KeyboardInterrupt, SystemExit):  # what has begun is not waited for
+            kill_workers(pool)
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-
-def _follow(futures: list[Future[Any]], what: str, stop: Callable[[], bool]) -> None:
-    left = set(futures)
-    with tqdm(total=len(futures), desc=what, disable=None) as bar:
+    def _follow(self, futures: dict[Future[Any], int], bar: Any) -> None:
+        left = set(futures)
         while left:
             done, left = wait(left, timeout=1, return_when=FIRST_COMPLETED)
+            broken: BrokenProcessPool | None = None
             for future in done:
-                future.result()
-            bar.update(len(done))
-            if left and stop():
+                try:
+                    self.results[futures[future]] = future.result()
+                    bar.update()
+                except BrokenProcessPool as error:  # others of them may have a result
+                    broken = error
+            if broken is not None:
+                raise broken
+            if left and self.stop():
                 raise Stopped
+
+
+def kill_workers(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool at once; what they had begun is lost."""
+    for process in list((getattr(pool, '_processes', None) or {}).values()):
+        process.kill()

@@ -19,9 +19,11 @@ def end_with_parent() -> None:
     """Make a worker process end when the program that started it ends, however that happens.
 
     Each worker calls it first. A worker of a fork server is not a child of that program, and itself keeps
-    open the pipes through which it would learn of its end: it has to watch.
+    open the pipes through which it would learn of its end: it has to watch. What Ctrl-C means is for the
+    program to say: the terminal signals the workers, too, which would take it for an error of their work.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
