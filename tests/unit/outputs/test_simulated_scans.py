@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pvs_bidsapp.anatomy.conform import load_scan
 from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.outputs.simulated_scans import write_changed_scan, write_participants, write_sessions
 
@@ -15,18 +16,26 @@ from pvs_bidsapp.outputs.simulated_scans import write_changed_scan, write_partic
         (np.int16, 0.5, np.float32),
     ],
 )
-def test_a_changed_scan_keeps_its_type_unless_values_are_scaled(tmp_path, dtype, slope, expected):
-    source = nib.Nifti1Image(np.arange(27).reshape(3, 3, 3).astype(dtype), np.eye(4))
+def test_a_changed_scan_keeps_its_type_unless_values_are_scaled(tmp_path, rng, dtype, slope, expected):
+    """Voxels that were not changed keep their value; the change is in the units of the file."""
+    values = rng.integers(1, 250, (30, 31, 32))
+    source = nib.Nifti1Image(values.astype(dtype), np.diag([-3.0, 3, 3, 1]))
     if slope:
         source.header.set_slope_inter(slope, 0)
     path = tmp_path / 'sub-01_T1w.nii.gz'
     nib.save(source, path)
-    image = np.full((3, 3, 3), 300.4)
+    scan = load_scan(path)
+    image = scan.image.copy()
+    image[20, 10, 10] += 300.4 / scan.unit
     names = Naming.of(tmp_path / 'out', path)
-    write_changed_scan(names, path, 'T1w', image, np.eye(4))
-    written = nib.load(names.anat('T1w'))
+    write_changed_scan(names, path, 'T1w', scan, image)
+    before, written = nib.load(path).get_fdata(), nib.load(names.anat('T1w'))
     assert written.get_data_dtype() == expected
-    assert written.get_fdata().max() == pytest.approx(255 if expected == np.uint8 else 300.4)
+    change = written.get_fdata() - before
+    assert (change != 0).sum() == 1
+    place = (9, 10, 10)  # the file runs from right to left
+    wanted = 255 if expected == np.uint8 else before[place] + 300.4
+    assert written.get_fdata()[place] == pytest.approx(wanted)
 
 
 def test_earlier_participants_are_kept(tmp_path):
