@@ -16,7 +16,6 @@ from ..evaluation.sweep import THRESHOLDS
 from ..messages import masks
 from ..messages.message import Finding
 from ..outputs.evaluation import MaskFiles, Unmatched, find_mask_pairs, write_evaluation
-from ..runtime.files import check_writable
 
 LOG = logging.getLogger(__name__)
 #: Scores whose means are printed, and those printed with their interval.
@@ -116,12 +115,11 @@ def run(
     Raises
     ------
     InputError
-        If no scan is in both datasets, one has two masks of a scan, or `out_dir` cannot be written to.
+        If no scan is in both datasets, or one of them has two masks of a scan.
     ImageError
         If no pair of masks can be used.
     """
     found = find_mask_pairs(predicted_dir, reference_dir)
-    check_writable(out_dir, 'OUT_DIR')
     for mask in found.unmatched:
         LOG.warning('%s', mask.finding)
     evaluator = Evaluator(sizes, thresholds)

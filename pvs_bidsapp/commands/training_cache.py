@@ -10,7 +10,7 @@ import hashlib
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ..anatomy.brain import extract_brain
 from ..anatomy.conform import ScanImage, audit_scan, load_scan, working_image
-from ..anatomy.coregistration import coregister_t2w
+from ..anatomy.coregistration import WELL_COVERED, coregister_t2w
 from ..anatomy.mask_image import Partner, map_on_grid, mask_on_grid, read_label_map, read_mask
 from ..anatomy.native import NativeScan, brain_to_native, to_native
 from ..anatomy.registration import deterministic
@@ -28,7 +28,7 @@ from ..anatomy.tissues import WM
 from ..anatomy.volume import open_image
 from ..bids.labelled_scans import LabelledScan
 from ..errors import ImageError
-from ..messages import masks
+from ..messages import masks, scans
 from ..messages.message import Finding, error_of
 from ..runtime.files import atomic_write
 from ..runtime.processes import map_in_processes
@@ -254,6 +254,7 @@ def _anatomy(scan: LabelledScan, t1w: ScanImage, folder: Path) -> BrainAnatomy:
     if brain_mask is not None:
         brain_mask = brain_to_native(brain_mask, grid.affine, working)
     brain = extract_brain(image, working.affine, folder, brain_mask=brain_mask)
+    _warn(replace(finding, file=str(scan.t1w)) for finding in brain.findings)
     return BrainAnatomy(brain=brain.mask, tissues=brain.tissues, affine=working.affine)
 
 
@@ -272,7 +273,10 @@ def _coregister(t2w: Path, t1w: ScanImage, native: NativeScan, folder: Path) -> 
     brain = brain_to_native(native.brain, native.grid.affine, working)
     scan = load_scan(t2w)
     _warn(scan.findings)
-    return coregister_t2w(scan, image, brain, working.affine, native.grid, folder)
+    moved, covered = coregister_t2w(scan, image, brain, working.affine, native.grid, folder)
+    if covered < WELL_COVERED:
+        scans.T2W_PARTIAL.log(LOG, t2w, percent=100 * covered)
+    return moved
 
 
 def _placed_label(scan: LabelledScan) -> tuple[np.ndarray, Grid, list[Finding]]:

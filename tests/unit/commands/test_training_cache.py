@@ -103,6 +103,17 @@ def test_names_of_cached_files_depend_on_files_and_preparation(bids, tmp_path):
     assert files.label.name.startswith('sub-01_tracing_')
 
 
+def test_a_t2w_is_the_second_channel(one, tmp_path):
+    both = replace(PREPARATION, channels=('T1w', 'T2w'))
+    files = locate_cached(find(one, both.channels)[0], tmp_path, both)
+    prepare_image(files, both)
+    image = read_cached(files)
+    assert image.image.shape == (2, *image.brain.shape)
+    spaces, others = image.label > 0, image.brain & (image.label == 0)
+    # in units of white matter (0.4) and CSF (-2), whatever the contrast
+    assert image.image[1][spaces].mean() < image.image[1][others].mean() - 1
+
+
 def test_a_stop_request_ends_the_preparation(tmp_path):
     request = StopRequest()
     request.requested = True

@@ -1,13 +1,24 @@
+"""Which masks are compared, on which grid, and what is written."""
+
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
+from tracings import FORMS, plain, tubes, without_orientation, write
 
 from pvs_bidsapp.commands.evaluate import run
-from pvs_bidsapp.errors import InputError
-from pvs_bidsapp.outputs.evaluation import COLUMNS, find_mask_pairs
+from pvs_bidsapp.evaluation.masks import Evaluator
+from pvs_bidsapp.messages import masks, scans
+from pvs_bidsapp.outputs.evaluation import COLUMNS, find_mask_pairs, write_evaluation
+
+MASK = tubes()
+NAME = 'sub-01_label-PVS_mask.nii.gz'
 
 
 def save(root, name, data, affine):
@@ -34,9 +45,10 @@ def data_sets(tmp_path):
 
 def test_predicted_images_come_to_the_grid_of_the_reference(data_sets):
     predicted, reference, mask = data_sets
-    (files,) = find_mask_pairs(predicted, reference)
-    pair = files.read()
-    assert pair.name == 'sub-01'
+    found = find_mask_pairs(predicted, reference)
+    (files,) = found.pairs
+    pair, findings = files.read()
+    assert (pair.name, findings, found.unmatched) == ('sub-01', [], [])
     np.testing.assert_array_equal(pair.predicted, mask)
     np.testing.assert_array_equal(pair.reference, mask)
     np.testing.assert_allclose(pair.probability, 0.7 * mask, atol=1e-6)
@@ -50,14 +62,149 @@ def test_tables_and_figure_are_written(data_sets, tmp_path):
     names = {p.name for p in (tmp_path / 'out').iterdir()}
     assert names == {
         'evaluation.tsv', 'evaluation_summary.tsv', 'evaluation_agreement.tsv', 'evaluation_sweep.tsv',
-        'evaluation_sweep.png', 'evaluation.json',
+        'evaluation_sweep.png', 'evaluation_unmatched.tsv', 'evaluation.json',
     }  # fmt: skip
-    table = pd.read_csv(tmp_path / 'out' / 'evaluation.tsv', sep='\t')
-    assert (table['dice'] == 1).all()
+    tables = {p.name: pd.read_csv(p, sep='\t') for p in (tmp_path / 'out').glob('*.tsv')}
+    assert (tables['evaluation.tsv']['dice'] == 1).all()
+    assert tables['evaluation_unmatched.tsv'].empty
     assert set(json.loads((tmp_path / 'out' / 'evaluation.json').read_text())) == set(COLUMNS)
+    assert {column for table in tables.values() for column in table} == set(COLUMNS)
 
 
-def test_masks_without_a_partner_are_an_error(data_sets, tmp_path):
-    predicted, _, _ = data_sets
-    with pytest.raises(InputError, match='of the same name'):
-        find_mask_pairs(predicted, tmp_path / 'empty')
+def test_tables_of_an_earlier_evaluation_do_not_stay(data_sets, tmp_path):
+    predicted, reference, _ = data_sets
+    run(predicted, reference, tmp_path / 'out', (0.0,), (0.5,))
+    next(predicted.rglob('*probseg*')).unlink()
+    run(predicted, reference, tmp_path / 'out', (0.0,), (0.5,))
+    assert not list((tmp_path / 'out').glob('*sweep*'))
+
+
+def pair_of(root: Path, reference: nib.Nifti1Image, name: str = NAME):
+    """The plain mask as prediction, and a reference."""
+    write(plain(MASK), root / 'predicted' / NAME)
+    write(reference, root / 'reference' / name)
+    (files,) = find_mask_pairs(root / 'predicted', root / 'reference').pairs
+    return files
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('is_prediction', [False, True])
+def test_a_mask_in_any_form_has_a_dice_of_1_with_the_plain_one(tmp_path, form, is_prediction):
+    files = pair_of(tmp_path, FORMS[form](MASK))
+    if is_prediction:
+        files = type(files)(predicted=files.reference, reference=files.predicted)
+    evaluator = Evaluator((0.0,), (0.5,))
+    evaluator.add(files.read()[0])
+    table = evaluator.tables().scans
+    assert list(table['dice']) == [1.0]
+    assert table['reference_volume_mm3'][0] == pytest.approx(MASK.sum() * 0.9 * 1.2)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-01_label-PVS_mask.nii', 'sub-01_desc-expert_label-PVS_mask.nii.gz',
+        'sub-01_label-PVS_desc-expert_mask.nii', 'sub-01_space-T1w_label-PVS_mask.nii.gz',
+        'sub-01_space-orig_res-high_label-PVS_mask.nii.gz',
+    ],
+)  # fmt: skip
+def test_names_may_have_what_derivatives_add(tmp_path, name):
+    pair, findings = pair_of(tmp_path, plain(MASK), name).read()
+    assert (pair.name, findings) == ('sub-01', [])
+    np.testing.assert_array_equal(pair.predicted, pair.reference)
+
+
+def test_a_mask_without_orientation_is_compared_voxel_by_voxel_with_a_word(tmp_path):
+    pair, findings = pair_of(tmp_path, without_orientation(MASK)).read()
+    np.testing.assert_array_equal(pair.predicted, pair.reference)
+    assert [f.code for f in findings] == ['mask-placed']
+    with refused(masks.NO_PLACE, naming='predicted'):
+        pair_of(tmp_path / 'other', without_orientation(MASK[:, :, :-1])).read()
+
+
+def test_masks_of_different_heads_or_spaces_are_not_compared(tmp_path):
+    moved = plain(MASK)
+    moved.affine[2, 3] += 300
+    with refused(masks.ELSEWHERE, naming='reference'):
+        pair_of(tmp_path / 'away', nib.Nifti1Image(np.asarray(moved.dataobj), moved.affine)).read()
+    with refused(masks.SPACES_DIFFER, naming='the space MNI152NLin6Asym'):
+        pair_of(tmp_path / 'mni', plain(MASK), 'sub-01_space-MNI152NLin6Asym_label-PVS_mask.nii.gz').read()
+    _, findings = pair_of(tmp_path / 'odd', plain(MASK), 'sub-01_space-lab_label-PVS_mask.nii.gz').read()
+    assert [f.code for f in findings] == ['mask-other-space']
+
+
+def test_of_several_spaces_the_one_that_both_have_is_compared(tmp_path):
+    predicted, reference = tmp_path / 'predicted', tmp_path / 'reference'
+    template = 'sub-01_space-MNI152NLin2009cSym_label-PVS_mask.nii.gz'
+    for name in (NAME, template):
+        write(plain(MASK), predicted / name)
+    write(plain(MASK), reference / template)
+    (files,) = find_mask_pairs(predicted, reference).pairs
+    assert (files.predicted.path.name, files.reference.path.name) == (template, template)
+    write(plain(MASK), reference / NAME)
+    (files,) = find_mask_pairs(predicted, reference).pairs
+    assert (files.predicted.path.name, files.reference.path.name) == (NAME, NAME)
+    assert files.scan == 'sub-01'
+
+
+def test_a_folder_may_be_compared_with_itself_with_a_word(tmp_path):
+    write(plain(MASK), tmp_path / NAME)
+    (files,) = find_mask_pairs(tmp_path, tmp_path).pairs
+    assert [f.code for f in files.read()[1]] == ['mask-itself']
+
+
+def test_two_raters_are_refused_by_name(tmp_path):
+    reference = tmp_path / 'reference'
+    write(plain(MASK), tmp_path / 'predicted' / NAME)
+    for rater in ('1', '2'):
+        write(plain(MASK), reference / f'rater{rater}' / NAME)
+    with refused(masks.SECOND, naming=str(reference / 'rater1' / NAME)):
+        find_mask_pairs(tmp_path / 'predicted', reference)
+    with refused(masks.SECOND, naming='rater2'):
+        find_mask_pairs(reference, tmp_path / 'predicted')
+
+
+def test_masks_without_a_partner_are_listed(tmp_path):
+    predicted, reference = tmp_path / 'predicted', tmp_path / 'reference'
+    for folder, people in ((predicted, '12'), (reference, '13')):
+        for k in people:
+            write(plain(MASK), folder / f'sub-0{k}_label-PVS_mask.nii.gz')
+    write(plain(MASK), reference / 'sub-04_acq-a-b_label-PVS_mask.nii.gz')
+    found = find_mask_pairs(predicted, reference)
+    assert [files.scan for files in found.pairs] == ['sub-01']
+    rows = {mask.row()['scan']: mask.row() for mask in found.unmatched}
+    assert rows['sub-02'] == {
+        'scan': 'sub-02',
+        'dataset': 'prediction',
+        'file': str(predicted / 'sub-02_label-PVS_mask.nii.gz'),
+        'reason': 'a prediction without a reference',
+    }
+    assert (rows['sub-03']['dataset'], rows['sub-03']['reason']) == (
+        'reference',
+        'a reference without a prediction',
+    )
+    assert 'not a BIDS name' in rows['sub-04_acq-a-b_label-PVS_mask.nii.gz']['reason']
+    evaluator = Evaluator((0.0,), (0.5,))
+    evaluator.add(found.pairs[0].read()[0])
+    write_evaluation(evaluator.tables(), found.unmatched, tmp_path / 'out')
+    assert len(pd.read_csv(tmp_path / 'out' / 'evaluation_unmatched.tsv', sep='\t')) == 3
+
+
+def test_no_masks_and_no_pairs_are_an_error(tmp_path):
+    write(plain(MASK), tmp_path / 'predicted' / NAME)
+    (tmp_path / 'empty').mkdir()
+    for folders in (('predicted', 'empty'), ('empty', 'predicted')):
+        with refused(masks.NONE_FOUND, naming=str(tmp_path / 'empty')):
+            find_mask_pairs(*(tmp_path / folder for folder in folders))
+    write(plain(MASK), tmp_path / 'reference' / 'sub-02_label-PVS_mask.nii.gz')
+    with refused(masks.NO_PAIR, naming='sub-02_label-PVS_mask.nii.gz'):
+        find_mask_pairs(tmp_path / 'predicted', tmp_path / 'reference')
+
+
+@pytest.mark.parametrize('name', ['label-PVS_probseg', 'seg-regions_dseg'])
+def test_a_damaged_map_beside_a_prediction_is_named(data_sets, name):
+    predicted, reference, _ = data_sets
+    path = predicted / f'sub-01/anat/sub-01_{name}.nii.gz'
+    path.write_bytes(path.read_bytes()[:60])
+    with refused(scans.DAMAGED, naming=path.name):
+        find_mask_pairs(predicted, reference).pairs[0].read()
