@@ -17,7 +17,7 @@ from ..messages import masks, scans
 from ..messages.message import Finding
 from .geometry import format_mm
 from .resampling import Grid, resample
-from .volume import SourceGrid, Volume, open_volume
+from .volume import SourceGrid, Volume, open_image, open_volume
 
 #: Differences of values that count as rounding, of values of about 1, and relative to the largest value.
 ROUNDING, RELATIVE_ROUNDING = 1e-3, 1e-5
@@ -78,6 +78,17 @@ class Partner:
 
     path: Path
     source: SourceGrid
+
+    @classmethod
+    def of(cls, path: Path) -> Partner:
+        """The image in a file, of which only the header is read.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be opened.
+        """
+        return cls(path=path, source=open_image(path).source)
 
     @property
     def grid(self) -> Grid:

@@ -15,7 +15,9 @@ from ..messages.message import Finding
 from .naming import Naming, parse_entities
 from .query import files_below
 
-PATTERN = 'sub-*_mask.nii*'
+PATTERN = 'sub-*_mask.*'
+#: Endings of images that are read.
+EXTENSIONS = ('.nii.gz', '.nii', '.mgz')
 #: Entities that a mask may have in addition to those of its scan.
 DERIVED = ('space', 'atlas', 'seg', 'scale', 'res', 'den', 'label', 'desc')
 #: Values of ``space-`` for the scan's own space, which has no such entity as a rule.
@@ -73,10 +75,10 @@ class MaskFile:
             `suffix`, and what takes the place of ``label-PVS``.
         """
         suffix = entities.pop('suffix')
-        stem = re.sub(r'_mask\.nii(\.gz)?$', '', self.path.name)
+        stem = re.sub(r'_mask\.[a-z.]+$', '', self.path.name)
         for key, value in entities.items():
             stem = re.sub(r'_label-PVS(?=_|$)', f'_{key}-{value}', stem, flags=re.IGNORECASE)
-        for extension in ('.nii.gz', '.nii'):
+        for extension in EXTENSIONS:
             path = self.path.with_name(f'{stem}_{suffix}{extension}')
             if os.path.lexists(path):
                 return path
@@ -120,7 +122,7 @@ def find_masks(folder: Path) -> tuple[dict[ScanKey, list[MaskFile]], list[Findin
     findings = []
     for path in files_below(folder, PATTERN):
         inside = path.relative_to(folder)
-        if not path.name.endswith(('.nii', '.nii.gz')) or any(p.startswith('.') for p in inside.parts):
+        if not path.name.endswith(EXTENSIONS) or any(p.startswith('.') for p in inside.parts):
             continue
         if not re.search(r'_label-pvs_', path.name, re.IGNORECASE):
             continue

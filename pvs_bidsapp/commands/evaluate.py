@@ -51,15 +51,12 @@ class Outcome:
         return '\n'.join([*self._counts(), *_means(self.evaluation.summary), *self._empty()])
 
     def _counts(self) -> list[str]:
-        lines = [f'{self.evaluation.scans["scan"].nunique()} scans compared']
-        for dataset, text in (
-            ('reference', 'references without a prediction'),
-            ('prediction', 'predictions without a reference'),
-        ):
+        lines = [f'{_count(self.evaluation.scans["scan"].nunique(), "scan")} compared']
+        for dataset, other in (('reference', 'prediction'), ('prediction', 'reference')):
             if number := sum(mask.dataset == dataset for mask in self.unmatched):
-                lines.append(f'{number} {text}, left out')
+                lines.append(f'{_count(number, dataset)} left out, without a {other}')
         if self.failed:
-            lines.append(f'{len(self.failed)} scans left out, as a file cannot be used')
+            lines.append(f'{_count(len(self.failed), "scan")} left out, as a file cannot be used')
         return lines
 
     def _empty(self) -> list[str]:
@@ -72,10 +69,16 @@ class Outcome:
         both, only = int((no_reference & no_prediction).sum()), int((no_reference & ~no_prediction).sum())
         lines = []
         if both:
-            lines.append(f'{both} scans with both masks empty: all their scores are 1 by definition')
+            lines.append(f'{_count(both, "scan")} with both masks empty: scores of 1 by definition')
         if only:
-            lines.append(f'{only} scans with an empty reference: Dice 0, and left out of the mean of avd')
+            lines.append(
+                f'{_count(only, "scan")} with an empty reference: Dice 0, and left out of the mean of avd'
+            )
         return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
 
 
 def _means(summary: pd.DataFrame) -> list[str]:

@@ -282,7 +282,7 @@ def _coregister(t2w: Path, t1w: ScanImage, native: NativeScan, folder: Path) -> 
 def _placed_label(scan: LabelledScan) -> tuple[np.ndarray, Grid, list[Finding]]:
     """The label of a scan on the scan's grid: mask, grid, and what a user should know about it."""
     assert scan.label is not None
-    partner = Partner(path=scan.t1w, source=open_image(scan.t1w).source)
+    partner = Partner.of(scan.t1w)
     label = read_mask(scan.label)
     mask, findings = mask_on_grid(label, partner)
     return mask, partner.grid, [*label.findings, *findings]

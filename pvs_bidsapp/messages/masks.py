@@ -96,7 +96,7 @@ RESAMPLED = Caution(
 ELSEWHERE = Refusal(
     code='mask-elsewhere',
     text='is on another grid than {other}, and only {percent:.0f} % of its volume would be left there',
-    mend='is it the label of this scan? resample it to the grid of that image',
+    mend='does it belong to this scan? if so, resample it to the grid of that image',
     kind=ImageError,
 )
 

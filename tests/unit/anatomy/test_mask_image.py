@@ -23,7 +23,6 @@ from pvs_bidsapp.anatomy.mask_image import (
     volume_of,
 )
 from pvs_bidsapp.anatomy.resampling import Grid
-from pvs_bidsapp.anatomy.volume import open_image
 from pvs_bidsapp.messages import masks, scans
 
 MASK = tubes()
@@ -31,10 +30,6 @@ MASK = tubes()
 
 def codes(findings) -> list[str]:
     return [finding.code for finding in findings]
-
-
-def partner(path) -> Partner:
-    return Partner(path=path, source=open_image(path).source)
 
 
 def save(values: np.ndarray, path, affine=AFFINE, dtype=np.float32):
@@ -180,7 +175,7 @@ def test_probabilities_are_between_0_and_1(tmp_path):
 
 def on(path, other) -> tuple[np.ndarray, list[str]]:
     """A mask on the grid of another image, and the codes of what is said about it."""
-    found, findings = mask_on_grid(read_mask(path), partner(other))
+    found, findings = mask_on_grid(read_mask(path), Partner.of(other))
     return found, codes(findings)
 
 
@@ -234,7 +229,7 @@ def test_without_orientation_a_mask_is_laid_on_its_partner_voxel_by_voxel(tmp_pa
     np.testing.assert_array_equal(found, MASK)
     assert said == ['mask-placed']
     # the other way round, the grid is that of the image without orientation
-    reverse, findings = mask_on_grid(read_mask(scan), partner(mask))
+    reverse, findings = mask_on_grid(read_mask(scan), Partner.of(mask))
     np.testing.assert_array_equal(reverse, read_mask(mask).mask)
     assert codes(findings) == ['mask-placed']
     assert 'scan.nii' in str(findings[0])
@@ -259,7 +254,7 @@ def test_without_orientation_another_shape_or_voxel_size_is_refused(tmp_path):
 
 
 def test_maps_come_to_a_grid_as_masks_do(tmp_path):
-    scan = partner(write(FORMS['PSR'](MASK), tmp_path / 'scan.nii'))
+    scan = Partner.of(write(FORMS['PSR'](MASK), tmp_path / 'scan.nii'))
     path = save(np.where(MASK, 21, 3), tmp_path / 'labels.nii')
     np.testing.assert_array_equal(
         map_on_grid(path, read_label_map(path), scan, order=0), np.where(MASK, 21, 3)

@@ -25,6 +25,7 @@ def touch(root: Path, *paths: str) -> list[Path]:
     [
         'sub-01_ses-a_run-2_label-PVS_mask.nii.gz',
         'sub-01_ses-a_run-2_label-PVS_mask.nii',
+        'sub-01_ses-a_run-2_label-PVS_mask.mgz',
         'sub-01_ses-a_run-2_desc-rater1_label-PVS_mask.nii.gz',
         'sub-01_ses-a_run-2_label-PVS_desc-rater1_mask.nii.gz',
         'sub-01_ses-a_run-2_space-T1w_res-1_den-1_label-PVS_mask.nii.gz',

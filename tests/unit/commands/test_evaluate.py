@@ -51,7 +51,7 @@ def test_a_damaged_mask_is_named_and_the_others_are_compared(tmp_path, caplog):
         ('sub-c', 'prediction'),
     ]
     assert '2 scans left out, as a file cannot be used' in outcome.report()
-    assert '1 scans compared' in outcome.report()
+    assert '1 scan compared' in outcome.report()
 
 
 def test_masks_without_a_partner_are_named_and_counted_but_no_failure(tmp_path, caplog):
@@ -62,8 +62,8 @@ def test_masks_without_a_partner_are_named_and_counted_but_no_failure(tmp_path, 
     for label in 'bcd':
         assert f'sub-{label}_label-PVS_mask.nii.gz: a' in caplog.text
     report = outcome.report()
-    assert '2 references without a prediction, left out' in report
-    assert '1 predictions without a reference, left out' in report
+    assert '2 references left out, without a prediction' in report
+    assert '1 prediction left out, without a reference' in report
     assert len(table(tmp_path, '_unmatched')) == 3
 
 
@@ -76,8 +76,8 @@ def test_scans_without_pvs_are_counted_and_avd_says_over_how_many_it_is_taken(tm
     assert summary.loc['avd', 'mean'] == pytest.approx((0 + 0 + 100) / 3, rel=1e-4)
     assert list(summary.loc['dice', ['n_scans', 'n_finite', 'mean']]) == [4, 4, 0.5]
     assert '3 of 4 scans' in report
-    assert '1 scans with both masks empty: all their scores are 1' in report
-    assert '1 scans with an empty reference: Dice 0' in report
+    assert '1 scan with both masks empty: scores of 1' in report
+    assert '1 scan with an empty reference: Dice 0' in report
     scans = table(tmp_path).set_index('scan')
     assert np.isinf(scans.loc['sub-b', 'avd'])
     assert list(scans['reference_volume_mm3'] > 0) == [True, False, False, True]
@@ -104,7 +104,7 @@ def test_the_program_says_so_on_stderr_and_by_its_exit_status(tmp_path):
     done = pvs('evaluate', *folders)
     assert done.returncode == 0, done.stderr
     assert 'sub-c_label-PVS_mask.nii.gz: a reference without a prediction' in done.stderr
-    assert '1 references without a prediction' in done.stdout
+    assert '1 reference left out, without a prediction' in done.stdout
     assert 'dice: 1.000' in done.stdout
     damaged = tmp_path / 'reference/sub-b/anat/sub-b_label-PVS_mask.nii.gz'
     damaged.write_bytes(damaged.read_bytes()[:150])
@@ -112,7 +112,7 @@ def test_the_program_says_so_on_stderr_and_by_its_exit_status(tmp_path):
     assert done.returncode == 1
     assert 'sub-b_label-PVS_mask.nii.gz: cannot be read' in done.stderr
     assert 'Traceback' not in done.stderr
-    assert '1 scans compared' in done.stdout
+    assert '1 scan compared' in done.stdout
     write(plain(MASK), tmp_path / 'reference/sub-a/anat/sub-a_desc-rater2_label-PVS_mask.nii.gz')
     done = pvs('evaluate', *folders)
     assert done.returncode == 2

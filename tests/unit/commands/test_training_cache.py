@@ -189,7 +189,7 @@ def test_a_label_on_another_grid_is_resampled_with_a_warning(one, tmp_path, capl
     np.testing.assert_array_equal(before.label, prepare(scan, tmp_path).label)
     shifted[0, 3] = 500
     save(one / LABEL, data, shifted)
-    with refused(masks.ELSEWHERE, naming='is it the label of this scan'):
+    with refused(masks.ELSEWHERE, naming='does it belong to this scan'):
         prepare(find(one)[0], tmp_path)
 
 
