@@ -147,12 +147,18 @@ def _mask_file(path: Path, entities: Sequence[tuple[str, str]]) -> MaskFile:
 
 
 def _check_folder(path: Path, inside: Path, entities: dict[str, str]) -> None:
-    """Whether the folders above a mask name the subject and the session of its name, if they name any."""
-    for key in ('sub', 'ses'):
-        folders = [part for part in inside.parts[:-1] if part.startswith(f'{key}-')]
-        own = f'{key}-{entities.get(key)}'
-        if key in entities and folders and folders[-1] != own:
-            raise masks.MISPLACED.error(path, name=own, folder=folders[-1])
+    """Whether folders that name a subject or session, such as sub-01 or sub-01_ses-a, agree with the name.
+
+    A name without ``ses-`` in the folder of a session is accepted.
+    """
+    for folder in inside.parts[:-1]:
+        if not folder.startswith(('sub-', 'ses-')):
+            continue
+        for part in folder.split('_'):
+            key, _, value = part.partition('-')
+            if entities.get(key, value if key == 'ses' else None) != value:
+                own = '_'.join(f'{k}-{entities[k]}' for k in ('sub', 'ses') if k in entities)
+                raise masks.MISPLACED.error(path, name=own, folder=folder)
 
 
 def only_one(candidates: Iterable[MaskFile]) -> MaskFile:

@@ -66,6 +66,12 @@ def test_a_mask_in_the_folder_of_somebody_else_is_refused(tmp_path, folder):
         find_masks(tmp_path)
 
 
+@pytest.mark.parametrize('folder', ['sub-01/ses-a/anat', 'sub-01_ses-a', 'ses-a', 'rater1/sub-01', '.'])
+def test_folders_may_name_the_scan_in_any_layout(tmp_path, folder):
+    touch(tmp_path, f'{folder}/sub-01_ses-a_label-PVS_mask.nii.gz')
+    assert len(find_masks(tmp_path)[0]) == 1
+
+
 def test_folders_above_the_dataset_do_not_matter(tmp_path):
     root = tmp_path / 'sub-99' / 'ses-pre'
     touch(root, 'rater1/sub-01_ses-a_label-PVS_mask.nii.gz')
