@@ -49,6 +49,11 @@ class Analysis:
     version: str
     architecture: str = 'joliot2021'
 
+    @property
+    def needs_t2w(self) -> bool:
+        """Whether a scan without T2w cannot be worked on."""
+        return 'T2w' in self.channels or self.modality == 'T1w+T2w'
+
     def fingerprint(self, inputs: dict[str, Any]) -> str:
         """Checksum of these settings and the inputs of one scan.
 

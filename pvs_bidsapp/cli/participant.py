@@ -5,18 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..errors import InputError
-from .arguments import add_option
+from ..messages import options
+from .arguments import PATH, PROCESSES, SIZE, Number, WholeNumber, add_option
 
 if TYPE_CHECKING:
-    from ..bids.query import Query, Scan
+    from ..bids.query import Query, Selection
     from ..settings import Analysis, Execution, Settings
 
 DEFAULT_MODEL = 'joliot2021-t1'
+#: Probabilities from which voxels count as PVS.
+_THRESHOLD = Number(low=0, above=True, high=1)
+#: Seeds that numpy and ITK take; to ITK, 0 means a new one each time.
+_RANDOM_SEED = WholeNumber(low=1, high=2**31 - 1)
+_MEMORY = Number(low=0, above=True)
 
 
 def add_selection(g: argparse._ArgumentGroup) -> None:
@@ -30,7 +36,7 @@ def add_selection(g: argparse._ArgumentGroup) -> None:
         help='only these sessions (with or without ses-)',
     )  # fmt: skip
     add_option(
-        g, '--bids-filter-file', type=Path, metavar='FILE',
+        g, '--bids-filter-file', type=PATH, metavar='FILE',
         help='JSON file with pybids filters: {"t1w": {"acquisition": "mprage"}, "t2w": {...}}',
     )  # fmt: skip
     add_option(
@@ -42,8 +48,8 @@ def add_selection(g: argparse._ArgumentGroup) -> None:
         help='use brain masks (desc-brain_mask) and T1w segmentations (dseg) of these derivative datasets',
     )  # fmt: skip
     add_option(
-        g, '--bids-database-dir', type=Path, metavar='DIR',
-        help='folder of the pybids index; made there if it does not exist',
+        g, '--bids-database-dir', type=PATH, metavar='DIR',
+        help='accepted for compatibility; the folders anat are listed directly, so that no index is needed',
     )  # fmt: skip
 
 
@@ -59,22 +65,23 @@ def add_analysis(g: argparse._ArgumentGroup) -> None:
         'scans; T1w+T2w: a scan without a T2w fails',
     )  # fmt: skip
     add_option(
-        g, '--threshold', type=float, metavar='P',
+        g, '--threshold', type=_THRESHOLD, metavar='P',
         help="voxels of at least this probability count as PVS (default: the model's threshold)",
     )  # fmt: skip
     add_option(
-        g, '--min-cluster-size', type=float, metavar='MM3',
+        g, '--min-cluster-size', type=SIZE, metavar='MM3',
         help="drop smaller clusters (default: the model's minimum)",
     )  # fmt: skip
     add_option(
-        g, '--random-seed', type=int, default=1, metavar='N', help='seed of all random numbers (default 1)'
-    )
+        g, '--random-seed', type=_RANDOM_SEED, default=1, metavar='N',
+        help='seed of all random numbers, at least 1 (default 1)',
+    )  # fmt: skip
 
 
 def add_execution(g: argparse._ArgumentGroup) -> None:
     """Add the options that decide how the program runs."""
     add_option(
-        g, '-w', '--work-dir', type=Path, metavar='DIR',
+        g, '-w', '--work-dir', type=PATH, metavar='DIR',
         help='folder for intermediate files (default OUT_DIR/work, removed once all scans are done)',
     )  # fmt: skip
     add_option(
@@ -82,23 +89,23 @@ def add_execution(g: argparse._ArgumentGroup) -> None:
         help='remove the intermediate files from --work-dir once all scans are done',
     )  # fmt: skip
     add_option(
-        g, '--nprocs', '--n-cpus', type=int, metavar='N',
+        g, '--nprocs', '--n-cpus', type=PROCESSES, metavar='N',
         help='processes in parallel (default: one per available core)',
     )  # fmt: skip
     add_option(
-        g, '--omp-nthreads', type=int, metavar='N',
+        g, '--omp-nthreads', type=PROCESSES, metavar='N',
         help='threads of the network (default: --nprocs, at most 8); registration always uses one thread, '
         'so that its results can be repeated',
     )  # fmt: skip
     add_option(
-        g, '--mem', type=float, metavar='GB', help='memory limit (default: 90 %% of the available memory)'
+        g, '--mem', type=_MEMORY, metavar='GB', help='memory limit (default: 90 %% of the available memory)'
     )
     add_option(
         g, '--device', default='auto',
         help='auto, cpu, cuda or cuda:N; only auto falls back to the CPU, with a message (default auto)',
     )  # fmt: skip
     add_option(
-        g, '--plugin', type=Path, metavar='FILE', help='nipype plugin file (YAML): SLURM, SGE, PBS, LSF'
+        g, '--plugin', type=PATH, metavar='FILE', help='nipype plugin file (YAML): SLURM, SGE, PBS, LSF'
     )
     add_option(g, '--stop-on-first-crash', action='store_true', help='stop at the first scan that fails')
     add_option(g, '--reports-only', action='store_true', help='only write the report pages again')
@@ -133,27 +140,51 @@ def process(args: argparse.Namespace, settings: Settings, query: Query) -> int:
     Raises
     ------
     InputError
-        If no scan is found, or an output folder cannot be written to.
+        If no scan can be used, or an output folder cannot be written to.
     """
     from ..bids.query import find_scans
+    from ..outputs.records import refuse_other_sources
+
+    selection = find_scans(settings.bids_dir, replace(query, needs_t2w=settings.analysis.needs_t2w))
+    selection = refuse_other_sources(selection, settings)
+    return work_on(args, settings, selection, settings.bids_dir)
+
+
+def work_on(args: argparse.Namespace, settings: Settings, selection: Selection, where: Path) -> int:
+    """Process the selected scans, list them, or write their pages; returns the exit status.
+
+    Parameters
+    ----------
+    args : Namespace
+    settings : Settings
+    selection : Selection
+    where : Path
+        Where the scans were looked for.
+
+    Raises
+    ------
+    InputError
+        If no scan can be used, or an output folder cannot be written to.
+    """
     from ..runtime.files import check_writable
 
-    scans = find_scans(settings.bids_dir, query)
     if args.dry_run:
-        _print_plan(scans, settings)
-        return 0
+        _print_plan(selection, settings)
+        selection.check_usable(where)
+        return 1 if selection.refused else 0
     check_writable(settings.out_dir, 'OUT_DIR')
     if args.reports_only:
         from ..outputs.reports import write_pages
 
-        for page in write_pages(scans, settings, {}):
+        for page in write_pages(selection, settings, all_records=True):
             print(f'report: {page}')
-        return 0
+        _print_refused(selection)
+        return 1 if selection.refused else 0
     if args.work_dir:
         check_writable(settings.execution.work_dir, 'work folder')
     from ..commands.participant import run
 
-    outcome = run(scans, settings)
+    outcome = run(selection, settings)
     for name in outcome.reused:
         print(f'{name}: done before with the same settings, kept')
     for name in outcome.done:
@@ -164,6 +195,7 @@ def process(args: argparse.Namespace, settings: Settings, query: Query) -> int:
         f'{len(outcome.done)} done, {len(outcome.reused)} kept, {len(outcome.failed)} failed; '
         f'reports: {settings.out_dir}/sub-*.html'
     )
+    selection.check_usable(where)
     return outcome.exit_status
 
 
@@ -175,23 +207,29 @@ def make_query(args: argparse.Namespace) -> Query:
     InputError
         If a derivative dataset or the filter file cannot be read.
     """
-    from ..bids.query import Query, read_filters
+    from ..bids.filters import read_filters
+    from ..bids.query import Query
+    from ..messages import datasets
 
     derivatives = []
     for entry in args.derivatives:
         name, _, path = entry.partition('=')
         folder = Path(path or name)
         if not folder.is_dir():
-            raise InputError(f'--derivatives {entry}: no such folder; give NAME=PATH')
+            raise datasets.NO_DERIVATIVES.error(f'--derivatives {entry}')
         derivatives.append(folder.resolve())
     return Query(
-        subjects=tuple(dict.fromkeys(label.removeprefix('sub-') for label in args.participant_label)),
-        sessions=tuple(dict.fromkeys(label.removeprefix('ses-') for label in args.session_label)),
-        filters=read_filters(args.bids_filter_file) if args.bids_filter_file else None,
+        subjects=_labels(args.participant_label, 'sub-'),
+        sessions=_labels(args.session_label, 'ses-'),
+        filters=read_filters(args.bids_filter_file) if args.bids_filter_file else {},
         use_t2w=args.modality != 'T1w',
-        database_dir=args.bids_database_dir,
         derivatives=tuple(derivatives),
     )
+
+
+def _labels(given: Sequence[str], prefix: str) -> tuple[str, ...]:
+    """Labels without prefix, each once; a shell completes the names of folders with a slash."""
+    return tuple(dict.fromkeys(label.rstrip('/').removeprefix(prefix) for label in given))
 
 
 def make_settings(args: argparse.Namespace, bids_dir: Path) -> Settings:
@@ -225,10 +263,8 @@ def _analysis(args: argparse.Namespace) -> Analysis:
     card = model.card
     threshold = card.threshold if args.threshold is None else args.threshold
     minimum = card.min_cluster_size if args.min_cluster_size is None else args.min_cluster_size
-    if not 0 < threshold <= 1 or minimum < 0:
-        raise InputError('--threshold must lie in (0, 1] and --min-cluster-size must not be negative')
     if args.modality == 'T1w' and 'T2w' in card.channels:
-        raise InputError(f'--modality T1w: the model {card.name} needs a T2w; choose another --model')
+        raise options.MODALITY.error('--modality T1w', model=card.name)
     return Analysis(
         model_name=card.name,
         model_version=card.version,
@@ -250,8 +286,6 @@ def _execution(args: argparse.Namespace, out_dir: Path) -> Execution:
     from ..settings import Execution
 
     nprocs = args.nprocs or cores()
-    if nprocs < 1 or (args.omp_nthreads is not None and args.omp_nthreads < 1):
-        raise InputError('--nprocs and --omp-nthreads must be at least 1')
     return Execution(
         nprocs=nprocs,
         omp_nthreads=min(args.omp_nthreads or min(nprocs, 8), nprocs),
@@ -269,19 +303,19 @@ def _plugin_file(path: Path | None) -> str | None:
     """The absolute path of a plugin file that can be read."""
     if path is None:
         return None
-    from ..workflows.engine import read_plugin_file
+    from ..workflows.plugin_file import read_plugin_file
 
     read_plugin_file(path)
     return str(path.resolve())
 
 
-def _print_plan(scans: Sequence[Scan], settings: Settings) -> None:
+def _print_plan(selection: Selection, settings: Settings) -> None:
     from ..outputs.scan import status
 
-    root = settings.bids_dir
-    for scan in scans:
-        parts = [f'T1w {scan.t1w.relative_to(root)}']
-        parts.append(f'T2w {scan.t2w.relative_to(root)}' if scan.t2w else 'no T2w')
+    for scan in selection.scans:
+        parts = [f'T1w {_shown(scan.source or scan.t1w, settings)}']
+        t2w = scan.t2w_source or scan.t2w
+        parts.append(f'T2w {_shown(t2w, settings)}' if t2w else 'no T2w')
         if scan.brain_mask:
             parts.append(f'brain mask {scan.brain_mask}')
         if scan.segmentation:
@@ -289,4 +323,19 @@ def _print_plan(scans: Sequence[Scan], settings: Settings) -> None:
         state = status(scan, settings)
         parts.append({'done': 'done before', 'missing': 'to do'}.get(state, state))
         print('\t'.join(parts))
-    print(f'{len(scans)} scans; model {settings.analysis.model_name}', file=sys.stderr)
+    _print_refused(selection)
+    print(
+        f'{len(selection.scans)} scans, {len(selection.refused)} refused; '
+        f'model {settings.analysis.model_name}',
+        file=sys.stderr,
+    )
+
+
+def _print_refused(selection: Selection) -> None:
+    for refused in selection.refused:
+        print(f'pvs: error: {refused.path}: {refused.reason}', file=sys.stderr)
+
+
+def _shown(path: Path, settings: Settings) -> Path:
+    """A path as it stands in the dataset; as it is if it lies elsewhere."""
+    return path.relative_to(settings.bids_dir) if path.is_relative_to(settings.bids_dir) else path

@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from pathlib import Path
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ..errors import InputError
 from . import participant
-from .arguments import command_parser
+from .arguments import PATH, OptionParser, command_parser
+from .folders import check_output, check_work_dir
+
+if TYPE_CHECKING:
+    from ..bids.query import Selection
+    from ..settings import Settings
 
 DESCRIPTION = """\
-Find and measure perivascular spaces on one T1w scan, or on every *.nii and *.nii.gz file of a
-folder, without BIDS. OUT_DIR looks as after `participant`, with one sub- folder for each scan,
-named after the file."""
+Find and measure perivascular spaces on one T1w scan, or on every *.nii, *.nii.gz, *.mgz and *.mgh
+file of a folder, without BIDS. OUT_DIR looks as after `participant`, with one sub- folder for each
+scan, named after the file. Results of another file of the same name are never overwritten."""
 
 EXAMPLES = """\
 examples:
@@ -24,12 +29,12 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> OptionParser:
     """Arguments of the command."""
     p = command_parser('pvs predict', DESCRIPTION, EXAMPLES)
-    p.add_argument('t1w', type=Path, metavar='T1W', help='a T1w scan, or a folder of T1w scans')
-    p.add_argument('--t2w', type=Path, metavar='T2W', help='T2w of the same session (for one scan only)')
-    p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='folder for the outputs')
+    p.add_argument('t1w', type=PATH, metavar='T1W', help='a T1w scan, or a folder of T1w scans')
+    p.add_argument('--t2w', type=PATH, metavar='T2W', help='T2w of the same session (for one scan only)')
+    p.add_argument('out_dir', type=PATH, metavar='OUT_DIR', help='folder for the outputs')
     p.add_argument('-v', '--verbose', action='count', default=0, help='-vv: print the messages of nipype')
     participant.add_analysis(p.add_argument_group('analysis'))
     participant.add_execution(p.add_argument_group('execution'))
@@ -42,22 +47,40 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     InputError
-        If a scan does not exist, or OUT_DIR cannot be written to.
+        If there is no scan that can be used, or a folder cannot be written to.
     """
-    from ..bids.query import Query
-    from ..commands.predict import find_images, stage
-    from ..runtime.files import check_writable
+    from ..commands.predict import find_images, select_scans
 
     args = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format='pvs: %(message)s', stream=sys.stderr)
+    level = logging.DEBUG if args.verbose > 1 else logging.INFO
+    logging.basicConfig(level=level, format='pvs: %(message)s', stream=sys.stderr)
+    check_output(args.out_dir, 'OUT_DIR', ())
+    if args.work_dir:
+        check_work_dir(args.work_dir, args.out_dir, ())
     images = find_images(args.t1w)
-    if args.t2w and len(images) > 1:
-        raise InputError('--t2w goes with one scan, not with a folder')
-    for path in filter(None, (*images, args.t2w)):
-        if not path.exists():
-            raise InputError(f'{path}: no such file')
-    check_writable(args.out_dir, 'OUT_DIR')
-    inputs = ((args.work_dir or args.out_dir / 'work') / 'inputs').resolve()
-    stage(images, args.t2w, inputs)
-    settings = participant.make_settings(args, inputs)
-    return participant.process(args, settings, Query(use_t2w=args.modality != 'T1w'))
+    settings = participant.make_settings(args, args.t1w.resolve())
+    if args.boilerplate_only:
+        from ..outputs.methods import methods
+
+        print(methods(settings))
+        return 0
+    selection = select_scans(images, args.t2w, settings)
+    if args.dry_run or args.reports_only:
+        return participant.work_on(args, settings, selection, args.t1w)
+    return _run(args, settings, selection)
+
+
+def _run(args: argparse.Namespace, settings: Settings, selection: Selection) -> int:
+    """Process the scans in a BIDS tree of links, which is removed at the end."""
+    from ..commands.predict import stage
+    from ..runtime.files import check_writable, temporary_folder
+    from ..workflows.engine import remove_empty_work_folder
+
+    check_writable(settings.out_dir, 'OUT_DIR')
+    check_writable(settings.execution.work_dir, 'work folder')
+    with temporary_folder(settings.execution.work_dir) as folder:
+        staged = stage(selection, folder)
+        status = participant.work_on(args, replace(settings, bids_dir=folder), staged, args.t1w)
+    if settings.execution.clean_workdir and status == 0:
+        remove_empty_work_folder(settings)
+    return status

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..bids.naming import Naming, logs_dir
-from ..bids.query import Scan
+from ..bids.query import Refused, Scan, Selection, check_present
+from ..messages.message import one_line
 from ..outputs.dataset import describe_output
+from ..outputs.records import clear_failure, forget_gone, relative_path, write_failure
 from ..outputs.reports import write_pages
 from ..outputs.scan import status
 from ..runtime.files import write_json
@@ -26,14 +29,14 @@ WAITING = 5.0
 
 @dataclass
 class Outcome:
-    """What became of the scans, by name of the T1w.
+    """What became of the scans, by name of the T1w, or by its path where a name is not unique.
 
     Attributes
     ----------
     done, reused : list of str
         Finished by this run; finished before with the same inputs and settings.
     failed : dict of str to str
-        With the reason in one line.
+        With the reason in one line; also those that were refused before the work.
     """
 
     done: list[str] = field(default_factory=list)
@@ -46,14 +49,14 @@ class Outcome:
         return 1 if self.failed else 0
 
 
-def run(scans: Sequence[Scan], settings: Settings) -> Outcome:
+def run(selection: Selection, settings: Settings) -> Outcome:
     """Process all scans that are not done yet, then write the pages.
 
-    Pages and the record of the run are written even if the run is interrupted.
+    Pages and the records of the run and of each failure are written even if the run is interrupted.
 
     Parameters
     ----------
-    scans : sequence of Scan
+    selection : Selection
     settings : Settings
 
     Returns
@@ -61,41 +64,73 @@ def run(scans: Sequence[Scan], settings: Settings) -> Outcome:
     outcome : Outcome
     """
     describe_output(settings)
-    outcome, waiting = Outcome(), []
-    for scan in scans:
-        state = status(scan, settings)
-        if state == 'done':
-            outcome.reused.append(scan.t1w.name)
-            continue
-        if state == 'other settings':
-            LOG.info('%s: inputs or settings differ from the last run; processed again', scan.t1w.name)
-        waiting.append(scan)
-    started = time.time()
+    shown, outcome = names_of(selection, settings), Outcome()
+    for refused in selection.refused:
+        outcome.failed[shown[refused]] = refused.reason
+        if refused.entities is not None:
+            write_failure(Naming(settings.out_dir, refused.entities), refused.path, refused.reason)
+    waiting = [scan for scan in selection.scans if not _is_done(scan, settings)]
+    reused = [scan for scan in selection.scans if scan not in set(waiting)]
+    outcome.reused = [shown[scan] for scan in reused]
+    cleared = [clear_failure(Naming.of(settings.out_dir, scan.t1w)) for scan in reused]
+    failures, clock = engine.Failures(settings), time.monotonic()
     try:
-        run_unlocked_scans(waiting, settings)
+        run_unlocked_scans(waiting, settings, failures)
     finally:
         for scan in waiting:
-            if status(scan, settings) == 'done':
-                outcome.done.append(scan.t1w.name)
-            else:
-                outcome.failed[scan.t1w.name] = engine.failure_reason(scan, settings, started)
-        if waiting:
-            write_pages(scans, settings, outcome.failed)
-            _record(settings, outcome, time.time() - started)
-        if settings.execution.clean_workdir and not outcome.failed:
+            _conclude(scan, settings, outcome, shown[scan], failures)
+        if waiting or selection.refused or any(cleared):
+            forget_gone(settings, selection.subjects)
+            write_pages(selection, settings)
+            _record(settings, outcome, time.monotonic() - clock)
+        if settings.execution.clean_workdir and not {shown[scan] for scan in waiting} & set(outcome.failed):
             clean_work_dir(waiting, settings)
     return outcome
 
 
-def run_unlocked_scans(scans: Sequence[Scan], settings: Settings) -> None:
-    """Run the scans that no other job has locked; wait for the rest, and run those not finished by then."""
+def names_of(selection: Selection, settings: Settings) -> dict[Scan | Refused, str]:
+    """What each scan is called: the name of its file, or its path in the dataset where names repeat."""
+    members: list[tuple[Scan | Refused, str]] = [(s, relative_path(s, settings)) for s in selection.scans]
+    members += [(refused, refused.path) for refused in selection.refused]
+    counts = Counter(member.name for member, _ in members)
+    return {member: member.name if counts[member.name] == 1 else path for member, path in members}
+
+
+def _is_done(scan: Scan, settings: Settings) -> bool:
+    state = status(scan, settings)
+    if state == 'other settings':
+        LOG.info('%s: inputs or settings differ from the last run; processed again', scan.name)
+    return state == 'done'
+
+
+def _conclude(scan: Scan, settings: Settings, outcome: Outcome, name: str, failures: engine.Failures) -> None:
+    """Note what became of a scan, in the outcome and in its record."""
+    names = Naming.of(settings.out_dir, scan.t1w)
+    if status(scan, settings) == 'done':
+        clear_failure(names)
+        outcome.done.append(name)
+        return
+    absent = check_present(scan)
+    reason = failures.reason(scan) if absent is None else str(absent)
+    outcome.failed[name] = one_line(reason)
+    write_failure(names, relative_path(scan, settings), one_line(reason))
+
+
+def run_unlocked_scans(
+    scans: Sequence[Scan], settings: Settings, failures: engine.Failures | None = None
+) -> None:
+    """Run the scans that no other job has locked; wait for the rest, and run those not finished by then.
+
+    Scans of which a file has vanished are left out.
+    """
     left, is_logged = list(scans), False
     while left:
         locks = {scan: locks_of(scan, settings) for scan in left}
         mine = [scan for scan in left if locks[scan].acquire()]
         try:
-            if todo := [scan for scan in mine if status(scan, settings) != 'done']:
-                engine.run_scans(todo, settings)
+            todo = [scan for scan in mine if status(scan, settings) != 'done' and check_present(scan) is None]
+            if todo:
+                engine.run_scans(todo, settings, failures)
         finally:
             for scan in mine:
                 locks[scan].release()
@@ -103,7 +138,7 @@ def run_unlocked_scans(scans: Sequence[Scan], settings: Settings) -> None:
         if left and not mine:
             if not is_logged:
                 is_logged = True
-                LOG.info('%s: another job is working on it; waiting', left[0].t1w.name)
+                LOG.info('%s: another job is working on it; waiting', left[0].name)
             time.sleep(WAITING)
 
 

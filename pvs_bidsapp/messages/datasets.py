@@ -127,7 +127,7 @@ OTHER_FOLDER = Refusal(
 SAME_OUTPUTS = Refusal(
     code='dataset-same-outputs',
     text='its outputs would have the same names as those of {other}',
-    mend='keep one of the two files, or rename one (acq-, run-)',
+    mend='keep one of the two files, rename one (acq-, run-), or choose one with --bids-filter-file',
     kind=ImageError,
 )
 LONG_NAME = Refusal(
@@ -204,14 +204,13 @@ READY_MADE = Refusal(
 FILTER_UNREADABLE = Refusal(
     code='dataset-filter-unreadable',
     text='cannot be read as JSON ({reason})',
-    mend='give a text file such as {{"t1w": {{"acquisition": "mprage"}}}}',
+    mend='give a small text file in JSON; pvs --help shows an example',
     kind=InputError,
 )
 FILTER_FORMAT = Refusal(
     code='dataset-filter-format',
-    text='{what}',
-    mend='give {{"t1w": {{"ENTITY": VALUE}}, "t2w": {{...}}}}; a VALUE is a text, a whole number, null, or a '
-    'list of these',
+    text='not of the format of a filter: {what}',
+    mend='give t1w and t2w with entities, whose values are texts, whole numbers, null, or lists of them',
     kind=InputError,
 )
 FILTER_ENTITY = Refusal(

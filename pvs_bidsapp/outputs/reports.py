@@ -1,53 +1,119 @@
-"""The page of each subject and session, made from the files in the output folder."""
+"""The page of each subject and session, made from the files and records in the output folder.
+
+A page shows all scans that the folder holds, whichever run has finished them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from ..bids.naming import Naming
-from ..bids.query import Scan
+from ..bids.query import Selection
 from ..reports.subject_page import CAPTIONS, ScanSection, render
 from ..runtime.files import write_text
 from ..settings import Settings
 from .methods import methods
+from .records import find_records, read_record
+
+#: How often a page is written again because another job has finished a scan of it meanwhile.
+_TRIES = 5
+EARLIER = ' (the results below are those of an earlier run)'
+INCOMPLETE = 'its outputs are no longer complete; run again'
+NOT_DONE = 'not done yet'
 
 
-def write_pages(scans: Sequence[Scan], settings: Settings, failed: dict[str, str]) -> list[Path]:
-    """Write the page of every subject and session.
+def write_pages(selection: Selection, settings: Settings, *, all_records: bool = False) -> list[Path]:
+    """Write the page of every subject and session of the selection.
 
     Parameters
     ----------
-    scans : sequence of Scan
+    selection : Selection
     settings : Settings
-    failed : dict of str to str
-        Why a scan failed, by the name of its T1w.
+    all_records : bool
+        Also write the pages of those sessions of the subjects of which only the output folder knows.
 
     Returns
     -------
     pages : list of Path
     """
-    by_page: dict[Path, list[Scan]] = {}
-    for scan in scans:
-        by_page.setdefault(Naming.of(settings.out_dir, scan.t1w).report, []).append(scan)
-    for page, members in by_page.items():
-        errors = {scan.t1w.name: failed[scan.t1w.name] for scan in members if scan.t1w.name in failed}
-        finished = [scan for scan in members if scan.t1w.name not in errors]
-        sections = [s for scan in finished if (s := _section(scan, settings)) is not None]
-        write_text(page, render(f'Perivascular spaces: {page.stem}', sections, errors, methods(settings)))
-    return list(by_page)
+    missing = _names_without_results(selection, settings)
+    pages = {names.report for names in missing}
+    if all_records:
+        pages |= {
+            names.report
+            for names in find_records(settings.out_dir)
+            if dict(names.entities)['sub'] in selection.subjects
+        }
+    seen: dict[Path, dict[Naming, dict[str, tuple[int, int]]]] = {}
+    for _ in range(_TRIES):
+        now: dict[Path, dict[Naming, dict[str, tuple[int, int]]]] = {page: {} for page in pages}
+        for names, record in find_records(settings.out_dir).items():
+            if names.report in now:
+                now[names.report][names] = record
+        changed = sorted(page for page in pages if seen.get(page) != now[page])
+        for page in changed:
+            own = {names: text for names, text in missing.items() if names.report == page}
+            _write_page(page, now[page], own, settings)
+        if not changed:
+            break
+        seen = now
+    return sorted(pages)
 
 
-def _section(scan: Scan, settings: Settings) -> ScanSection | None:
-    """What the page shows of a scan; None if the scan is not finished."""
-    names = Naming.of(settings.out_dir, scan.t1w)
-    if not names.status.exists():
+def _names_without_results(selection: Selection, settings: Settings) -> dict[Naming, tuple[str, str]]:
+    """What a page says of the scans of which there is no record, by their names: file and reason."""
+    missing = {Naming.of(settings.out_dir, s.t1w): (s.name, NOT_DONE) for s in selection.scans}
+    refused = {
+        Naming(settings.out_dir, r.entities): (r.name, r.reason) for r in selection.refused if r.entities
+    }
+    return missing | refused
+
+
+def _write_page(
+    page: Path, records: Collection[Naming], missing: dict[Naming, tuple[str, str]], settings: Settings
+) -> None:
+    sections: list[ScanSection] = []
+    errors: dict[str, str] = {}
+    for names in sorted({*records, *missing}, key=lambda n: n.stem):
+        section, failure = _section(names), read_record(names.failure)
+        if section is not None:
+            sections.append(section)
+        if 'reason' in failure:
+            scan = str(failure.get('scan', names.stem))
+            reason = str(failure['reason']) + (EARLIER if section is not None else '')
+            errors[_unused(scan.rsplit('/', 1)[-1], scan, errors)] = reason
+        elif names.status.exists() and section is None:
+            errors[names.stem] = INCOMPLETE
+        elif section is None and names in missing:
+            errors[missing[names][0]] = missing[names][1]
+    write_text(page, render(f'Perivascular spaces: {page.stem}', sections, errors, methods(settings)))
+
+
+def _unused(short: str, long: str, taken: Collection[str]) -> str:
+    return long if short in taken else short
+
+
+def _section(names: Naming) -> ScanSection | None:
+    """What the page shows of a scan; None if the scan is not finished, or its tables are not there."""
+    status = read_record(names.status)
+    tables = {
+        'region_table': names.anat('stats', '.tsv', desc='pvs'),
+        'cluster_table': names.anat('dseg', '.tsv', desc='pvs'),
+        'stats': names.anat('stats', '.json', desc='pvs'),
+    }
+    if not status or not all(path.exists() for path in tables.values()):
         return None
     figures = {desc: names.figure(desc) for desc in CAPTIONS}
     return ScanSection(
-        name=scan.t1w.name,
-        region_table=names.anat('stats', '.tsv', desc='pvs'),
-        cluster_table=names.anat('dseg', '.tsv', desc='pvs'),
-        stats=names.anat('stats', '.json', desc='pvs'),
+        name=_name_of(status, names),
         figures={desc: path for desc, path in figures.items() if path.exists()},
+        **tables,
     )
+
+
+def _name_of(status: dict[str, object], names: Naming) -> str:
+    """Name of the T1w's file."""
+    inputs = status.get('inputs')
+    t1w = inputs.get('t1w') if isinstance(inputs, dict) else None
+    return str(t1w[0]) if isinstance(t1w, list) and t1w else f'{names.stem}_T1w'

@@ -3,9 +3,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
 
 from pvs_bidsapp.bids.naming import Naming, entity_order, parse_entities
 from pvs_bidsapp.errors import InputError
+from pvs_bidsapp.messages import datasets
+
+LABELS = st.from_regex(r'[a-zA-Z0-9+]{1,5}', fullmatch=True)
+KEYS = st.sampled_from([e for e in entity_order() if e != 'sub']) | st.sampled_from(['foo', 'Bar'])
+ENTITIES = st.tuples(LABELS, st.dictionaries(KEYS, LABELS, max_size=5)).map(
+    lambda drawn: (('sub', drawn[0]), *drawn[1].items())
+)
 
 
 def test_all_entities_of_the_input_are_kept_in_bids_order():
@@ -14,6 +22,7 @@ def test_all_entities_of_the_input_are_kept_in_bids_order():
     assert names.anat('mask', label='PVS') == Path(f'/out/sub-01/ses-a/anat/{stem}_label-PVS_mask.nii.gz')
     assert names.anat('T2w', space='T1w', desc='preproc').name == f'{stem}_space-T1w_desc-preproc_T2w.nii.gz'
     assert names.report == Path('/out/sub-01_ses-a.html')
+    assert names.failure == Path(f'/out/logs/{stem}_failure.json')
 
 
 @pytest.mark.parametrize(
@@ -40,13 +49,75 @@ def test_names_of_the_contract(added, suffix, name):
 )
 def test_two_scans_that_differ_in_an_entity_never_share_an_output(entities):
     base = (('sub', '01'), *((e, '1') for e in sorted(entities)))
-    path = Naming(Path('/out'), base).anat('mask', label='PVS')
+    names = Naming(Path('/out'), base)
     for entity in entities:
-        other = tuple((k, '2' if k == entity else v) for k, v in base)
-        assert Naming(Path('/out'), other).anat('mask', label='PVS') != path
+        other = Naming(Path('/out'), tuple((k, '2' if k == entity else v) for k, v in base))
+        assert other.anat('mask', label='PVS') != names.anat('mask', label='PVS')
+        assert not names.shares_outputs(other)
 
 
-@pytest.mark.parametrize('name', ['T1w.nii.gz', 'brain_T1w.nii.gz', 'ses-1_T1w.nii.gz'])
-def test_a_name_that_is_no_bids_is_refused_by_name(name):
-    with pytest.raises(InputError, match=name):
+@given(ENTITIES)
+def test_a_name_that_is_made_and_parsed_keeps_its_entities(entities):
+    names = Naming(Path('/out'), entities)
+    parsed = parse_entities(f'{names.stem}_T1w.nii.gz')
+    assert dict(parsed) == dict(entities)
+    assert Naming(Path('/out'), parsed).stem == names.stem
+
+
+def outputs(names):
+    """Paths of the kinds of outputs that there are."""
+    added = [{}, {'desc': 'pvs'}, {'seg': 'regions'}, {'label': 'PVS'}, {'space': 'T1w', 'desc': 'preproc'}]
+    paths = [names.anat('x', **more) for more in added]
+    return {str(path).casefold() for path in (*paths, names.figure('pvs'), names.status)}
+
+
+@given(ENTITIES, ENTITIES)
+def test_scans_that_share_no_outputs_by_their_names_share_none(one, other):
+    first, second = Naming(Path('/out'), one), Naming(Path('/out'), other)
+    if outputs(first) & outputs(second):
+        assert first.shares_outputs(second)
+        assert first.core == second.core
+
+
+@given(st.text(max_size=20) | st.from_regex(r'sub-[^/]{0,8}_T1w', fullmatch=True))
+def test_outputs_never_leave_the_output_folder(name):
+    try:
+        names = Naming.of(Path('/out'), Path(name))
+    except InputError:
+        return
+    for path in (
+        names.anat('mask'),
+        names.report,
+        names.status,
+        names.failure,
+        names.lock,
+        names.figure('x'),
+    ):
+        assert '..' not in path.parts
+        assert path.is_relative_to('/out')
+
+
+def test_the_longest_stem_leaves_room_for_the_longest_name():
+    names = Naming(Path('/out'), (('sub', 'a' * (Naming.LONGEST_STEM - 4)),))
+    longest = names.anat('probseg', space='MNI152NLin2009cSym', label='PVS').name
+    assert len(f'.pvs-tmp-{longest}') <= 255
+
+
+@pytest.mark.parametrize(
+    ('message', 'name'),
+    [
+        (datasets.NO_SUB_ENTITY, 'T1w.nii.gz'),
+        (datasets.ENTITY, 'brain_T1w.nii.gz'),
+        (datasets.NO_SUB_ENTITY, 'ses-1_T1w.nii.gz'),
+        (datasets.NO_SUB_ENTITY, 'acq-a_sub-1_T1w.nii.gz'),
+        (datasets.ENTITY, 'sub-1__T1w.nii.gz'),
+        (datasets.ENTITY, 'sub-1_acq-mp-rage_T1w.nii.gz'),
+        (datasets.ENTITY, 'sub-é_T1w.nii.gz'),
+        (datasets.ENTITY, 'sub-1_acq-_T1w.nii.gz'),
+        (datasets.ENTITY_TWICE, 'sub-1_acq-a_acq-b_T1w.nii.gz'),
+        (datasets.ENTITY_TWICE, 'sub-1_sub-1_T1w.nii.gz'),
+    ],
+)
+def test_a_name_that_is_no_bids_is_refused_by_name(message, name):
+    with refused(message, naming=name):
         parse_entities(name)

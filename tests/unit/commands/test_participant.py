@@ -1,21 +1,31 @@
-"""Two jobs are never at one scan where they share its outputs or its work folder."""
+"""What becomes of the scans of a run, and what is recorded of them; no step of the workflow is run."""
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from layouts import put
 
-from pvs_bidsapp.bids.query import Scan
-from pvs_bidsapp.commands.participant import clean_work_dir, locks_of
+from pvs_bidsapp.bids.naming import Naming
+from pvs_bidsapp.bids.query import Query, Scan, Selection, find_scans
+from pvs_bidsapp.commands import participant
+from pvs_bidsapp.commands.participant import clean_work_dir, locks_of, run
+from pvs_bidsapp.outputs.scan import fingerprint
+from pvs_bidsapp.workflows import engine
 from pvs_bidsapp.workflows.engine import WORKFLOW
 from pvs_bidsapp.workflows.scan import workflow_name
+
+GOOD, BAD = 'sub-1/anat/sub-1_T1w.nii.gz', 'sub-2/anat/sub-2_T1w.nii.gz'
 
 
 @pytest.fixture
 def scan(settings):
-    return Scan(Path(settings.bids_dir) / 'sub-1' / 'anat' / 'sub-1_T1w.nii.gz')
+    put(settings.bids_dir, GOOD)
+    return Scan(settings.bids_dir / GOOD)
 
 
 def elsewhere(settings, folder):
@@ -54,3 +64,140 @@ def test_a_work_folder_that_another_job_is_in_is_not_removed(settings, scan, tmp
     other.release()
     clean_work_dir([scan], settings)
     assert not settings.execution.work_dir.exists()
+
+
+# ---- a run whose workflow is replaced
+
+
+@pytest.fixture
+def worked_on(monkeypatch):
+    """Let a run finish every scan but those of sub-2; returns the names of all that it was given."""
+    given = []
+
+    def run_scans(scans, settings, failures):
+        for scan in scans:
+            given.append(scan.t1w.name)
+            if scan.entities['sub'] != '2':
+                status = Naming.of(settings.out_dir, scan.t1w).status
+                put(status.parent, status.name)
+                status.write_text(json.dumps({'fingerprint': fingerprint(scan, settings), 'files': []}))
+
+    monkeypatch.setattr(engine, 'run_scans', run_scans)
+    monkeypatch.setattr(engine.Failures, 'reason', lambda *_: 'it could not')
+    return given
+
+
+def find(settings, **query):
+    return find_scans(settings.bids_dir, Query(**query))
+
+
+def failure(settings, stem):
+    return json.loads((settings.out_dir / 'logs' / f'{stem}_failure.json').read_text())
+
+
+def failures(settings):
+    return sorted(p.name for p in settings.out_dir.glob('logs/*_failure.json'))
+
+
+def test_a_failure_is_recorded_until_the_scan_is_done(settings, worked_on):
+    put(settings.bids_dir, GOOD, BAD)
+    outcome = run(find(settings), settings)
+    assert (outcome.done, outcome.failed) == (['sub-1_T1w.nii.gz'], {'sub-2_T1w.nii.gz': 'it could not'})
+    assert failures(settings) == ['sub-2_failure.json']
+    assert failure(settings, 'sub-2') == {'scan': BAD, 'reason': 'it could not'}
+    assert 'it could not' in (settings.out_dir / 'sub-2.html').read_text()
+    status = Naming.of(settings.out_dir, Path(BAD)).status
+    status.write_text(json.dumps({'fingerprint': fingerprint(find(settings).scans[1], settings)}))
+    assert run(find(settings), settings).exit_status == 0
+    assert failures(settings) == []
+    assert 'it could not' not in (settings.out_dir / 'sub-2.html').read_text()
+
+
+def test_refused_scans_are_named_and_recorded_and_the_others_are_done(settings, worked_on):
+    put(settings.bids_dir, GOOD, *(f'sub-3/ses-{s}/anat/sub-3_T1w.nii.gz' for s in 'ab'))
+    outcome = run(find(settings), settings)
+    assert worked_on == outcome.done == ['sub-1_T1w.nii.gz']
+    assert list(outcome.failed) == [f'sub-3/ses-{s}/anat/sub-3_T1w.nii.gz' for s in 'ab']
+    assert outcome.exit_status == 1
+    assert failures(settings) == ['sub-3_ses-a_failure.json', 'sub-3_ses-b_failure.json']
+    assert failure(settings, 'sub-3_ses-b')['scan'] == 'sub-3/ses-b/anat/sub-3_T1w.nii.gz'
+    for session in 'ab':
+        assert f'sub-3_ses-{session}_T1w' in (settings.out_dir / f'sub-3_ses-{session}.html').read_text()
+    (record,) = settings.out_dir.glob('logs/run_*.json')
+    assert json.loads(record.read_text())['failed'] == outcome.failed
+
+
+def test_a_refused_file_does_not_bear_the_record_of_a_good_one(settings, worked_on):
+    put(settings.bids_dir, GOOD, 'sub-1/anat/sub-9_T1w.nii.gz')
+    outcome = run(find(settings), settings)
+    assert list(outcome.failed) == ['sub-9_T1w.nii.gz']
+    assert failures(settings) == []
+    assert run(find(settings), settings).reused == ['sub-1_T1w.nii.gz']
+
+
+def test_if_all_are_refused_that_is_recorded_too(settings, worked_on):
+    put(settings.bids_dir, 'sub-3/ses-a/anat/sub-3_T1w.nii.gz')
+    outcome = run(find(settings), settings)
+    assert (worked_on, outcome.exit_status) == ([], 1)
+    assert failures(settings) == ['sub-3_ses-a_failure.json']
+
+
+def test_a_record_goes_with_the_file_that_it_is_about(settings, worked_on):
+    put(settings.bids_dir, GOOD, 'sub-3/anat/sub-4_T1w.nii.gz')
+    run(find(settings), settings)
+    assert failures(settings) == ['sub-3_failure.json']
+    (settings.bids_dir / 'sub-3/anat/sub-4_T1w.nii.gz').unlink()
+    put(settings.bids_dir, 'sub-5/anat/sub-5_T1w.nii.gz')
+    run(find(settings), settings)
+    assert failures(settings) == []
+
+
+def test_the_record_of_a_failure_outlives_a_run_of_other_subjects(settings, worked_on):
+    put(settings.bids_dir, GOOD, BAD)
+    run(find(settings), settings)
+    run(find(settings, subjects=('1',)), settings)
+    assert failures(settings) == ['sub-2_failure.json']
+
+
+def test_a_scan_that_vanishes_before_its_turn_is_named_and_the_others_are_done(settings, worked_on):
+    put(settings.bids_dir, GOOD, 'sub-3/anat/sub-3_T1w.nii.gz')
+    selection = find(settings)
+    (settings.bids_dir / 'sub-3/anat/sub-3_T1w.nii.gz').unlink()
+    outcome = run(selection, settings)
+    assert worked_on == outcome.done == ['sub-1_T1w.nii.gz']
+    assert 'no longer there' in outcome.failed['sub-3_T1w.nii.gz']
+
+
+def test_an_interrupted_run_leaves_records_and_pages(settings, worked_on, monkeypatch):
+    put(settings.bids_dir, GOOD, BAD)
+
+    def interrupt(scans, settings, failures):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, 'run_scans', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(find(settings), settings)
+    assert failures(settings) == ['sub-1_failure.json', 'sub-2_failure.json']
+    assert (settings.out_dir / 'sub-1.html').exists()
+
+
+def test_two_scans_of_the_same_name_size_and_time_share_no_work_folder(settings, tmp_path):
+    scans = []
+    for folder in 'ab':
+        put(tmp_path / folder, GOOD)
+        os.utime(tmp_path / folder / GOOD, ns=(1, 1))
+        scans.append(Scan(tmp_path / folder / GOOD))
+    assert scans[0].inputs == scans[1].inputs
+    assert workflow_name(scans[0], settings) != workflow_name(scans[1], settings)
+
+
+def test_labels_with_a_plus_share_no_work_folder(settings, tmp_path):
+    names = ('sub-1_acq-a+b+c_T1w.nii', 'sub-1_acq-a_b-c_T1w.nii')
+    made = {workflow_name(Scan(tmp_path / name), settings).rsplit('_', 1)[0] for name in names}
+    assert len(made) == 2
+    assert all(name.replace('_', '').isalnum() for name in made)
+
+
+def test_names_that_repeat_are_shown_by_their_paths(settings):
+    selection = Selection(scans=tuple(Scan(settings.bids_dir / f / 'T1.nii') for f in 'ab'))
+    assert set(participant.names_of(selection, settings).values()) == {'a/T1.nii', 'b/T1.nii'}

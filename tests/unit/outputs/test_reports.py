@@ -1,0 +1,114 @@
+"""Pages show all that the output folder holds, whichever run it comes from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from layouts import put
+
+from pvs_bidsapp.bids.naming import Naming
+from pvs_bidsapp.bids.query import Query, Scan, Selection, find_scans
+from pvs_bidsapp.outputs import reports
+from pvs_bidsapp.outputs.records import write_failure
+from pvs_bidsapp.outputs.reports import write_pages
+
+RUNS = [f'sub-1/ses-a/anat/sub-1_ses-a_run-{n}_T1w.nii' for n in (1, 2)]
+
+
+def finish(settings, path):
+    """Write what a page needs of a finished scan."""
+    names = Naming.of(settings.out_dir, path)
+    header = 'region\themisphere\tcount\tvolume_mm3\tvolume_fraction\tmean_length_mm\tmean_width_mm\n'
+    for suffix, extension, text in (
+        ('stats', '.tsv', header), ('dseg', '.tsv', 'name\n'), ('stats', '.json', '{}'),
+    ):  # fmt: skip
+        file = names.anat(suffix, extension, desc='pvs')
+        put(file.parent, file.name, content=text.encode())
+    record = json.dumps({'inputs': {'t1w': [path.name, 1, 1]}, 'files': []})
+    put(names.status.parent, names.status.name, content=record.encode())
+    return names
+
+
+@pytest.fixture
+def scans(settings):
+    put(settings.bids_dir, *RUNS)
+    return find_scans(settings.bids_dir, Query()).scans
+
+
+def page(settings, name='sub-1_ses-a'):
+    return (settings.out_dir / f'{name}.html').read_text()
+
+
+def sections(text):
+    return [part.split('</h2>')[0] for part in text.split('<h2>')[1:]]
+
+
+def test_a_run_of_some_scans_leaves_the_others_on_the_page(settings, scans):
+    for scan in scans:
+        finish(settings, scan.t1w)
+    for some in (scans, scans[:1], scans[1:]):
+        write_pages(Selection(scans=some, subjects=('1',)), settings)
+        assert sections(page(settings)) == [scan.t1w.name for scan in scans]
+
+
+def test_failures_of_other_runs_stay_on_the_page(settings, scans):
+    finish(settings, scans[0].t1w)
+    write_failure(Naming.of(settings.out_dir, scans[1].t1w), RUNS[1], 'too <small>')
+    write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
+    assert f'{scans[1].t1w.name} failed:</b> too &lt;small&gt;' in page(settings)
+
+
+def test_results_of_an_earlier_run_are_told_from_a_failure_of_this_one(settings, scans):
+    names = finish(settings, scans[0].t1w)
+    write_failure(names, RUNS[0], 'no memory')
+    write_pages(Selection(scans=scans, subjects=('1',)), settings)
+    assert f'no memory{reports.EARLIER}' in page(settings)
+    assert sections(page(settings)) == [scans[0].t1w.name]
+    assert f'{scans[1].t1w.name} failed:</b> {reports.NOT_DONE}' in page(settings)
+
+
+def test_pages_can_be_written_of_scans_that_are_no_longer_there(settings, scans, tmp_path):
+    finish(settings, scans[0].t1w)
+    finish(settings, settings.bids_dir / 'sub-1_ses-b_T1w.nii')
+    finish(settings, settings.bids_dir / 'sub-2_T1w.nii')
+    selection = Selection(scans=scans, subjects=('1',))
+    pages = write_pages(selection, settings, all_records=True)
+    assert [p.name for p in pages] == ['sub-1_ses-a.html', 'sub-1_ses-b.html']
+    assert [p.name for p in write_pages(selection, settings)] == ['sub-1_ses-a.html']
+
+
+def test_results_that_are_no_longer_complete_are_told(settings, scans):
+    finish(settings, scans[0].t1w).anat('stats', '.json', desc='pvs').unlink()
+    write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
+    assert reports.INCOMPLETE in page(settings)
+
+
+def test_refused_scans_stand_on_their_page(settings):
+    put(settings.bids_dir, 'sub-1/ses-a/anat/sub-1_T1w.nii')
+    write_pages(find_scans(settings.bids_dir, Query()), settings)
+    assert 'rename it to sub-1_ses-a_T1w.nii' in page(settings)
+
+
+def test_a_scan_that_another_job_finishes_meanwhile_is_shown(settings, scans, monkeypatch):
+    finish(settings, scans[0].t1w)
+    render, calls = reports.render, []
+
+    def render_slowly(*arguments):
+        if not calls:
+            finish(settings, scans[1].t1w)
+        calls.append(arguments)
+        return render(*arguments)
+
+    monkeypatch.setattr(reports, 'render', render_slowly)
+    write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
+    assert sections(page(settings)) == [scan.t1w.name for scan in scans]
+    assert len(calls) == 2
+
+
+def test_a_file_name_with_markup_is_shown_as_text(settings):
+    scan = Scan(settings.bids_dir / 'sub-1_T1w.nii', source=settings.bids_dir / '<script>.nii')
+    write_failure(Naming.of(settings.out_dir, scan.t1w), str(scan.source), '<b>bold</b>')
+    write_pages(Selection(scans=(scan,), subjects=('1',)), settings)
+    assert '<script>' not in page(settings, 'sub-1')
+    assert '<b>bold' not in page(settings, 'sub-1')
