@@ -75,11 +75,13 @@ NO_CURRENT_FOLDER = Refusal(
     code='option-no-current-folder',
     text='the folder in which the program was started is not there any more',
     mend='change to another one (cd)',
+    kind=PVSError,
 )
 NO_TEMPORARY_FOLDER = Refusal(
     code='option-no-temporary-folder',
     text='there is no folder for temporary files',
     mend='set TMPDIR to a folder on a disk with space to which you may write',
+    kind=PVSError,
 )
 
 # ---- the machine, in the middle of the work
@@ -136,6 +138,24 @@ NO_MEMORY = Refusal(
     code='option-no-memory',
     text='not enough memory',
     mend='allow more (docker -m, sbatch --mem), or use fewer --nprocs',
+    kind=PVSError,
+)
+NO_GPU_MEMORY = Refusal(
+    code='option-no-gpu-memory',
+    text='not enough memory on the GPU',
+    mend='free it, use --device cpu, or another GPU',
+    kind=PVSError,
+)
+STOPPED = Refusal(
+    code='option-stopped',
+    text='stopped before it was finished (killed, or out of memory?)',
+    mend='run the same command again to go on',
+    kind=PVSError,
+)
+STOPPED_BY_OTHER = Refusal(
+    code='option-stopped-by-other',
+    text='not finished, since another scan failed (--stop-on-first-crash)',
+    mend='run the same command again to go on',
     kind=PVSError,
 )
 WORKER_KILLED = Refusal(

@@ -26,6 +26,8 @@ _BY_NUMBER: dict[int, Refusal] = {
     )
     for number in numbers
 }
+#: Torch's exception; its module is not imported for it.
+NO_GPU_MEMORY = 'OutOfMemoryError'
 _TEXT = re.compile(r'\[Errno (?P<number>\d+)\] (?P<reason>.*?)(?:: (?P<file>[\'"].*[\'"]))?$')
 
 
@@ -55,9 +57,13 @@ def finding_of(error: BaseException) -> Finding | None:
     """
     if isinstance(error, MemoryError):
         return options.NO_MEMORY.finding()
+    if type(error).__name__ == NO_GPU_MEMORY:
+        return options.NO_GPU_MEMORY.finding()
     if not isinstance(error, OSError) or error.errno not in _BY_NUMBER:
         return None
     file = _text(error.filename2 or error.filename)
+    if error.errno == errno.ENOENT and not file and (refusal := _missing_folder(error)):
+        return refusal.finding()
     return _BY_NUMBER[error.errno].finding(file, reason=os.strerror(error.errno))
 
 
@@ -77,8 +83,19 @@ def finding_in(text: str) -> Finding | None:
     match = _TEXT.search(text.strip())
     if match is None:
         return None
-    file = (match['file'] or '')[1:-1]
+    file = (match['file'] or '')[1:-1].split("' -> '")[-1]  # of a file that was to be renamed
     return finding_of(OSError(int(match['number']), match['reason'], file or None))
+
+
+def _missing_folder(error: OSError) -> Refusal | None:
+    """Which folder an error is about that names no file."""
+    if 'temporary directory' in str(error.strerror):
+        return options.NO_TEMPORARY_FOLDER
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return options.NO_CURRENT_FOLDER
+    return None
 
 
 def _text(file: object) -> str:

@@ -67,9 +67,10 @@ def _naming(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is None and is_full(path.parent):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        if error.filename is None or Path(str(error.filename)).name.startswith(TEMPORARY):
-            error.filename, error.filename2 = str(path), None
-        raise
+        is_named = error.filename and not Path(str(error.filename)).name.startswith(TEMPORARY)
+        if error.errno is None or is_named:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except PVSError:
         raise
     except Exception as error:  # libraries have exceptions of their own for it

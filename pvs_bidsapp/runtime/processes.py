@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..messages import options
+from .deadline import TimeUp
 from .signals import Stopped, end_with_parent
 
 
@@ -39,7 +42,8 @@ def map_in_processes(
     names : sequence of str, optional
         Name of each piece in messages.
     stop : callable
-        Called every second; work stops if it returns True.
+        Called every second; work stops if it returns True. If it raises `TimeUp`, calls that have begun are
+        ended at once.
 
     Returns
     -------
@@ -94,7 +98,7 @@ class _Calls:
             if self.stop():  # a batch system may signal the workers, too
                 raise Stopped from None
             raise
-        except (KeyboardInterrupt, SystemExit):  # what has begun is not waited for
+        except (KeyboardInterrupt, SystemExit, TimeUp):  # what has begun is not waited for
             kill_workers(pool)
             raise
         finally:
@@ -115,6 +119,22 @@ class _Calls:
                 raise broken
             if left and self.stop():
                 raise Stopped
+
+
+def start_worker(folder: str, environment: Mapping[str, str]) -> None:
+    """Set up a worker; called first in each.
+
+    Parameters
+    ----------
+    folder : str
+        Current folder.
+    environment : mapping
+        Variables to set. A fork server has those of the time when it was started.
+    """
+    os.chdir(folder)
+    os.environ.update(environment)
+    tempfile.tempdir = None
+    end_with_parent()
 
 
 def kill_workers(pool: ProcessPoolExecutor) -> None:

@@ -14,54 +14,126 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..bids.naming import logs_dir
+from ..bids.naming import Naming, logs_dir
 from ..bids.query import Scan
-from ..errors import InputError
-from ..runtime.files import write_text
+from ..messages import options
+from ..messages.message import one_line
+from ..runtime.files import is_full, remove_leftovers, temporary_folder, write_text
 from ..runtime.signals import ending_on_sigterm
+from ..runtime.tracebacks import reason_of
 from ..settings import Settings
+from .plugin_file import LOCAL, read_plugin_file
 
 LOG = logging.getLogger(__name__)
 WORKFLOW = 'pvs'
-#: Seconds between two status queries to a batch system; more frequent ones would burden its scheduler.
-QUEUE_POLL = 5
-#: Nipype's own files in the work folder, which belong to all scans.
-_NIPYPE_FILES = ('index.html', 'd3.js', 'graph.json', 'graph1.json')
+#: Seconds between two looks at the workers, and between two status queries to a batch system, whose scheduler
+#: more frequent ones would burden.
+POLL, QUEUE_POLL = 1.0, 5.0
+#: Longest path of a folder for sockets: that of a socket may have 107 bytes.
+_LONGEST_SOCKET_FOLDER = 60
+_NODE = re.compile(rf'^Node: {WORKFLOW}\.(\w+)\.', re.MULTILINE)
+
+_OUR_ERROR = re.compile(r'^\s*pvs_bidsapp\.errors\.\w+: ', re.MULTILINE)
 
 
-def run_scans(scans: Sequence[Scan], settings: Settings) -> None:
-    """Run the scans' workflows; outputs and crash files show which of them failed."""
+class Failures:
+    """Why scans failed, from the crash files of the runs of this process alone.
+
+    nipype writes the files to a folder of the run. They are moved to the logs one by one.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._reasons: dict[str, str] = {}
+
+    def reason(self, scan: Scan) -> str:
+        """Why a scan that is not done failed, in one line."""
+        from .scan import workflow_name
+
+        if (reason := self._reasons.get(workflow_name(scan, self.settings))) is not None:
+            return reason
+        is_stopped = self._reasons and self.settings.execution.stop_on_first_crash
+        return str((options.STOPPED_BY_OTHER if is_stopped else options.STOPPED).finding())
+
+    def collect(self, folder: Path) -> None:
+        """Read nipype's crash files in a folder, and move them to the logs."""
+        for path in sorted(folder.glob('crash-*')):
+            with contextlib.suppress(OSError):  # a full disk, say: it is no reason to stop the other scans
+                self.note(path.read_text(encoding='utf-8', errors='replace'), path.name)
+                os.replace(path, logs_dir(self.settings.out_dir) / path.name)
+
+    def note(self, text: str, file: str = '') -> None:
+        """Keep the reason of a failure; the first of a scan counts.
+
+        Parameters
+        ----------
+        text : str
+            Content of a crash file.
+        file : str
+            Its name.
+        """
+        if (node := _NODE.search(text)) is not None and node[1] not in self._reasons:
+            reason, execution = error_line(text), self.settings.execution
+            full = [path for path in (execution.work_dir, self.settings.out_dir) if is_full(path)]
+            if full and not _OUR_ERROR.search(text):  # ITK, for one, does not say why it cannot write
+                reason = str(options.DISK_FULL.finding(full[0], reason=f'no space left; {reason}'))
+            self._reasons[node[1]] = f'{reason} [{file}]' if file else reason
+
+    @property
+    def are_known(self) -> bool:
+        """Whether any scan failed for a reason."""
+        return bool(self._reasons)
+
+
+def error_line(text: str) -> str:
+    """The reason in a crash file, in one line."""
+    start = text.find('Traceback (most recent call last)')
+    return reason_of(text[max(start, 0) :]) or 'failed for an unknown reason'
+
+
+def run_scans(scans: Sequence[Scan], settings: Settings, failures: Failures | None = None) -> None:
+    """Run the scans' workflows; outputs show which of them are done.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+        Of which this process holds the locks.
+    settings : Settings
+    failures : Failures
+        To which the reasons of failures are added.
+    """
     work_dir = settings.execution.work_dir
+    failures = failures or Failures(settings)
     work_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix='run-', dir=work_dir) as folder:
-        _configure_nipype(settings, Path(folder))
+    logs_dir(settings.out_dir).mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(scans, settings)
+    with temporary_folder(work_dir) as folder, temporary_folder(logs_dir(settings.out_dir)) as crashes:
+        _configure_nipype(settings, folder)
         from nipype.pipeline import engine as pe
 
         from .scan import init_scan_wf
 
         top = pe.Workflow(name=WORKFLOW, base_dir=str(work_dir))
+        top.config = {'execution': _execution_config(settings) | {'crashdump_dir': str(crashes)}}
         top.add_nodes([init_scan_wf(scan, settings) for scan in scans])
-        with _temporary_files_in(Path(folder)), ending_on_sigterm():
-            _execute(top, settings)
+        try:
+            with _temporary_files_in(folder), ending_on_sigterm():
+                _execute(top, settings, failures, crashes)
+        finally:
+            failures.collect(crashes)
 
 
-def read_plugin_file(path: Path) -> dict[str, Any]:
-    """Read a nipype plugin file: ``plugin:`` with the plugin's name, and ``plugin_args:``.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read as YAML, or names no plugin.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f'--plugin {path}: cannot be read as YAML ({error})') from error
-    if not isinstance(content, dict) or 'plugin' not in content:
-        raise InputError(f'--plugin {path}: no "plugin:" entry')
-    return content
+def _remove_leftovers(scans: Sequence[Scan], settings: Settings) -> None:
+    """Remove the temporary files that killed runs have left, in the work folder and among these scans."""
+    remove_leftovers(settings.execution.work_dir)
+    for scan in scans:
+        names = Naming.of(settings.out_dir, scan.t1w)
+        for path in (names.anat('T1w'), names.figure('brain')):
+            remove_leftovers(path.parent)
 
 
 def remove_work_folder(scan: Scan, settings: Settings) -> None:
@@ -73,44 +145,12 @@ def remove_work_folder(scan: Scan, settings: Settings) -> None:
 
 
 def remove_empty_work_folder(settings: Settings) -> None:
-    """Remove nipype's own files, and the work folder if nothing else is left in it."""
+    """Remove the work folder if nothing is left in it."""
     top = settings.execution.work_dir
-    for name in _NIPYPE_FILES:
-        (top / WORKFLOW / name).unlink(missing_ok=True)
+    remove_leftovers(top)
     for folder in (top / WORKFLOW, top):
         with contextlib.suppress(OSError):  # not there, or not empty
             folder.rmdir()
-
-
-def failure_reason(scan: Scan, settings: Settings, since: float) -> str:
-    """Why a scan failed, in one line, from the newest crash file of its workflow.
-
-    Parameters
-    ----------
-    scan : Scan
-    settings : Settings
-    since : float
-        Start of the run, in seconds since the epoch; older crash files are of other runs.
-    """
-    from .scan import workflow_name
-
-    name = workflow_name(scan, settings)
-    files = sorted(logs_dir(settings.out_dir).glob('crash-*.txt'), key=lambda p: p.stat().st_mtime)
-    for path in reversed(files):
-        text = path.read_text(encoding='utf-8', errors='replace')
-        if path.stat().st_mtime >= since - 1 and re.search(rf'^Node: {WORKFLOW}\.{name}\.', text, re.M):
-            return error_line(text) + f' [{path.name}]'
-    return 'stopped before it was finished (killed, or out of memory?); run again to go on'
-
-
-def error_line(text: str) -> str:
-    """The exception at the end of a traceback, without its class if it is one of ours."""
-    errors = re.findall(r'^\s*(?:[\w.]+\.)?(\w+(?:Error|Exception|Interrupt|Exit)): (.*)$', text, re.M)
-    errors = [e for e in errors if e[0] != 'NodeExecutionError'] or errors
-    if not errors:
-        return 'failed for an unknown reason'
-    name, message = errors[-1]
-    return message if name in ('ImageError', 'ModelError', 'InputError') else f'{name}: {message}'
 
 
 @contextlib.contextmanager
@@ -118,7 +158,11 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
     """Put temporary files, also those of the workers, into a folder: /tmp may be small in a container."""
     # multiprocessing puts its sockets into the folder for temporary files of its first call, and the path of
     # a socket may have at most 107 characters: they stay in /tmp
-    multiprocessing.util.get_temp_dir()
+    try:
+        multiprocessing.util.get_temp_dir()
+    except FileNotFoundError:  # there is no /tmp
+        if len(os.fsencode(folder)) > _LONGEST_SOCKET_FOLDER:
+            raise
     before = os.environ.get('TMPDIR')
     os.environ['TMPDIR'] = tempfile.tempdir = str(folder)
     try:
@@ -130,50 +174,64 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
             os.environ['TMPDIR'] = before
 
 
-def _execute(top: Any, settings: Settings) -> None:
+def _execute(top: Any, settings: Settings, failures: Failures, crashes: Path) -> None:
     """Run a workflow on this machine, or by the plugin that the settings name."""
     from .plugin import ProgressBar, Workers
 
     execution, progress = settings.execution, ProgressBar(top)
+    name, arguments = read_plugin_file(Path(execution.plugin)) if execution.plugin else (LOCAL[0], {})
+    arguments = arguments | {'status_callback': progress}
     try:
-        if execution.plugin:
-            # nipype's SLURM plugin names its jobs by it; batch jobs and containers may lack it
-            os.environ.setdefault('LOGNAME', getpass.getuser())
-            content = read_plugin_file(Path(execution.plugin))
-            arguments = {'status_callback': progress} | content.get('plugin_args', {})
-            top.run(plugin=content['plugin'], plugin_args=arguments)
+        if name not in LOCAL:
+            with contextlib.suppress(KeyError):  # the user has no name, as in some containers
+                # nipype's SLURM plugin names its jobs by it; batch jobs and containers may lack it
+                os.environ.setdefault('LOGNAME', getpass.getuser())
+            top.run(plugin=name, plugin_args=arguments)
             return
-        workers = Workers({
-            'n_procs': execution.nprocs, 'memory_gb': execution.memory_gb, 'raise_insufficient': False,
-            'status_callback': progress,
-        })  # fmt: skip
+        limits = {'n_procs': execution.nprocs, 'memory_gb': execution.memory_gb}
+
+        def on_failure(text: str) -> None:
+            failures.collect(crashes)
+            failures.note(text)  # has an effect if there is no crash file
+
+        workers = Workers(limits | arguments | {'raise_insufficient': False}, on_failure)
         try:
             top.run(plugin=workers)
         finally:
             workers.stop()
-    except RuntimeError as error:  # nipype's summary of failed nodes
-        LOG.debug('nipype: %s', error)
+    except Exception as error:  # nipype's summary of failed nodes, mostly a RuntimeError
+        failures.collect(crashes)
+        if not failures.are_known and not isinstance(error, RuntimeError):
+            raise
+        LOG.debug('nipype: %s', one_line(str(error)))
+
+
+def _execution_config(settings: Settings) -> dict[str, str]:
+    """Nipype's settings of a run."""
+    return {
+        'crashfile_format': 'txt',
+        'stop_on_first_crash': str(settings.execution.stop_on_first_crash).lower(),
+        'poll_sleep_duration': str(QUEUE_POLL if settings.execution.plugin else POLL),
+        'hash_method': 'timestamp',
+        'check_version': 'false',
+        'remove_unnecessary_outputs': 'false',
+        'remove_node_directories': 'false',
+        'local_hash_check': 'true',
+        'stop_on_first_rerun': 'false',
+        'create_report': 'false',  # it holds the environment's variables, and other files of the same names
+    }
 
 
 def _configure_nipype(settings: Settings, folder: Path) -> None:
     """Write nipype's settings to a file before nipype is imported; its workers read the file, too.
 
-    Without it, nipype would write to the user's home, which need not exist.
+    Without it, nipype would write to the user's home, which need not exist. The workflow has the same
+    settings, since a ``nipype.cfg`` in the current folder would change them.
     """
     level = 'INFO' if settings.execution.verbose > 1 else 'CRITICAL'  # details go to logs/
-    content = f"""[logging]
-workflow_level = {level}
-interface_level = {level}
-utils_level = {level}
-[execution]
-crashdump_dir = {logs_dir(settings.out_dir)}
-crashfile_format = txt
-stop_on_first_crash = {str(settings.execution.stop_on_first_crash).lower()}
-poll_sleep_duration = {QUEUE_POLL if settings.execution.plugin else 1}
-hash_method = timestamp
-check_version = false
-remove_unnecessary_outputs = false
-"""
+    logging_lines = [f'{name}_level = {level}' for name in ('workflow', 'interface', 'utils')]
+    execution_lines = [f'{key} = {value}' for key, value in _execution_config(settings).items()]
+    content = '\n'.join(['[logging]', *logging_lines, '[execution]', *execution_lines, ''])
     write_text(folder / 'nipype.cfg', content)
     os.environ['NIPYPE_CONFIG_DIR'] = str(folder)
     os.environ['NIPYPE_NO_ET'] = os.environ['NO_ET'] = '1'  # no check for newer versions

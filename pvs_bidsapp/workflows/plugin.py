@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import sys
+import traceback
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer, run_node
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 from tqdm.auto import tqdm
 
-from ..runtime.signals import end_with_parent
+from ..messages import options
+from ..runtime.processes import kill_workers, start_worker
 
 #: Attempts at a step whose worker is killed: another process may have used up the memory.
 TRIES = 2
-KILLED = (
-    'MemoryError: a worker process was killed, most likely for lack of memory; allow more memory '
-    '(docker -m, sbatch --mem), or use fewer --nprocs'
-)
-
-
-def prepare_worker(folder: str) -> None:
-    """Set up a worker; called first in each."""
-    process_initializer(folder)
-    end_with_parent()
+#: Variables of the environment of a run; the fork server, which outlives a run, has those of the first one.
+_OF_A_RUN = ('TMPDIR', 'NIPYPE_CONFIG_DIR', 'NIPYPE_NO_ET', 'NO_ET')
 
 
 class Workers(MultiProcPlugin):
     """Worker processes of a run.
 
-    nipype waits forever for the result of a worker that the system has killed. Here such a step
-    is tried once more by a fresh worker, then counts as failed, and the other scans go on.
+    nipype waits forever for the result of a worker that the system has killed. Here such a step is tried
+    once more by a worker of its own, so that no other step suffers if it is killed again; then it counts as
+    failed, and the other scans go on.
+
+    Parameters
+    ----------
+    plugin_args : dict
+        As for nipype's `MultiProc`.
+    on_failure : callable, optional
+        Called with the text of each failure, ``Node: NAME`` and the traceback, after nipype's crash file has
+        been written.
     """
 
-    def __init__(self, plugin_args: dict[str, Any]) -> None:
+    def __init__(self, plugin_args: dict[str, Any], on_failure: Callable[[str], None] | None = None) -> None:
         super().__init__(plugin_args=plugin_args)
         self._steps: dict[int, tuple[Any, bool]] = {}
         self._tries: dict[int, int] = {}
-        self.pool = self._new_pool()
+        self._own_pools: dict[int, ProcessPoolExecutor] = {}
+        self._on_failure = on_failure or (lambda text: None)
+        self.pool = self._new_pool(self.processors)
 
-    def _new_pool(self) -> ProcessPoolExecutor:
+    @staticmethod
+    def _new_pool(size: int) -> ProcessPoolExecutor:
         # the default start, fork, hangs once torch has run in the parent
         context = multiprocessing.get_context('forkserver')
+        environment = {name: os.environ[name] for name in _OF_A_RUN if name in os.environ}
         return ProcessPoolExecutor(
-            self.processors, mp_context=context, initializer=prepare_worker, initargs=(os.getcwd(),)
+            size, mp_context=context, initializer=start_worker, initargs=(os.getcwd(), environment)
         )
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:
@@ -57,11 +66,29 @@ class Workers(MultiProcPlugin):
     def _start(self, taskid: int) -> None:
         node, updatehash = self._steps[taskid]
         self._tries[taskid] = self._tries.get(taskid, 0) + 1
+        if self._tries[taskid] > 1:
+            self._own_pools[taskid] = self._new_pool(1)
+            self._task_obj[taskid] = self._own_pools[taskid].submit(run_node, node, updatehash, taskid)
+            return
         try:
             self._task_obj[taskid] = self.pool.submit(run_node, node, updatehash, taskid)
         except BrokenProcessPool:  # a worker was killed: the pool can no longer be used
-            self.pool = self._new_pool()
+            self.pool = self._new_pool(self.processors)
             self._task_obj[taskid] = self.pool.submit(run_node, node, updatehash, taskid)
+
+    def _clear_task(self, taskid: int) -> None:
+        super()._clear_task(taskid)
+        if (pool := self._own_pools.pop(taskid, None)) is not None:
+            pool.shutdown(wait=False)
+
+    def _report_crash(self, node: Any, result: dict[str, Any] | None = None) -> str | None:
+        """Write a crash file; that this is not possible, on a full disk, is no reason to stop."""
+        path = None
+        with contextlib.suppress(OSError, ValueError):
+            path = super()._report_crash(node, result)
+        lines = (result or {}).get('traceback') or ()
+        self._on_failure(f'Node: {node.fullname}\n{"".join(lines)}')
+        return path
 
     def _get_result(self, taskid: int) -> dict[str, Any] | None:
         """Result of a step, None while there is none; nipype polls it in a loop."""
@@ -75,14 +102,20 @@ class Workers(MultiProcPlugin):
         if killed and self._tries[taskid] < TRIES:
             self._start(taskid)
             return None
-        reason = KILLED if killed else f'{type(error).__name__}: {error}'
-        return {'taskid': taskid, 'result': None, 'traceback': [reason]}
+        if killed:
+            error = options.WORKER_KILLED.error()
+        lines = traceback.format_exception(error)
+        return {
+            'taskid': taskid,
+            'result': None,
+            'traceback': ['Traceback (most recent call last):\n', *lines],
+        }
 
     def stop(self) -> None:
         """End all workers at once; what they had begun is lost."""
-        for process in list((getattr(self.pool, '_processes', None) or {}).values()):
-            process.kill()
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.pool, *self._own_pools.values()):
+            kill_workers(pool)
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class ProgressBar:
