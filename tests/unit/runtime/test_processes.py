@@ -8,8 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
+from pvs_bidsapp.errors import ImageError
+from pvs_bidsapp.messages import options
 from pvs_bidsapp.runtime.processes import map_in_processes
+from pvs_bidsapp.runtime.signals import Stopped
 
 PROGRAM = """
 import sys
@@ -42,11 +46,49 @@ def wait_until(true, seconds):
     return true()
 
 
+def live_or_die(number, folder, deadly):
+    """Notes that it was called; the deadly ones are killed, those below 0 only the first time."""
+    calls = Path(folder, str(number))
+    calls.write_text(calls.read_text() + 'x' if calls.exists() else 'x')
+    if number in deadly and (number >= 0 or len(calls.read_text()) == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def fail_with(number):
+    raise [ImageError('a.nii: empty'), OSError(28, 'No space left on device', 'a.nii')][number]
+
+
+def test_a_call_whose_process_is_killed_is_named(tmp_path):
+    calls = [(number, str(tmp_path), (3,)) for number in range(6)]
+    with refused(options.WORKER_KILLED, naming='sub-3'):
+        map_in_processes(live_or_die, calls, 2, 'heads', names=[f'sub-{k}' for k in range(6)])
+    assert (tmp_path / '3').read_text() == 'xx'
+
+
+def test_a_process_that_is_killed_once_does_no_harm(tmp_path):
+    numbers = [-1, 4, -2, 5, 6, 7, 8, 9]
+    calls = [(number, str(tmp_path), (-1, -2)) for number in numbers]
+    assert map_in_processes(live_or_die, calls, 2, 'heads') == numbers
+    assert len((tmp_path / '9').read_text()) == 1  # what was not under way is done once
+
+
+@pytest.mark.parametrize('number', [0, 1])
+def test_errors_of_the_work_are_raised_here_with_their_file(number):
+    with pytest.raises((ImageError, OSError), match=r'a\.nii'):
+        map_in_processes(fail_with, [(number,)], 2, 'calls')
+
+
+def test_a_stop_is_no_error(tmp_path):
+    with pytest.raises(Stopped):
+        map_in_processes(live_or_die, [(1, str(tmp_path), (1,))], 1, 'calls', stop=lambda: True)
+
+
 def test_results_keep_their_order():
     assert map_in_processes(divmod, [(7, 2), (9, 4), (5, 5)], 2, 'sums') == [(3, 1), (2, 1), (1, 0)]
 
 
-@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_workers_end_with_the_program(tmp_path, how):
     (tmp_path / 'program.py').write_text(PROGRAM)
     (tmp_path / 'tests_of_parallel.py').write_text(WORK)

@@ -71,6 +71,17 @@ def test_a_step_killed_always_fails_with_its_reason(tmp_path):
     assert 'lack of memory' in crash.read_text()
 
 
+def test_a_step_beside_one_that_is_killed_again_and_again_is_done(tmp_path):
+    with pytest.raises(RuntimeError):
+        run(
+            tmp_path,
+            node('die', die, marker=str(tmp_path / 'marker'), always=True),
+            node('live', live, seconds=1.5),
+        )
+    (crash,) = tmp_path.glob('crash-*.txt')
+    assert crash.read_text().startswith('Node: w.die')
+
+
 def test_the_count_ends_at_its_total_whatever_the_plugin_says_of_inputs(capsys):
     bar = ProgressBar(SimpleNamespace(list_node_names=lambda: list(NODES)))
     for name in NODES:
