@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .messages.message import Finding
+from typing import Any
 
 
 class PVSError(Exception):
@@ -15,12 +12,12 @@ class PVSError(Exception):
     ----------
     exit_status : int
         Exit status of the program when this error ends it.
-    finding : Finding or None
+    finding : pvs_bidsapp.messages.message.Finding or None
         What the error says, if it comes from the tables of messages.
     """
 
     exit_status = 1
-    finding: Finding | None = None
+    finding: Any = None
 
 
 class InputError(PVSError):

@@ -100,7 +100,9 @@ def load_scan(path: Path) -> ScanImage:
 
 def _as_finding(path: Path, error: ImageError) -> Finding:
     """The finding that an error tells of."""
-    return error.finding if error.finding is not None else scans.DAMAGED.finding(path, reason=str(error))
+    if isinstance(error.finding, Finding):
+        return error.finding
+    return scans.DAMAGED.finding(path, reason=str(error))
 
 
 def _check_field_of_view(path: Path, source: SourceGrid) -> list[Finding]:

@@ -349,6 +349,41 @@ def map_on_grid(path: Path, volume: Volume, partner: Partner, *, order: int) -> 
     return resample(data, grid.affine, partner.grid, order=order)
 
 
+def ready_made_mask(path: Path, scan: Path) -> tuple[tuple[np.ndarray, np.ndarray], list[Finding]]:
+    """Read a mask that comes with a scan, on any grid.
+
+    Parameters
+    ----------
+    path, scan : Path
+        The mask; the scan, on which a mask without orientation is laid.
+
+    Returns
+    -------
+    mask : tuple of ndarray
+        The mask, of bool, and its affine.
+    findings : list of Finding
+
+    Raises
+    ------
+    ImageError
+        If it cannot be used.
+    """
+    mask, partner = read_mask(path), Partner.of(scan)
+    if mask.source.has_orientation and partner.source.has_orientation:
+        return (mask.mask, mask.affine), list(mask.findings)
+    data, findings = mask_on_grid(mask, partner)
+    return (data, partner.grid.affine), [*mask.findings, *findings]
+
+
+def ready_made_labels(path: Path, scan: Path) -> tuple[tuple[np.ndarray, np.ndarray], list[Finding]]:
+    """Read a map of labels that comes with a scan; as `ready_made_mask`, but of int32."""
+    labels, partner = read_label_map(path), Partner.of(scan)
+    if labels.source.has_orientation and partner.source.has_orientation:
+        return (labels.data, labels.affine), list(labels.findings)
+    data = map_on_grid(path, labels, partner, order=0)
+    return (np.rint(data).astype(np.int32), partner.grid.affine), list(labels.findings)
+
+
 def volume_of(mask: np.ndarray, grid: Grid) -> float:
     """Volume of a mask in mm³; `grid` is its grid."""
     return float(mask.sum()) * abs(float(np.linalg.det(grid.affine[:3, :3])))

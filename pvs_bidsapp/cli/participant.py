@@ -169,6 +169,9 @@ def work_on(args: argparse.Namespace, settings: Settings, selection: Selection, 
     from ..runtime.files import check_writable
 
     if args.dry_run:
+        from ..commands.audit import audit_inputs
+
+        selection = audit_inputs(selection, settings, is_dry_run=True)
         _print_plan(selection, settings)
         selection.check_usable(where)
         return 1 if selection.refused else 0
@@ -178,7 +181,7 @@ def work_on(args: argparse.Namespace, settings: Settings, selection: Selection, 
 
         for page in write_pages(selection, settings, all_records=True):
             print(f'report: {page}')
-        _print_refused(selection)
+        _print_refused(selection, settings)
         return 1 if selection.refused else 0
     if args.work_dir:
         check_writable(settings.execution.work_dir, 'work folder')
@@ -323,7 +326,7 @@ def _print_plan(selection: Selection, settings: Settings) -> None:
         state = status(scan, settings)
         parts.append({'done': 'done before', 'missing': 'to do'}.get(state, state))
         print('\t'.join(parts))
-    _print_refused(selection)
+    _print_refused(selection, settings)
     print(
         f'{len(selection.scans)} scans, {len(selection.refused)} refused; '
         f'model {settings.analysis.model_name}',
@@ -331,9 +334,12 @@ def _print_plan(selection: Selection, settings: Settings) -> None:
     )
 
 
-def _print_refused(selection: Selection) -> None:
+def _print_refused(selection: Selection, settings: Settings) -> None:
+    from ..commands.participant import names_of
+
+    names = names_of(selection, settings)
     for refused in selection.refused:
-        print(f'pvs: error: {refused.path}: {refused.reason}', file=sys.stderr)
+        print(f'pvs: error: {names[refused]}: {refused.reason}', file=sys.stderr)
 
 
 def _shown(path: Path, settings: Settings) -> Path:

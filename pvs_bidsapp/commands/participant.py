@@ -16,11 +16,12 @@ from ..messages.message import one_line
 from ..outputs.dataset import describe_output
 from ..outputs.records import clear_failure, forget_gone, relative_path, write_failure
 from ..outputs.reports import write_pages
-from ..outputs.scan import status
+from ..outputs.scan import findings_of, status
 from ..runtime.files import write_json
 from ..runtime.locks import Lock, Locks
 from ..settings import Settings
 from ..workflows import engine
+from .audit import audit_inputs
 
 LOG = logging.getLogger(__name__)
 #: Seconds between two attempts to lock a scan that another job is working on.
@@ -64,6 +65,7 @@ def run(selection: Selection, settings: Settings) -> Outcome:
     outcome : Outcome
     """
     describe_output(settings)
+    selection = audit_inputs(selection, settings)
     shown, outcome = names_of(selection, settings), Outcome()
     for refused in selection.refused:
         outcome.failed[shown[refused]] = refused.reason
@@ -109,6 +111,8 @@ def _conclude(scan: Scan, settings: Settings, outcome: Outcome, name: str, failu
     if status(scan, settings) == 'done':
         clear_failure(names)
         outcome.done.append(name)
+        for finding in findings_of(scan, settings):
+            LOG.warning('%s', finding)
         return
     absent = check_present(scan)
     reason = failures.reason(scan) if absent is None else str(absent)

@@ -45,6 +45,7 @@ class Conform(SimpleInterface):
 
 class _ExtractBrainInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='T1w at 1 mm')
+    t1w = File(exists=True, mandatory=True, desc='the T1w, not processed')
     brain_mask = File(exists=True, desc='a ready-made brain mask, on any grid')
     segmentation = File(exists=True, desc='a ready-made segmentation, on any grid')
     seed = traits.Int(mandatory=True)
@@ -68,22 +69,24 @@ class ExtractBrain(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.brain import extract_brain
-        from ..anatomy.mask_image import read_mask
+        from ..anatomy.mask_image import ready_made_labels, ready_made_mask
         from ..anatomy.native import brain_to_native
         from ..anatomy.registration import deterministic
         from ..anatomy.resampling import Grid, resample
         from ..anatomy.tissues import from_segmentation
-        from ..anatomy.volume import open_volume
 
         deterministic(self.inputs.seed)
         image, affine = read_image(self.inputs.in_file)
         grid, brain_mask, segmentation = Grid(image.shape, affine), None, None
+        findings: list[Finding] = []
         if isdefined(self.inputs.brain_mask):
-            ready_made = read_mask(Path(self.inputs.brain_mask))
-            brain_mask = brain_to_native(ready_made.mask, ready_made.affine, grid)
+            mask, found = ready_made_mask(Path(self.inputs.brain_mask), Path(self.inputs.t1w))
+            brain_mask = brain_to_native(*mask, grid)
+            findings += found
         if isdefined(self.inputs.segmentation):
-            labels = open_volume(Path(self.inputs.segmentation))
-            segmentation = from_segmentation(resample(labels.data, labels.affine, grid, order=0))
+            labels, found = ready_made_labels(Path(self.inputs.segmentation), Path(self.inputs.t1w))
+            segmentation = from_segmentation(resample(*labels, grid, order=0))
+            findings += found
         brain = extract_brain(
             image, affine, Path(runtime.cwd), brain_mask=brain_mask, segmentation=segmentation
         )
@@ -95,7 +98,7 @@ class ExtractBrain(SimpleInterface):
         out['to_template'] = write_transform(cwd, 'to_template.json', brain.to_template)
         out['stripped'] = brain.stripped
         quality = {'TemplateCorrelation': round(brain.fit, 3)}
-        out['quality'] = write_quality(cwd, 'quality.json', quality, brain.findings)
+        out['quality'] = write_quality(cwd, 'quality.json', quality, [*findings, *brain.findings])
         return runtime
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
+from ..anatomy.conform import audit_scan
 from ..anatomy.regions import REGIONS
 from ..anatomy.template import SPACE
 from ..anatomy.volume import SourceGrid
@@ -22,6 +23,7 @@ from ..messages.message import Finding
 from ..runtime.files import copy_file, read_image, save_image, write_json, write_text
 from ..settings import Settings
 from . import sidecars
+from .records import read_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,14 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
         (settings.out_dir / name).unlink(missing_ok=True)
     write_json(names.status, record)
     return written
+
+
+def findings_of(scan: Scan, settings: Settings) -> list[Finding]:
+    """What a finished scan's record says is unclear about it, beyond what its header tells; by its name."""
+    record = read_record(Naming.of(settings.out_dir, scan.t1w).status)
+    known = {finding.code for finding in audit_scan(scan.t1w)}
+    found = [Finding(**f) for f in record.get('findings', ())]
+    return [replace(f, file=scan.name) for f in found if f.code not in known]
 
 
 def _files_of(status: Path) -> list[str]:

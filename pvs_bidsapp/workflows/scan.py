@@ -15,6 +15,7 @@ from ..interfaces.derivatives import WriteDerivatives
 from ..interfaces.reports import DrawFigures
 from ..interfaces.segmentation import Measure, Segment
 from ..settings import Settings
+from .step import Step
 
 Nodes = dict[str, pe.Node]
 #: From a node to a node: pairs of an output and an input.
@@ -22,8 +23,13 @@ Edge = tuple[pe.Node, pe.Node, list[tuple[str, str]]]
 
 
 def workflow_name(scan: Scan, settings: Settings) -> str:
-    """Name of a scan's workflow: its entities, as nipype allows them."""
-    return 'scan_' + re.sub(r'\W', '_', Naming.of(settings.out_dir, scan.t1w).stem)
+    """Name of a scan's workflow: its entities, as nipype allows them, and the key of its files.
+
+    Work folders may be shared: without the key, a scan would be given the intermediate files of another one
+    of the same name, size and time.
+    """
+    stem = Naming.of(settings.out_dir, scan.t1w).stem.replace('+', '__')
+    return f'scan_{re.sub(r"[^a-zA-Z0-9]", "_", stem)}_{scan.key}'
 
 
 def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
@@ -93,7 +99,7 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         ('draw', DrawFigures(), {'mem_gb': 1.0}),
         ('write', WriteDerivatives(scan=scan, settings=settings), {'mem_gb': 1.0}),
     ]
-    made = {name: pe.Node(interface, name=name, **needs) for name, interface, needs in steps}
+    made = {name: Step(interface, name=name, **needs) for name, interface, needs in steps}
     return {'inputnode': source, **made}
 
 
@@ -103,6 +109,7 @@ def anatomy_edges(nodes: Nodes) -> list[Edge]:
     return [
         (nodes['inputnode'], nodes['conform'], [('t1w', 'in_file')]),
         (nodes['conform'], brain, [('out_file', 'in_file')]),
+        (nodes['inputnode'], brain, [('t1w', 't1w')]),
         (brain, nodes['find_regions'], [(name, name) for name in ('brain', 'tissues', 'to_subject')]),
         (nodes['inputnode'], native, [('t1w', 'in_file')]),
         (brain, native, [('brain', 'brain'), ('tissues', 'tissues'), ('bias', 'bias')]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -12,13 +13,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from program import pvs
+from disguises import all_at_once, write
+from program import name_segmentations, pvs
 
 from pvs_bidsapp.anatomy.regions import REGIONS
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS
 from pvs_bidsapp.evaluation.metrics import dice
 
 GOOD, COPY = 'sub-0001_ses-a_acq-sim_run-1', 'sub-0001_ses-b_acq-sim_run-1'
+#: Subjects with the same head in coarse voxels.
+COARSE = ('0002', '0003')
 NPROCS = str(os.cpu_count())
 OPTIONS = ('participant', '--omp-nthreads', '1', '--device', 'cpu')
 TWO_CHANNELS = 'm2ss-t1t2'
@@ -26,47 +30,81 @@ TWO_CHANNELS = 'm2ss-t1t2'
 
 @pytest.fixture(scope='module')
 def bids(tmp_path_factory) -> Path:
-    """A good simulated head, its T1w once more in a session without T2w, and scans that cannot be used."""
+    """Three good people, one of whom has a second session, and eight whose scans cannot be used.
+
+    The T1w of the second session is that of the first in every disguise at once. The other two people have
+    the same head in coarse voxels, with ready-made anatomy, which saves time.
+    """
     root = tmp_path_factory.mktemp('data') / 'bids'
     assert pvs('simulate', root, '--suite', 'easy', '--n-subjects', '1', '--seed', '7').returncode == 0
+    name_segmentations(root / 'derivatives' / 'labels')
     simulated = root / 'sub-0001' / 'anat'
     anat, copy = (root / 'sub-0001' / session / 'anat' for session in ('ses-a', 'ses-b'))
-    for folder in (anat, copy):
-        folder.mkdir(parents=True)
+    anat.mkdir(parents=True)
+    head = nib.load(simulated / 'sub-0001_T1w.nii.gz')
+    write(all_at_once(head), copy / f'{COPY}_T1w.nii.gz')
     for extension in ('.nii.gz', '.json'):
-        shutil.copy(simulated / f'sub-0001_T1w{extension}', copy / f'{COPY}_T1w{extension}')
         for suffix in ('T1w', 'T2w'):
             (simulated / f'sub-0001_{suffix}{extension}').rename(anat / f'{GOOD}_{suffix}{extension}')
     simulated.rmdir()
+    for label in COARSE:
+        add_coarse_copy(root, label)
     add_bad_scans(root, anat / f'{GOOD}_T1w.nii.gz')
     return root
+
+
+def add_coarse_copy(root: Path, label: str) -> None:
+    """Every second voxel of the good head, with its segmentation and brain mask in the labels."""
+    labels = root / 'derivatives' / 'labels'
+    sources = {
+        root / 'sub-0001' / 'ses-a' / 'anat' / f'{GOOD}_T1w.nii.gz': (root, 'T1w'),
+        labels / 'sub-0001' / 'anat' / 'sub-0001_desc-aseg_dseg.nii.gz': (labels, 'desc-aseg_dseg'),
+        labels / 'sub-0001' / 'anat' / 'sub-0001_desc-brain_mask.nii.gz': (labels, 'desc-brain_mask'),
+    }
+    for source, (folder, name) in sources.items():
+        image = nib.load(source).slicer[::2, ::2, ::2]
+        write(image, folder / f'sub-{label}' / 'anat' / f'sub-{label}_{name}.nii.gz')
 
 
 def add_bad_scans(root: Path, good: Path) -> None:
     image = nib.load(good)
     shape, data = image.shape, image.get_fdata(dtype=np.float32)
+    sheared = image.affine.copy()
+    sheared[:3, 1] += 0.2 * sheared[:3, 0]
     bad = {
-        '4D': np.stack([data[::2, ::2, ::2]] * 2, -1),
-        'empty': np.zeros(shape, np.float32),
-        'constant': np.full(shape, 5, np.float32),
-        'nan': np.where(np.arange(shape[0])[:, None, None] % 2, np.nan, data),
+        '4D': nib.Nifti1Image(np.stack([data[::2, ::2, ::2]] * 2, -1), image.affine),
+        'empty': nib.Nifti1Image(np.zeros(shape, np.uint8), image.affine),
+        'nan': nib.Nifti1Image(np.where(np.arange(shape[0])[:, None, None] % 2, np.nan, data), image.affine),
+        'sheared': nib.Nifti1Image(data, sheared),
+        'noise': nib.Nifti1Image(np.random.default_rng(0).random((96, 96, 96), np.float32), np.eye(4)),
     }
-    for label, values in bad.items():
-        path = root / f'sub-{label}' / 'anat' / f'sub-{label}_T1w.nii.gz'
-        path.parent.mkdir(parents=True)
-        nib.save(nib.Nifti1Image(values, image.affine), path)
+    for label, scan in bad.items():
+        write(scan, root / f'sub-{label}' / 'anat' / f'sub-{label}_T1w.nii.gz')
+    write_unmended(data, image.affine, root / 'sub-stretched' / 'anat' / 'sub-stretched_T1w.nii')
     path = root / 'sub-cut' / 'anat' / 'sub-cut_T1w.nii.gz'
     path.parent.mkdir(parents=True)
     path.write_bytes(good.read_bytes()[:100_000])
+    path = root / 'sub-annex' / 'anat' / 'sub-annex_T1w.nii.gz'
+    path.parent.mkdir(parents=True)
+    path.symlink_to('../../.git/annex/objects/x/y/MD5E-s1--a.nii.gz/MD5E-s1--a.nii.gz')
     (root / 'sub-none' / 'func').mkdir(parents=True)
+
+
+def write_unmended(data: np.ndarray, affine: np.ndarray, path: Path) -> None:
+    """Write a scan whose voxel sizes are a tenth larger in pixdim than in the sform; nibabel would mend it."""
+    image = nib.Nifti1Image(data.astype(np.int16), affine)
+    image.header['pixdim'][1:4] *= 1.1
+    image.header['vox_offset'] = 352
+    path.parent.mkdir(parents=True)
+    path.write_bytes(image.header.binaryblock + bytes(4) + np.asarray(image.dataobj).tobytes(order='F'))
 
 
 @pytest.fixture(scope='module')
 def first(bids, tmp_path_factory):
     out = tmp_path_factory.mktemp('first') / 'out'
-    before = {p: p.stat().st_mtime_ns for p in bids.rglob('*')}
-    done = pvs(bids, out, *OPTIONS, '--nprocs', NPROCS)
-    assert {p: p.stat().st_mtime_ns for p in bids.rglob('*')} == before, 'BIDS_DIR was written to'
+    before = {p: p.lstat().st_mtime_ns for p in bids.rglob('*')}
+    done = pvs(bids, out, *OPTIONS, '--nprocs', NPROCS, '-d', f"labels={bids / 'derivatives' / 'labels'}")
+    assert {p: p.lstat().st_mtime_ns for p in bids.rglob('*')} == before, 'BIDS_DIR was written to'
     return out, done
 
 
@@ -82,18 +120,43 @@ def files(out: Path, session: str = 'ses-a') -> Path:
     return out / 'sub-0001' / session / 'anat'
 
 
-def test_bad_scans_are_named_and_the_good_one_is_finished(first):
+#: A word of the reason why the scan of each of these people is refused.
+REASONS = {
+    '4D': '4D', 'empty': 'empty', 'nan': 'NaN', 'sheared': 'right angles', 'noise': 'template does not fit',
+    'stretched': 'pixdim', 'cut': 'cut short', 'annex': 'datalad get',
+}  # fmt: skip
+
+
+def test_bad_scans_are_named_and_the_good_ones_are_finished(first):
     out, done = first
     assert done.returncode == 1, done.stderr
     assert 'Traceback' not in done.stderr
-    reasons = {'4D': '4D', 'empty': 'empty', 'constant': 'constant', 'nan': 'NaN', 'cut': 'cut short'}
-    for label, word in reasons.items():
+    for label, word in REASONS.items():
         (line,) = [x for x in done.stderr.splitlines() if x.startswith(f'pvs: error: sub-{label}_T1w')]
         assert word in line
-        assert word in (out / f'sub-{label}.html').read_text()
+        assert word in html.unescape((out / f'sub-{label}.html').read_text())
         assert not (out / f'sub-{label}').exists()
     assert 'sub-none: no T1w' in done.stderr
-    assert '2 done, 0 kept, 5 failed' in done.stdout
+    assert f'4 done, 0 kept, {len(REASONS)} failed' in done.stdout
+    for label in COARSE:
+        assert (out / f'sub-{label}' / 'anat' / f'sub-{label}_label-PVS_mask.nii.gz').exists()
+
+
+def test_refusals_by_the_header_come_before_the_work(first):
+    """They are in the log before the first step is done."""
+    _, done = first
+    before = done.stderr[: done.stderr.index('[1/')]
+    assert all(f'sub-{label}_T1w' in before for label in ('4D', 'sheared', 'stretched', 'annex'))
+
+
+def test_what_is_unclear_stands_in_sidecar_page_and_log(first):
+    out, done = first
+    stats = json.loads((files(out, 'ses-b') / f'{COPY}_desc-pvs_stats.json').read_text())
+    assert [f['Code'] for f in stats['InputFindings']] == ['scan-negative']
+    assert stats['TemplateCorrelation'] > 0.7
+    assert 'values are negative' in (out / 'sub-0001_ses-b.html').read_text()
+    assert f'{COPY}_T1w.nii.gz: 7' in done.stderr
+    assert 'InputFindings' not in (files(out) / f'{GOOD}_desc-pvs_stats.json').read_text()
 
 
 def test_outputs_are_on_the_scans_grid_and_within_the_regions(first, bids):
@@ -169,12 +232,17 @@ def test_running_again_rewrites_nothing(first, bids):
     assert {p: p.stat().st_mtime_ns for p in files(out).iterdir()} == before
 
 
-def test_the_same_seed_gives_the_same_results(first):
-    """The copy of the T1w went through all steps by itself, beside the first."""
+def test_the_same_scan_in_disguise_gives_the_same_results(first):
+    """The copy of the T1w went through all steps by itself, beside the first: PSR, z-scored, qform alone."""
     for name in ('label-PVS_mask', 'label-PVS_probseg', 'desc-brain_mask', 'seg-regions_dseg'):
-        one = np.asarray(nib.load(files(first[0]) / f'{GOOD}_{name}.nii.gz').dataobj)
-        two = np.asarray(nib.load(files(first[0], 'ses-b') / f'{COPY}_{name}.nii.gz').dataobj)
-        np.testing.assert_array_equal(one, two)
+        one, two = (
+            nib.as_closest_canonical(nib.load(p))
+            for p in (
+                files(first[0]) / f'{GOOD}_{name}.nii.gz',
+                files(first[0], 'ses-b') / f'{COPY}_{name}.nii.gz',
+            )
+        )
+        np.testing.assert_array_equal(np.asarray(one.dataobj), np.asarray(two.dataobj))
     for name in ('desc-pvs_dseg.tsv', 'desc-pvs_stats.tsv'):
         one = (files(first[0]) / f'{GOOD}_{name}').read_text()
         assert one == (files(first[0], 'ses-b') / f'{COPY}_{name}').read_text()
@@ -204,7 +272,8 @@ def test_group_and_evaluate(first, bids, tmp_path):
     shutil.copytree(first[0], out)
     done = pvs(bids, out, 'group')
     assert done.returncode == 0, done.stderr
-    assert 'sub-empty' in (out / 'group.html').read_text()
+    page = html.unescape((out / 'group.html').read_text())
+    assert all(f'sub-{label}' in page and word in page for label, word in REASONS.items())
     assert 'age' in (out / 'group_regions.tsv').read_text().splitlines()[0].split('\t')
     labels = tmp_path / 'labels' / 'sub-0001' / 'anat'
     labels.mkdir(parents=True)

@@ -1,0 +1,71 @@
+"""What is told of the inputs before any work."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from disguises import write
+from layouts import put_images
+
+from pvs_bidsapp.bids.query import Query, find_scans
+from pvs_bidsapp.commands.audit import audit_inputs
+from pvs_bidsapp.messages import datasets, scans
+
+GOOD, SHEARED, BARE, SLAB = (f'sub-{k}/anat/sub-{k}_T1w.nii.gz' for k in ('good', 'sheared', 'bare', 'slab'))
+
+
+@pytest.fixture
+def dataset(settings):
+    """A good scan, a sheared one, one without orientation, a slab beside a good T1w, and an unfetched one."""
+    root, data = settings.bids_dir, np.zeros((70, 70, 70), np.uint8)
+    put_images(root, GOOD, SLAB)
+    tilted = np.array([[2, 0.4, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1.0]])
+    write(nib.Nifti1Image(data, tilted), root / SHEARED)
+    bare = nib.Nifti1Image(data, None)
+    bare.header.set_zooms((2, 2, 2))
+    bare.set_sform(None, 0)
+    bare.set_qform(None, 0)
+    write(bare, root / BARE)
+    thin = nib.Nifti1Image(data[:, :, :10], np.diag([2.0, 2, 2, 1]))
+    write(thin, root / SLAB.replace('T1w', 'T2w'))
+    annex = root / 'sub-annex' / 'anat' / 'sub-annex_T1w.nii.gz'
+    annex.parent.mkdir(parents=True)
+    annex.symlink_to('../../.git/annex/objects/x/x.nii.gz')
+    return find_scans(root, Query())
+
+
+def rows(settings):
+    with (settings.out_dir / 'logs' / 'input_audit.tsv').open() as stream:
+        return {row['file']: row for row in csv.DictReader(stream, delimiter='\t')}
+
+
+def test_each_finding_is_in_the_table_and_in_the_log(settings, dataset, caplog):
+    selection = audit_inputs(dataset, settings)
+    assert {s.t1w.name.split('_')[0] for s in selection.scans} == {'sub-good', 'sub-bare', 'sub-slab'}
+    refused = {r.path: r.finding.code for r in selection.refused}
+    assert refused[SHEARED] == scans.SHEARED.code
+    table = rows(settings)
+    codes = {path: (row['code'], row['is_refused']) for path, row in table.items()}
+    assert codes == {
+        SHEARED: (scans.SHEARED.code, 'True'),
+        BARE: (scans.NO_ORIENTATION.code, 'False'),
+        'sub-annex/anat/sub-annex_T1w.nii.gz': (datasets.NOT_FETCHED.code, 'True'),
+    }
+    assert all(row['mend'] for row in table.values())
+    assert all(path in caplog.text for path in table)
+
+
+def test_a_bad_t2w_is_a_fault_only_if_the_model_needs_it(settings, dataset):
+    both = replace(settings, analysis=replace(settings.analysis, channels=('T1w', 'T2w')))
+    refused = {r.path: r.finding for r in audit_inputs(dataset, both).refused}
+    assert refused[SLAB].code == scans.T2W_UNUSABLE.code
+    assert 'whole head' in str(refused[SLAB])
+
+
+def test_a_dry_run_writes_nothing(settings, dataset):
+    audit_inputs(dataset, settings, is_dry_run=True)
+    assert not settings.out_dir.exists()
