@@ -1,9 +1,14 @@
-"""Datasets whose images are small files with a text."""
+"""Datasets whose images are small files."""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
+
+import nibabel as nib
+import numpy as np
 
 
 def put(root: Path, *names: str, content: bytes = b'image') -> Path:
@@ -13,6 +18,22 @@ def put(root: Path, *names: str, content: bytes = b'image') -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return root
+
+
+def put_images(root: Path, *names: str) -> Path:
+    """Make images whose headers pass the audit of inputs; returns the root."""
+    for name in names:
+        put(root, name, content=_image(is_compressed=name.endswith('.gz')))
+    return root
+
+
+@lru_cache
+def _image(*, is_compressed: bool) -> bytes:
+    image = nib.Nifti1Image(np.zeros((60, 60, 60), np.uint8), np.diag([3.0, 3, 3, 1]))
+    image.header.set_xyzt_units('mm')
+    image.set_qform(image.affine, 1)
+    content = image.to_bytes()
+    return gzip.compress(content) if is_compressed else content
 
 
 def names(scans: Iterable) -> list[str]:

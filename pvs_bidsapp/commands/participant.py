@@ -67,23 +67,28 @@ def run(selection: Selection, settings: Settings) -> Outcome:
     describe_output(settings)
     selection = audit_inputs(selection, settings)
     shown, outcome = names_of(selection, settings), Outcome()
+    changed = forget_gone(settings, selection.subjects)
     for refused in selection.refused:
         outcome.failed[shown[refused]] = refused.reason
         if refused.entities is not None:
             write_failure(Naming(settings.out_dir, refused.entities), refused.path, refused.reason)
-    waiting = [scan for scan in selection.scans if not _is_done(scan, settings)]
-    reused = [scan for scan in selection.scans if scan not in set(waiting)]
-    outcome.reused = [shown[scan] for scan in reused]
-    cleared = [clear_failure(Naming.of(settings.out_dir, scan.t1w)) for scan in reused]
+    waiting: list[Scan] = []
+    for scan in selection.scans:
+        names = Naming.of(settings.out_dir, scan.t1w)
+        if not _is_done(scan, settings):
+            waiting.append(scan)
+            continue
+        outcome.reused.append(shown[scan])
+        if clear_failure(names):
+            changed.append(names)
     failures, clock = engine.Failures(settings), time.monotonic()
     try:
         run_unlocked_scans(waiting, settings, failures)
     finally:
         for scan in waiting:
             _conclude(scan, settings, outcome, shown[scan], failures)
-        if waiting or selection.refused or any(cleared):
-            forget_gone(settings, selection.subjects)
-            write_pages(selection, settings)
+        if waiting or selection.refused or changed:
+            write_pages(selection, settings, changed=changed)
             _record(settings, outcome, time.monotonic() - clock)
         if settings.execution.clean_workdir and not {shown[scan] for scan in waiting} & set(outcome.failed):
             clean_work_dir(waiting, settings)

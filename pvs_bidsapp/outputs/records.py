@@ -79,13 +79,16 @@ def clear_failure(names: Naming) -> bool:
     return there
 
 
-def forget_gone(settings: Settings, subjects: Collection[str]) -> None:
-    """Remove the records of failures of files that these subjects no longer have."""
+def forget_gone(settings: Settings, subjects: Collection[str]) -> list[Naming]:
+    """Remove the records of failures of files that these subjects no longer have; returns their names."""
+    gone = []
     for names, record in find_records(settings.out_dir).items():
         if 'failure' in record and dict(names.entities)['sub'] in subjects:
             scan = read_record(names.failure).get('scan')
             if isinstance(scan, str) and not os.path.lexists(settings.bids_dir / scan):
                 clear_failure(names)
+                gone.append(names)
+    return gone
 
 
 def refuse_other_sources(selection: Selection, settings: Settings) -> Selection:

@@ -23,13 +23,19 @@ INCOMPLETE = 'its outputs are no longer complete; run again'
 NOT_DONE = 'not done yet'
 
 
-def write_pages(selection: Selection, settings: Settings, *, all_records: bool = False) -> list[Path]:
+def write_pages(
+    selection: Selection, settings: Settings, *, changed: Collection[Naming] = (), all_records: bool = False
+) -> list[Path]:
     """Write the page of every subject and session of the selection.
+
+    A page of which nothing is left to show is removed.
 
     Parameters
     ----------
     selection : Selection
     settings : Settings
+    changed : collection of Naming
+        Further scans whose pages are written.
     all_records : bool
         Also write the pages of those sessions of the subjects of which only the output folder knows.
 
@@ -38,7 +44,7 @@ def write_pages(selection: Selection, settings: Settings, *, all_records: bool =
     pages : list of Path
     """
     missing = _names_without_results(selection, settings)
-    pages = {names.report for names in missing}
+    pages = {names.report for names in (*missing, *changed)}
     if all_records:
         pages |= {
             names.report
@@ -51,14 +57,14 @@ def write_pages(selection: Selection, settings: Settings, *, all_records: bool =
         for names, record in find_records(settings.out_dir).items():
             if names.report in now:
                 now[names.report][names] = record
-        changed = sorted(page for page in pages if seen.get(page) != now[page])
-        for page in changed:
+        outdated = sorted(page for page in pages if seen.get(page) != now[page])
+        for page in outdated:
             own = {names: text for names, text in missing.items() if names.report == page}
             _write_page(page, now[page], own, settings)
-        if not changed:
+        if not outdated:
             break
         seen = now
-    return sorted(pages)
+    return sorted(page for page in pages if page.exists())
 
 
 def _names_without_results(selection: Selection, settings: Settings) -> dict[Naming, tuple[str, str]]:
@@ -73,6 +79,9 @@ def _names_without_results(selection: Selection, settings: Settings) -> dict[Nam
 def _write_page(
     page: Path, records: Collection[Naming], missing: dict[Naming, tuple[str, str]], settings: Settings
 ) -> None:
+    if not records and not missing:
+        page.unlink(missing_ok=True)
+        return
     sections: list[ScanSection] = []
     errors: dict[str, str] = {}
     for names in sorted({*records, *missing}, key=lambda n: n.stem):

@@ -104,20 +104,20 @@ def test_the_longest_stem_leaves_room_for_the_longest_name():
 
 
 @pytest.mark.parametrize(
-    ('message', 'name'),
+    ('expectation', 'name'),
     [
-        (datasets.NO_SUB_ENTITY, 'T1w.nii.gz'),
-        (datasets.ENTITY, 'brain_T1w.nii.gz'),
-        (datasets.NO_SUB_ENTITY, 'ses-1_T1w.nii.gz'),
-        (datasets.NO_SUB_ENTITY, 'acq-a_sub-1_T1w.nii.gz'),
-        (datasets.ENTITY, 'sub-1__T1w.nii.gz'),
-        (datasets.ENTITY, 'sub-1_acq-mp-rage_T1w.nii.gz'),
-        (datasets.ENTITY, 'sub-é_T1w.nii.gz'),
-        (datasets.ENTITY, 'sub-1_acq-_T1w.nii.gz'),
-        (datasets.ENTITY_TWICE, 'sub-1_acq-a_acq-b_T1w.nii.gz'),
-        (datasets.ENTITY_TWICE, 'sub-1_sub-1_T1w.nii.gz'),
+        (refused(datasets.NO_SUB_ENTITY, naming='T1w'), 'T1w.nii.gz'),
+        (refused(datasets.NO_SUB_ENTITY, naming='ses-1_T1w'), 'ses-1_T1w.nii.gz'),
+        (refused(datasets.NO_SUB_ENTITY, naming='acq-a_sub-1_T1w'), 'acq-a_sub-1_T1w.nii.gz'),
+        (refused(datasets.ENTITY, naming="'brain'"), 'brain_T1w.nii.gz'),
+        (refused(datasets.ENTITY, naming="''"), 'sub-1__T1w.nii.gz'),
+        (refused(datasets.ENTITY, naming="'acq-mp-rage'"), 'sub-1_acq-mp-rage_T1w.nii.gz'),
+        (refused(datasets.ENTITY, naming="'sub-é'"), 'sub-é_T1w.nii.gz'),
+        (refused(datasets.ENTITY, naming="'acq-'"), 'sub-1_acq-_T1w.nii.gz'),
+        (refused(datasets.ENTITY_TWICE, naming='acq'), 'sub-1_acq-a_acq-b_T1w.nii.gz'),
+        (refused(datasets.ENTITY_TWICE, naming='sub'), 'sub-1_sub-1_T1w.nii.gz'),
     ],
 )
-def test_a_name_that_is_no_bids_is_refused_by_name(message, name):
-    with refused(message, naming=name):
+def test_a_name_that_is_no_bids_is_refused_by_name(expectation, name):
+    with expectation:
         parse_entities(name)

@@ -194,20 +194,23 @@ def test_errors_say_what_is_there(dataset):
 # ---- one scan, one identity
 
 
+LONG = f'sub-01/anat/sub-01_acq-{"a" * 200}_T1w.nii.gz'
+
+
 @pytest.mark.parametrize(
-    ('message', 'name'),
+    ('expectation', 'name'),
     [
-        (datasets.NAME_LACKS_SESSION, 'sub-01/ses-1/anat/sub-01_T1w.nii.gz'),
-        (datasets.NO_SESSION_FOLDER, 'sub-01/anat/sub-01_ses-1_T1w.nii.gz'),
-        (datasets.OTHER_FOLDER, 'sub-01/anat/sub-02_T1w.nii.gz'),
-        (datasets.OTHER_FOLDER, 'sub-01/ses-1/anat/sub-01_ses-2_T1w.nii.gz'),
-        (datasets.OTHER_FOLDER, 'sub-01/ses-1/anat/sub-02_T1w.nii.gz'),
-        (datasets.LONG_NAME, f'sub-01/anat/sub-01_acq-{"a" * 200}_T1w.nii.gz'),
+        (refused(datasets.NAME_LACKS_SESSION, naming='ses-1/'), 'sub-01/ses-1/anat/sub-01_T1w.nii.gz'),
+        (refused(datasets.NO_SESSION_FOLDER, naming='sub-01/anat/'), 'sub-01/anat/sub-01_ses-1_T1w.nii.gz'),
+        (refused(datasets.OTHER_FOLDER, naming='sub-01/anat/sub-02'), 'sub-01/anat/sub-02_T1w.nii.gz'),
+        (refused(datasets.OTHER_FOLDER, naming='ses-2_T1w'), 'sub-01/ses-1/anat/sub-01_ses-2_T1w.nii.gz'),
+        (refused(datasets.OTHER_FOLDER, naming='sub-01_ses-1'), 'sub-01/ses-1/anat/sub-02_T1w.nii.gz'),
+        (refused(datasets.LONG_NAME, naming=LONG), LONG),
     ],
 )
-def test_a_name_that_disagrees_with_its_folder_is_refused(tmp_path, message, name):
+def test_a_name_that_disagrees_with_its_folder_is_refused(tmp_path, expectation, name):
     put(tmp_path, GOOD, name)
-    with refused(message, naming=name):
+    with expectation:
         raise_refused(tmp_path)
 
 
@@ -332,15 +335,15 @@ def make_bad(root: Path, what: str, name: str) -> None:
 
 
 BAD = {
-    'annex link': datasets.NOT_FETCHED,
-    'annex pointer': datasets.NOT_FETCHED,
-    'annex on Windows': datasets.NOT_FETCHED,
-    'lfs pointer': datasets.NOT_PULLED,
-    'dangling': datasets.DANGLING,
-    'circle': datasets.UNREADABLE,
-    'folder': datasets.NOT_A_FILE,
-    'pipe': datasets.NOT_A_FILE,
-    'empty': datasets.EMPTY_FILE,
+    'annex link': lambda name: refused(datasets.NOT_FETCHED, naming=name),
+    'annex pointer': lambda name: refused(datasets.NOT_FETCHED, naming=name),
+    'annex on Windows': lambda name: refused(datasets.NOT_FETCHED, naming=name),
+    'lfs pointer': lambda name: refused(datasets.NOT_PULLED, naming=name),
+    'dangling': lambda name: refused(datasets.DANGLING, naming=name),
+    'circle': lambda name: refused(datasets.UNREADABLE, naming=name),
+    'folder': lambda name: refused(datasets.NOT_A_FILE, naming=name),
+    'pipe': lambda name: refused(datasets.NOT_A_FILE, naming=name),
+    'empty': lambda name: refused(datasets.EMPTY_FILE, naming=name),
 }
 
 
@@ -348,7 +351,7 @@ BAD = {
 def test_a_file_that_cannot_be_read_is_refused_and_the_others_are_found(tmp_path, what):
     put(tmp_path, GOOD)
     make_bad(tmp_path, what, 'sub-02/anat/sub-02_T1w.nii.gz')
-    with refused(BAD[what], naming='sub-02/anat/sub-02_T1w.nii.gz'):
+    with BAD[what]('sub-02/anat/sub-02_T1w.nii.gz'):
         raise_refused(tmp_path)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from layouts import put
+from layouts import put, put_images
 
 from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.bids.query import Query, Scan, Selection, find_scans
@@ -100,7 +100,7 @@ def failures(settings):
 
 
 def test_a_failure_is_recorded_until_the_scan_is_done(settings, worked_on):
-    put(settings.bids_dir, GOOD, BAD)
+    put_images(settings.bids_dir, GOOD, BAD)
     outcome = run(find(settings), settings)
     assert (outcome.done, outcome.failed) == (['sub-1_T1w.nii.gz'], {'sub-2_T1w.nii.gz': 'it could not'})
     assert failures(settings) == ['sub-2_failure.json']
@@ -114,7 +114,7 @@ def test_a_failure_is_recorded_until_the_scan_is_done(settings, worked_on):
 
 
 def test_refused_scans_are_named_and_recorded_and_the_others_are_done(settings, worked_on):
-    put(settings.bids_dir, GOOD, *(f'sub-3/ses-{s}/anat/sub-3_T1w.nii.gz' for s in 'ab'))
+    put_images(settings.bids_dir, GOOD, *(f'sub-3/ses-{s}/anat/sub-3_T1w.nii.gz' for s in 'ab'))
     outcome = run(find(settings), settings)
     assert worked_on == outcome.done == ['sub-1_T1w.nii.gz']
     assert list(outcome.failed) == [f'sub-3/ses-{s}/anat/sub-3_T1w.nii.gz' for s in 'ab']
@@ -128,7 +128,7 @@ def test_refused_scans_are_named_and_recorded_and_the_others_are_done(settings, 
 
 
 def test_a_refused_file_does_not_bear_the_record_of_a_good_one(settings, worked_on):
-    put(settings.bids_dir, GOOD, 'sub-1/anat/sub-9_T1w.nii.gz')
+    put_images(settings.bids_dir, GOOD, 'sub-1/anat/sub-9_T1w.nii.gz')
     outcome = run(find(settings), settings)
     assert list(outcome.failed) == ['sub-9_T1w.nii.gz']
     assert failures(settings) == []
@@ -136,40 +136,54 @@ def test_a_refused_file_does_not_bear_the_record_of_a_good_one(settings, worked_
 
 
 def test_if_all_are_refused_that_is_recorded_too(settings, worked_on):
-    put(settings.bids_dir, 'sub-3/ses-a/anat/sub-3_T1w.nii.gz')
+    put_images(settings.bids_dir, 'sub-3/ses-a/anat/sub-3_T1w.nii.gz')
     outcome = run(find(settings), settings)
     assert (worked_on, outcome.exit_status) == ([], 1)
     assert failures(settings) == ['sub-3_ses-a_failure.json']
 
 
 def test_a_record_goes_with_the_file_that_it_is_about(settings, worked_on):
-    put(settings.bids_dir, GOOD, 'sub-3/anat/sub-4_T1w.nii.gz')
+    put_images(settings.bids_dir, GOOD, 'sub-3/anat/sub-4_T1w.nii.gz')
     run(find(settings), settings)
     assert failures(settings) == ['sub-3_failure.json']
+    assert (settings.out_dir / 'sub-3.html').exists()
     (settings.bids_dir / 'sub-3/anat/sub-4_T1w.nii.gz').unlink()
-    put(settings.bids_dir, 'sub-5/anat/sub-5_T1w.nii.gz')
     run(find(settings), settings)
     assert failures(settings) == []
+    assert not (settings.out_dir / 'sub-3.html').exists()
+    assert (settings.out_dir / 'sub-1.html').exists()
 
 
 def test_the_record_of_a_failure_outlives_a_run_of_other_subjects(settings, worked_on):
-    put(settings.bids_dir, GOOD, BAD)
+    put_images(settings.bids_dir, GOOD, BAD)
     run(find(settings), settings)
     run(find(settings, subjects=('1',)), settings)
     assert failures(settings) == ['sub-2_failure.json']
 
 
-def test_a_scan_that_vanishes_before_its_turn_is_named_and_the_others_are_done(settings, worked_on):
-    put(settings.bids_dir, GOOD, 'sub-3/anat/sub-3_T1w.nii.gz')
-    selection = find(settings)
-    (settings.bids_dir / 'sub-3/anat/sub-3_T1w.nii.gz').unlink()
-    outcome = run(selection, settings)
+@pytest.mark.parametrize('when', ['before', 'after'])
+def test_a_scan_that_vanishes_before_its_turn_is_named_and_the_others_are_done(
+    settings, worked_on, monkeypatch, when
+):
+    put_images(settings.bids_dir, GOOD, 'sub-3/anat/sub-3_T1w.nii.gz')
+    audit = participant.audit_inputs
+
+    def vanish_and_audit(selection, settings):
+        if when == 'before':
+            (settings.bids_dir / 'sub-3/anat/sub-3_T1w.nii.gz').unlink()
+        audited = audit(selection, settings)
+        (settings.bids_dir / 'sub-3/anat/sub-3_T1w.nii.gz').unlink(missing_ok=True)
+        return audited
+
+    monkeypatch.setattr(participant, 'audit_inputs', vanish_and_audit)
+    outcome = run(find(settings), settings)
     assert worked_on == outcome.done == ['sub-1_T1w.nii.gz']
-    assert 'no longer there' in outcome.failed['sub-3_T1w.nii.gz']
+    assert 'there' in outcome.failed['sub-3_T1w.nii.gz']
+    assert failures(settings) == ['sub-3_failure.json']
 
 
 def test_an_interrupted_run_leaves_records_and_pages(settings, worked_on, monkeypatch):
-    put(settings.bids_dir, GOOD, BAD)
+    put_images(settings.bids_dir, GOOD, BAD)
 
     def interrupt(scans, settings, failures):
         raise KeyboardInterrupt
