@@ -198,22 +198,16 @@ NO_LABEL_MAPS = Refusal(
     text='has no *.nii.gz, *.nii, *.mgz or *.mgh file',
     mend='name a folder of label maps with FreeSurfer codes',
 )
-LABEL_MAP_DAMAGED = Refusal(
-    code='option-label-map-damaged',
-    text='not a readable label map ({reason})',
-    mend='copy or convert it again',
+LABEL_MAP_VOXELS = Refusal(
+    code='option-label-map-voxels',
+    text='voxels of {zooms} mm',
+    mend='give a map of a whole head with voxels of {low:g} to {high:g} mm',
     kind=ImageError,
 )
-LABEL_MAP_SHAPE = Refusal(
-    code='option-label-map-shape',
-    text='its shape is {shape}, its voxels are {zooms} mm',
-    mend='give a 3D map of a whole head with voxels of 0.3 to 3 mm',
-    kind=ImageError,
-)
-LABEL_MAP_NO_CODES = Refusal(
-    code='option-label-map-no-codes',
-    text='its values are not all whole numbers from 0 to {most}',
-    mend='give a map of labels, resampled without interpolation',
+LABEL_MAP_CODES = Refusal(
+    code='option-label-map-codes',
+    text='the code {code} is none of FreeSurfer or SynthSeg that is known here',
+    mend='give aseg, aparc+aseg, wmparc, or a map of SynthSeg',
     kind=ImageError,
 )
 LABEL_MAP_NO_WHITE_MATTER = Refusal(

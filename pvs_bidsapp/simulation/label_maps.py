@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edt
-import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from ..anatomy import template
+from ..anatomy.mask_image import read_label_map
 from ..anatomy.morphology import bounding_box, close
-from ..errors import ImageError
+from ..messages import options
 from .fields import smooth_field
 
 # FreeSurfer codes of each structure
@@ -43,8 +43,16 @@ LABELLED_PVS = (30, 62)
 VESSEL_SPACES = (31, 63, 136, 137, 163, 164)
 #: Codes from this one on are outside the brain: skull, skin, eyes, air.
 FIRST_HEAD_CODE = 500
-#: Ranges of FreeSurfer's cortical parcels (aparc+aseg), which are read as cortex.
-APARC_LEFT, APARC_RIGHT = (1000, 2000), (2000, 3000)
+#: Parcels of FreeSurfer (aparc+aseg, aparc.a2009s+aseg, wmparc), with the structures as which they are read.
+PARCELS = (
+    (1000, 2000, 3), (2000, 3000, 42), (11100, 11200, 3), (12100, 12200, 42),
+    (3000, 4000, 2), (4000, 5000, 41), (13100, 13200, 2), (14100, 14200, 41),
+    (5001, 5002, 2), (5002, 5003, 41),
+)  # fmt: skip
+#: Codes from here on have no meaning here, but for the parcels.
+FIRST_UNKNOWN_CODE = 1000
+#: Voxel sizes of label maps, in mm.
+VOXEL_SIZES = (0.3, 3.0)
 
 #: Margin of the head that is kept around the brain, in mm.
 MARGIN = 26.0
@@ -86,7 +94,7 @@ class Anatomy:
 
 
 def load_label_map(path: Path) -> Anatomy:
-    """Read a label map (SynthSeg, or FreeSurfer's aseg or aparc+aseg) in RAS order.
+    """Read a label map (SynthSeg, or FreeSurfer's aseg, aparc+aseg or wmparc) in RAS order.
 
     PVS labels are replaced (see `fill_labelled_pvs`), and a head is added if the map has none (see
     `with_head`).
@@ -94,24 +102,30 @@ def load_label_map(path: Path) -> Anatomy:
     Parameters
     ----------
     path : Path
+        NIfTI or MGH.
 
     Raises
     ------
     ImageError
-        If the file cannot be read or has no white matter (codes 2 and 41).
+        If the file cannot be read, holds other values than labels or codes of another kind, has no white
+        matter (codes 2 and 41), or voxels of an odd size.
     """
-    try:
-        image = nib.as_closest_canonical(nib.load(path))
-        labels = np.asanyarray(image.dataobj).astype(np.int16)
-    except Exception as error:  # nibabel raises exceptions of many kinds
-        raise ImageError(f'{path}: not a readable label map ({error})') from error
-    labels[(labels >= APARC_LEFT[0]) & (labels < APARC_LEFT[1])] = CORTEX[0]
-    labels[(labels >= APARC_RIGHT[0]) & (labels < APARC_RIGHT[1])] = CORTEX[1]
+    volume = read_label_map(Path(path))
+    spacing = voxel_sizes(volume.affine)
+    low, high = VOXEL_SIZES
+    if not np.all((spacing >= low) & (spacing <= high)):
+        zooms = ' x '.join(f'{size:.3g}' for size in spacing)
+        raise options.LABEL_MAP_VOXELS.error(path, zooms=zooms, low=low, high=high)
+    labels = volume.data
+    for first, end, code in PARCELS:
+        labels[(labels >= first) & (labels < end)] = code
+    if (unknown := int(labels.max())) >= FIRST_UNKNOWN_CODE:
+        raise options.LABEL_MAP_CODES.error(path, code=unknown)
     if not (np.any(labels == 2) and np.any(labels == 41)):
-        raise ImageError(f'{path}: no white matter (codes 2 and 41); is this a FreeSurfer label map?')
-    labels = fill_labelled_pvs(labels, voxel_sizes(image.affine))
-    affine = np.diag([*voxel_sizes(image.affine), 1.0])
-    affine[:3, 3] = image.affine[:3, 3]
+        raise options.LABEL_MAP_NO_WHITE_MATTER.error(path)
+    labels = fill_labelled_pvs(labels.astype(np.int16), spacing)
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = volume.affine[:3, 3]
     anatomy = Anatomy(labels, affine, Path(path).name.split('.')[0])
     return anatomy if labels.max() >= FIRST_HEAD_CODE else with_head(anatomy)
 

@@ -2,7 +2,11 @@
 
 import nibabel as nib
 import numpy as np
+import pytest
+from refusals import refused
 
+from pvs_bidsapp.errors import ImageError
+from pvs_bidsapp.messages import masks, options, scans
 from pvs_bidsapp.simulation import label_maps
 
 
@@ -45,3 +49,58 @@ def test_brain_mask_holds_all_brain_labels_except_csf(template_head):
     mask = label_maps.brain_mask(template_head)
     assert mask[brain].all()
     assert mask.sum() < 1.25 * brain.sum()
+
+
+def two_halves(left=2, right=41, dtype=np.int32):
+    """A brain of two halves of white matter."""
+    labels = np.zeros((12, 10, 8), dtype)
+    labels[2:6, 2:8, 2:6], labels[6:10, 2:8, 2:6] = left, right
+    return labels
+
+
+def saved(path, labels, affine=None):
+    image = nib.MGHImage if path.name.endswith(('.mgz', '.mgh')) else nib.Nifti1Image
+    nib.save(image(labels, np.eye(4) if affine is None else affine), path)
+    return path
+
+
+@pytest.mark.parametrize('name', ['a.nii', 'a.nii.gz', 'a.mgz', 'a.mgh'])
+@pytest.mark.parametrize('dtype', [np.uint8, np.int16, np.int32, np.float32])
+def test_a_map_is_read_from_every_type_of_file(tmp_path, name, dtype):
+    codes = set(np.unique(label_maps.load_label_map(saved(tmp_path / name, two_halves(dtype=dtype))).labels))
+    assert {2, 41} <= codes
+
+
+@pytest.mark.parametrize('last', [(2, 41), (3050, 4001), (5001, 5002), (13110, 14150)])
+@pytest.mark.parametrize('cortex', [(3, 42), (1035, 2001), (11100, 12175)])
+def test_parcels_are_read_as_their_tissue(tmp_path, cortex, last):
+    labels = two_halves(*last)
+    labels[2:6, 2, 2:6], labels[6:10, 2, 2:6] = cortex
+    found = label_maps.load_label_map(saved(tmp_path / 'wmparc.nii.gz', labels)).labels
+    assert [(found == code).sum() for code in (2, 41, 3, 42)] == [80, 80, 16, 16]
+
+
+def test_maps_that_cannot_be_used(tmp_path):
+    path = tmp_path / 'a.nii.gz'
+    with refused(options.LABEL_MAP_NO_WHITE_MATTER, naming='a.nii.gz'):
+        label_maps.load_label_map(saved(path, two_halves(right=3)))
+    for code in (1000 * 50, 15000, 5003):  # would be skin, or another code, if it were cut to 16 bits
+        with refused(options.LABEL_MAP_CODES, naming='a.nii.gz'):
+            label_maps.load_label_map(
+                saved(path, np.where(two_halves() == 2, code, two_halves()).astype(np.int32))
+            )
+    for size in (0.1, 5.0):
+        with refused(options.LABEL_MAP_VOXELS, naming='a.nii.gz'):
+            label_maps.load_label_map(saved(path, two_halves(), np.diag([size, 1, 1, 1])))
+    for change in (0.5, -3):
+        with refused(masks.NOT_LABELS, naming='a.nii.gz'):
+            label_maps.load_label_map(saved(path, two_halves(dtype=np.float32) + change))
+    with refused(scans.NOT_3D, naming='a.nii.gz'):
+        label_maps.load_label_map(saved(path, np.stack([two_halves()] * 2, axis=-1)))
+
+
+@pytest.mark.parametrize('content', [b'', b'no image', b'\x1f\x8b' + bytes(50)])
+def test_damaged_maps(tmp_path, content):
+    (tmp_path / 'a.nii.gz').write_bytes(content)
+    with pytest.raises(ImageError, match=r'a\.nii\.gz'):
+        label_maps.load_label_map(tmp_path / 'a.nii.gz')
