@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..anatomy import template
-from ..errors import InputError
-from ..group import collect, distributions, maps, quality, ratings, regression
+from ..group import collect, design, distributions, maps, quality, ratings, regression
 from ..group.cohort import Cohort
+from ..group.design import Design
+from ..group.exclusions import (
+    ALL,
+    Exclusion,
+    exclude,
+    exclusion_table,
+    level_text,
+    without_missing,
+    without_single_levels,
+)
 from ..group.results import GroupOptions, GroupResults
+from ..messages import people
+from ..messages.message import Finding
+from ..messages.people import listed
 from ..outputs.cohort import map_grid, read_cohort
 from ..outputs.group import write_group
+from ..runtime.files import check_writable
 
 LOG = logging.getLogger(__name__)
-#: What statsmodels' formula engines raise where a formula cannot be used.
-_FORMULA_ERRORS = ('PatsyError', 'FactorEvaluationError', 'FormulaicError', 'FormulaSyntaxError', 'NameError')
+#: Cohorts up to which all pairs are compared.
+MOST_COHORTS = 50
+COMPARISON, RATING, REGRESSION = 'comparison', 'rating', 'regression'
+REPEATED, INDEPENDENT = 'agreement of two scans', 'tests and models'
 
 
 def run_group(options: GroupOptions) -> Path:
     """Run the chosen statistics, and write tables, maps and page.
+
+    What cannot be computed is refused before anything is computed or written.
 
     Parameters
     ----------
@@ -35,102 +55,314 @@ def run_group(options: GroupOptions) -> Path:
     Raises
     ------
     InputError
-        If there is nothing to work on, a column does not exist, or cohorts were made differently.
+        If there is nothing to work on, a column does not exist, cohorts were made differently, or the terms
+        of the regression cannot be told apart.
     """
+    if not os.path.isdir(options.out_dir):
+        raise people.NO_RESULTS.error(options.out_dir)
+    check_writable(options.out_dir, 'OUT_DIR')
     cohort = read_cohort(options.bids_dir, options.out_dir, options.size_filters)
-    _check_columns(options, cohort)
+    check_options(options, cohort)
+    independent = collect.first_scans(cohort.scans).reset_index(drop=True)
+    plan = _plan(options, cohort, independent)
     results = GroupResults(
         summary=collect.summarise(cohort.tidy),
         outliers=quality.outliers(cohort.scans),
         repeated=quality.repeated(cohort.scans),
+        cohorts=plan.cohorts,
+        findings=[f for c in (cohort, *plan.others.values()) for f in c.findings] + plan.findings,
     )
-    independent = collect.first_scans(cohort.scans)
-    if len(independent) < len(cohort.scans):
-        results.notes.append('Of people with several scans, tests and models use the first scan.')
-    results.cohorts, voxels = _cohorts(options, cohort, independent)
-    if len(results.cohorts) > 1:
-        results.comparison = distributions.compare(
-            results.cohorts, options.size_filters, matched_by=options.match
-        )
-    if options.rating:
-        results.rating, results.rating_fit = _rate(options.rating, cohort, independent)
-    if options.covariates or options.formula:
-        results.regression = _regress(options, cohort, independent, results.notes)
-    results.maps = _maps(results.cohorts, voxels)
+    left_out = _without_results(cohort) + _repeated_scans(cohort, independent, results) + plan.left_out
+    if len(plan.cohorts) > 1:
+        left_out += _test_pairs(options, cohort, plan, results)
+    if plan.grades is not None:
+        _rate(plan.grades, cohort, independent, results)
+    if plan.terms is not None:
+        left_out += _regress(options, cohort, plan, independent, results)
+    results.maps = _maps(plan.cohorts, _voxels(cohort, plan.others))
+    results.exclusions = exclusion_table(left_out)
     return write_group(options, cohort, results)
 
 
-def _check_columns(options: GroupOptions, cohort: Cohort) -> None:
-    """Check that every column named by an option exists."""
+@dataclass(kw_only=True)
+class _Plan:
+    """What is to be computed, of whom.
+
+    Attributes
+    ----------
+    cohorts : dict of str to DataFrame
+        One row per person.
+    others : dict of str to Cohort
+        The cohorts of other output folders.
+    grades : Series or None
+        The visual rating of each scan, by name; only of those that have one.
+    terms : Design or None
+        The terms of the regression.
+    scans : DataFrame or None
+        The scans of the regression.
+    left_out : list of Exclusion
+    findings : list of Finding
+    """
+
+    cohorts: dict[str, pd.DataFrame]
+    others: dict[str, Cohort]
+    grades: pd.Series | None = None
+    terms: Design | None = None
+    scans: pd.DataFrame | None = None
+    left_out: list[Exclusion] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def _plan(options: GroupOptions, cohort: Cohort, independent: pd.DataFrame) -> _Plan:
+    """Choose the people of each analysis, and refuse what cannot be computed."""
+    if options.cohort:
+        plan = _split(options.cohort, cohort, independent)
+    else:
+        others = {name: _read_other(name, options, cohort) for name in options.compare}
+        plan = _Plan(cohorts={'this': independent}, others=others)
+        for name, other in others.items():
+            first = collect.first_scans(other.scans)
+            plan.cohorts[name] = first.assign(scan=f'{name}/' + first['scan']).reset_index(drop=True)
+            later = other.scans[~other.scans['scan'].isin(first['scan'])]
+            plan.left_out += _without_results(other, f'{name}/')
+            plan.left_out += exclude(
+                later.assign(scan=f'{name}/' + later['scan']),
+                INDEPENDENT,
+                'another scan of the person is used',
+            )
+    if options.rating:
+        _plan_rating(options.rating, cohort, independent, plan)
+    if options.covariates or options.formula is not None:
+        _plan_regression(options, cohort, independent, plan)
+    return plan
+
+
+def check_options(options: GroupOptions, cohort: Cohort) -> None:
+    """Check that options go together, and that every column named by them exists.
+
+    Parameters
+    ----------
+    options : GroupOptions
+    cohort : Cohort
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    if options.covariates and options.formula is not None:
+        raise people.TWO_DESIGNS.error()
+    if options.harmonize and not options.covariates and options.formula is None:
+        raise people.HARMONIZED_ALONE.error(column=options.harmonize)
+    if options.cohort and options.cohort in options.match:
+        raise people.MATCHED_ON_COHORT.error(column=options.cohort)
     for option, names in (
         ('--cohort', [options.cohort]), ('--rating', [options.rating]), ('--harmonize', [options.harmonize]),
         ('--match', options.match), ('--covariates', options.covariates),
     ):  # fmt: skip
         for name in filter(None, names):
-            if name not in cohort.scans:
-                there = ', '.join(('ICV', *cohort.columns)) or 'none'
-                raise InputError(f'{option} {name}: no such column in participants.tsv; there are: {there}')
+            _check_column(option, name, cohort)
 
 
-def _cohorts(
-    options: GroupOptions, cohort: Cohort, independent: pd.DataFrame
-) -> tuple[dict[str, pd.DataFrame], dict[str, np.ndarray]]:
-    """Cohorts by name, one row per person, and the map voxels of all their scans."""
-    voxels = dict(cohort.voxels)
-    if options.cohort:
-        known = independent.dropna(subset=[options.cohort])
-        groups = {str(name): part for name, part in known.groupby(options.cohort)}
-        if len(groups) < 2:
-            raise InputError(
-                f'--cohort {options.cohort}: only one value ({", ".join(groups)}); nothing to compare'
-            )
-        return groups, voxels
-    groups = {'this': independent}
-    for name, folder in options.compare.items():
-        other = read_cohort(None, folder, options.size_filters)
-        if other.model != cohort.model:
-            raise InputError(
-                f'--compare {name}={folder}: made with {other.model[0]} at {other.model[2]}, here '
-                f'{cohort.model[0]} at {cohort.model[2]}; run participant alike on both'
-            )
-        if lacking := [c for c in options.match if c not in other.scans]:
-            raise InputError(
-                f'--match {lacking[0]}: {folder} has no such column (its participants.tsv was not found?)'
-            )
-        first = collect.first_scans(other.scans)
-        groups[name] = first.assign(scan=f'{name}/' + first['scan'])
-        voxels |= {f'{name}/{scan}': v for scan, v in other.voxels.items()}
-    return groups, voxels
+def _check_column(option: str, name: str, cohort: Cohort) -> None:
+    if name not in cohort.scans:
+        own = {there: here for here, there in cohort.renamed.items()}
+        hint = f' (participants.tsv has {name}, which is called {own[name]} here)' if name in own else ''
+        columns = listed(('ICV', *cohort.columns), 30)
+        raise people.NO_COLUMN.error(option=option, column=name, columns=columns, hint=hint)
+    _check_listed(option, name, cohort)
 
 
-def _rate(column: str, cohort: Cohort, scans: pd.DataFrame) -> tuple[pd.DataFrame, ratings.RatingFit]:
-    counts = {t: scans[collect.threshold_column(t)] for t in collect.thresholds(cohort.threshold)}
-    table, fits = ratings.by_threshold(counts, scans[column])
-    return table, fits[cohort.threshold]
+def _check_listed(option: str, name: str, cohort: Cohort) -> None:
+    """Whether anybody with results is in participants.tsv, if a column of it is to be used."""
+    everybody = set(cohort.scans['participant_id'])
+    if name in cohort.columns and everybody <= cohort.unlisted:
+        raise people.NOBODY.error(
+            option=f'{option} {name}', table='participants.tsv', listed=listed(cohort.listed) or 'nobody',
+            people=listed(sorted(everybody)), hint=cohort.hint,
+        )  # fmt: skip
 
 
-def _regress(options: GroupOptions, cohort: Cohort, scans: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    tidy = cohort.tidy[cohort.tidy['scan'].isin(scans['scan'])]
-    tidy = tidy.assign(ICV=tidy['scan'].map(scans.set_index('scan')['ICV']))
+def _without_results(cohort: Cohort, prefix: str = '') -> list[Exclusion]:
+    """Scans that failed or were not run, and people without any scan."""
+    found = [
+        Exclusion(scan=prefix + scan, participant_id=scan.split('_')[0], analysis=ALL, reason=reason)
+        for scan, reason in cohort.missing.items()
+    ]
+    return found + [
+        Exclusion(scan=None, participant_id=who, analysis=ALL, reason=f'{prefix}{reason}')
+        for who, reason in cohort.without_scans.items()
+    ]
+
+
+def _repeated_scans(cohort: Cohort, independent: pd.DataFrame, results: GroupResults) -> list[Exclusion]:
+    """Scans that are not the first of their person, and those that agreement is not computed from."""
+    later = cohort.scans[~cohort.scans['scan'].isin(independent['scan'])]
+    if later.empty:
+        return []
+    results.notes.append('Of people with several scans, tests and models use the first scan.')
+    first = independent.set_index('participant_id')['scan']
+    reasons = [f'{first[who]} of the same person is used' for who in later['participant_id']]
+    place = cohort.scans.sort_values('scan').groupby('participant_id').cumcount()
+    third = cohort.scans[place.reindex(cohort.scans.index) > 1]
+    single = independent[~independent['participant_id'].isin(later['participant_id'])]
+    return [
+        *exclude(later, INDEPENDENT, reasons),
+        *exclude(third, REPEATED, 'the first two scans of the person are used'),
+        *exclude(single, REPEATED, 'the only scan of the person'),
+    ]
+
+
+def _voxels(cohort: Cohort, others: Mapping[str, Cohort]) -> dict[str, np.ndarray]:
+    """Voxels of the map by scan, as scans are called in the cohorts of a plan."""
+    further = {f'{name}/{scan}': v for name, other in others.items() for scan, v in other.voxels.items()}
+    return dict(cohort.voxels) | further
+
+
+def _split(column: str, cohort: Cohort, scans: pd.DataFrame) -> _Plan:
+    """The groups of people that a column names."""
+    known, left_out = without_missing(scans, [column], COMPARISON, cohort.unlisted)
+    known = known.assign(**{column: known[column].map(level_text)})
+    values = known[column].unique()
+    if len(values) < 2:
+        raise people.ONE_COHORT.error(column=column, values=listed(values) or 'none')
+    kept, alone = without_single_levels(known, [column], COMPARISON)
+    groups = {str(name): part.reset_index(drop=True) for name, part in kept.groupby(column)}
+    if len(groups) > MOST_COHORTS:
+        raise people.MANY_COHORTS.error(column=column, count=len(groups), limit=MOST_COHORTS)
+    findings = [people.NOTHING_TO_COMPARE.log(LOG, column=column)] if len(groups) < 2 else []
+    return _Plan(cohorts=groups, others={}, left_out=left_out + alone, findings=findings)
+
+
+def _read_other(name: str, options: GroupOptions, cohort: Cohort) -> Cohort:
+    """The outputs of another dataset, if they can be compared with these."""
+    folder = options.compare[name]
+    if os.path.isdir(folder) and os.path.samefile(folder, options.out_dir):
+        raise people.COMPARED_WITH_ITSELF.error(name=name, folder=folder)
+    other = read_cohort(None, folder, options.size_filters)
+    if other.model != cohort.model:
+        there, here = (f'{model[0]} at {model[2]}' for model in (other.model, cohort.model))
+        raise people.OTHER_MODEL.error(name=name, folder=folder, other=there, own=here)
+    for column in options.match:
+        if column not in other.scans:
+            raise people.COMPARED_LACKS.error(column=column, folder=folder)
+    return other
+
+
+def _test_pairs(options: GroupOptions, cohort: Cohort, plan: _Plan, results: GroupResults) -> list[Exclusion]:
+    """Match and compare all pairs of cohorts."""
+    cohorts, left_out = dict(plan.cohorts), []
+    if options.match:
+        for name, part in cohorts.items():
+            unlisted = plan.others.get(name, cohort).unlisted
+            kept, out = without_missing(part, options.match, COMPARISON, unlisted)
+            cohorts[name] = kept.reset_index(drop=True)
+            left_out += out
+        results.matching = _matching_rules(options, cohort, plan, cohorts)
+    pairs = distributions.pairs(cohorts, results.matching)
+    for (one, two), matched in pairs.items():
+        for name, other, part in ((one, two, matched[0]), (two, one, matched[1])):
+            alone = cohorts[name][~cohorts[name]['scan'].isin(part['scan'])]
+            left_out += exclude(alone, f'comparison of {one} with {two}', f'no partner in {other}')
+    results.comparison = distributions.compare(cohorts, options.size_filters, matched=pairs)
+    return left_out
+
+
+def _matching_rules(
+    options: GroupOptions, cohort: Cohort, plan: _Plan, cohorts: Mapping[str, pd.DataFrame]
+) -> dict[str, distributions.MatchingRule]:
+    sources = (cohort, *plan.others.values())
+    return {
+        name: distributions.matching_rule(
+            name,
+            [part[name] for part in cohorts.values()],
+            is_coded=any(name in c.coded for c in sources),
+            is_measured=any(name in c.measured or name not in c.columns for c in sources),
+        )
+        for name in dict.fromkeys(options.match)
+    }
+
+
+def _plan_rating(column: str, cohort: Cohort, scans: pd.DataFrame, plan: _Plan) -> None:
+    scans = scans.assign(**{column: ratings.as_grades(scans[column], column)})
+    kept, left_out = without_missing(scans, [column], RATING, cohort.unlisted)
+    plan.grades = kept.set_index('scan')[column]
+    plan.left_out += left_out
+
+
+def _rate(grades: pd.Series, cohort: Cohort, scans: pd.DataFrame, results: GroupResults) -> None:
+    graded = scans.set_index('scan').loc[grades.index]
+    counts = {t: graded[collect.threshold_column(t)] for t in collect.thresholds(cohort.threshold)}
+    results.rating, fits = ratings.by_threshold(counts, grades)
+    results.rating_fit = fits[cohort.threshold]
+
+
+def _plan_regression(options: GroupOptions, cohort: Cohort, scans: pd.DataFrame, plan: _Plan) -> None:
+    if options.formula is not None:
+        known = dict.fromkeys(('ICV', *cohort.columns, *(str(c) for c in scans if c != 'scan')))
+        terms = design.of_formula(options.formula, known)
+        for name in terms.columns:
+            _check_listed('--formula', name, cohort)
+    else:
+        terms = design.of_covariates(options.covariates)
+    kept, left_out = _usable(terms, options.harmonize, cohort, scans)
+    findings = design.check(terms, kept, [e.reason for e in left_out])
+    for finding in findings:
+        LOG.warning('%s', finding)
+    findings += _numbers_like_codes(terms, cohort, kept)
+    if options.harmonize:
+        from ..group.harmonize import check_sites
+
+        check_sites(kept, options.harmonize, [c for c in terms.columns if c != options.harmonize])
+    plan.terms, plan.scans = terms, kept
+    plan.left_out += left_out
+    plan.findings += findings
+
+
+def _usable(
+    terms: Design, site: str | None, cohort: Cohort, scans: pd.DataFrame
+) -> tuple[pd.DataFrame, list[Exclusion]]:
+    """Scans with all covariates, none of which is alone with a level."""
+    columns = list(dict.fromkeys([*terms.columns, *filter(None, [site])]))
+    kept, left_out = without_missing(scans, columns, REGRESSION, cohort.unlisted)
+    levels = [
+        c for c in columns
+        if c in terms.factors or c == site or not pd.api.types.is_numeric_dtype(scans[c])
+    ]  # fmt: skip
+    kept, alone = without_single_levels(kept, levels, REGRESSION)
+    return kept.reset_index(drop=True), left_out + alone
+
+
+def _numbers_like_codes(terms: Design, cohort: Cohort, scans: pd.DataFrame) -> list[Finding]:
+    """Covariates that are used as numbers, but look like codes."""
+    found = []
+    for name in terms.columns:
+        if name in terms.factors or name in cohort.measured or name not in cohort.columns:
+            continue
+        rule, count = distributions.matching_rule(name, [scans[name]]), scans[name].nunique()
+        if pd.api.types.is_numeric_dtype(scans[name]) and not rule.is_measured and count > 2:
+            found.append(people.NUMBER_OR_CODE.log(LOG, option=terms.option, column=name, count=count))
+    return found
+
+
+def _regress(
+    options: GroupOptions, cohort: Cohort, plan: _Plan, scans: pd.DataFrame, results: GroupResults
+) -> list[Exclusion]:
+    if plan.terms is None or plan.scans is None:
+        return []
+    per_scan, tidy = scans.set_index('scan'), cohort.tidy[cohort.tidy['scan'].isin(plan.scans['scan'])]
+    tidy = tidy.assign(**{str(c): tidy['scan'].map(per_scan[c]) for c in per_scan if c not in tidy})
     if options.harmonize:
         from ..group.harmonize import harmonize
 
-        tidy = harmonize(tidy, options.harmonize, [c for c in options.covariates if c != options.harmonize])
-        notes.append(f'Volumes and fractions were harmonized over {options.harmonize} by ComBat.')
-    lacking = (
-        int(tidy.drop_duplicates('scan')[list(options.covariates)].isna().any(axis=1).sum())
-        if options.covariates
-        else 0
-    )
-    if lacking:
-        notes.append(f'{lacking} scans lack a covariate and are left out of the regression.')
-    try:
-        return regression.regress(tidy, options.covariates, formula=options.formula)
-    except Exception as error:
-        if type(error).__name__ in _FORMULA_ERRORS:
-            reason = ' '.join(str(error).split())[:150]
-            raise InputError(f'--formula {options.formula!r}: {reason}') from error
-        raise
+        site = options.harmonize
+        tidy, unchanged = harmonize(tidy, site, [c for c in plan.terms.columns if c != site])
+        results.notes.append(f'Volumes and fractions were harmonized over {site} by ComBat.')
+        if unchanged:
+            shown = listed(unchanged, 100)
+            results.notes.append(f'Not harmonized, as they do not vary, or lack a value in a scan: {shown}.')
+    results.regression = regression.regress(tidy, plan.terms)
+    return regression.without_values(tidy, plan.terms)
 
 
 def _maps(cohorts: dict[str, pd.DataFrame], voxels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -142,7 +374,8 @@ def _maps(cohorts: dict[str, pd.DataFrame], voxels: dict[str, np.ndarray]) -> di
     }
     if len(cohorts) > 1:
         scans = [s for part in cohorts.values() for s in part['scan']]
-        made = {'all': maps.frequency([voxels[s] for s in scans], shape, brain)} | made
+        whole = 'all' if 'all' not in made else 'all people'
+        made = {whole: maps.frequency([voxels[s] for s in scans], shape, brain)} | made
     return made
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+
+from ..messages.message import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +25,23 @@ class Cohort:
     model : tuple of str
         Name, checksum, threshold and smallest cluster (mm3) of the model that made the masks.
     missing : dict of str to str
-        Reason by subject, for subjects without results.
+        Reason by name of the scan, for scans without results.
+    without_scans : dict of str to str
+        Reason by ``participant_id``, for people without any scan.
     columns : tuple of str
-        Columns that came from participants.tsv.
+        Columns that came from participants.tsv, under the names that they have here.
+    renamed : dict of str to str
+        Their names in participants.tsv, for those that have another one here.
+    coded, measured : frozenset of str
+        Columns that hold codes, and columns that hold measurements, as far as that is known.
+    unlisted : frozenset of str
+        ``participant_id`` of people with results who are not in participants.tsv.
+    listed : tuple of str
+        ``participant_id`` of all who are in participants.tsv.
+    hint : str
+        Which identifiers of participants.tsv nearly match those of the results.
+    findings : tuple of Finding
+        What was found in participants.tsv and the results, and is worth a word; already logged.
     """
 
     tidy: pd.DataFrame
@@ -34,6 +50,14 @@ class Cohort:
     model: tuple[str, ...]
     missing: dict[str, str]
     columns: tuple[str, ...]
+    without_scans: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+    coded: frozenset[str] = frozenset()
+    measured: frozenset[str] = frozenset()
+    unlisted: frozenset[str] = frozenset()
+    listed: tuple[str, ...] = ()
+    hint: str = ''
+    findings: tuple[Finding, ...] = ()
 
     @property
     def threshold(self) -> float:

@@ -3,20 +3,59 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError
+from ..messages import people
+from ..messages.people import listed
+from .design import dependent_terms, of_covariates
+from .exclusions import level_text
 from .regression import transformed
 
 #: Columns that are harmonized.
 MEASURES = ('volume_mm3', 'volume_fraction')
 
 
-def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFrame:
+def check_sites(scans: pd.DataFrame, site: str, keep: Sequence[str]) -> None:
+    """Whether the effects of sites can be told from those of the covariates that are kept.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        One row per person, with a value in all these columns.
+    site : str
+        Column with the site.
+    keep : sequence of str
+        Covariates whose effects are kept.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two sites of two persons, a covariate follows from the site, or the library is
+        not installed.
+    """
+    if importlib.util.find_spec('neuroCombat') is None:
+        raise people.NO_HARMONIZING.error()
+    sizes = scans[site].map(level_text).value_counts()
+    if len(sizes) < 2 or sizes.min() < 2:
+        found = listed(f'{name}: {n}' for name, n in sizes.items()) or 'none'
+        raise people.FEW_SITES.error(column=site, sites=found)
+    table = scans.assign(**{site: scans[site].map(level_text)})
+    design = of_covariates([site, *keep])
+    # terms that depend on each other without the site, too, are not the site's fault
+    own = set(dependent_terms(of_covariates(keep).matrix(table))) if keep else set()
+    dependent = [
+        t for t in dependent_terms(design.matrix(table)) if t not in own and not t.startswith(f'{site}[')
+    ]
+    if dependent:
+        raise people.SITE_CONFOUNDED.error(column=site, columns=listed(dependent), number=len(scans))
+
+
+def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """Remove the shifts and scales of sites from regional volumes and fractions.
 
     ComBat is applied to the logarithms that the regression uses (`pvs_bidsapp.group.regression.transformed`),
@@ -25,7 +64,7 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFram
     Parameters
     ----------
     tidy : DataFrame
-        One row per scan and region.
+        One row per scan and region, of scans with a site and all covariates; see `check_sites`.
     site : str
         Column with the site.
     keep : sequence of str
@@ -34,45 +73,39 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> pd.DataFram
     Returns
     -------
     tidy : DataFrame
-        Without the scans that lack the site or a covariate.
-
-    Raises
-    ------
-    InputError
-        If the library is not installed, or there are fewer than two sites of two scans.
+    unchanged : list of str
+        Measures and regions that are as they were, since they do not vary or lack a value.
     """
-    try:
-        from neuroCombat import neuroCombat
-    except ImportError as error:
-        raise InputError(
-            "--harmonize needs the library neuroCombat: pip install 'pvs-bidsapp[harmonize]'"
-        ) from error
-    tidy = tidy.dropna(subset=[site, *keep])
-    people = tidy.drop_duplicates('scan').set_index('scan')
-    sizes = people[site].astype(str).value_counts()
-    if len(sizes) < 2 or sizes.min() < 2:
-        raise InputError(
-            f'--harmonize {site}: at least two sites of two scans each are needed; found {sizes.to_dict()}'
-        )
-    covars = people[[site, *keep]].astype({site: str})
-    numeric = [c for c in keep if pd.api.types.is_numeric_dtype(people[c])]
+    from neuroCombat import neuroCombat
+
+    persons = tidy.drop_duplicates('scan').set_index('scan')
+    covars = persons[list(keep)].assign(**{site: persons[site].map(level_text)})
+    numeric = [c for c in keep if pd.api.types.is_numeric_dtype(persons[c])]
     categorical = [c for c in keep if c not in numeric]
-    out = tidy.copy()
-    key = out['region'] + '|' + out['hemisphere']
+    out, unchanged = tidy.copy(), []
+    key = out['region'] + ' (' + out['hemisphere'] + ')'
     for measure in MEASURES:
         logs = transformed(out[measure], measure)
-        wide = pd.DataFrame({'scan': out['scan'], 'key': key, 'v': logs}).pivot_table('v', 'key', 'scan')
-        wide = wide[people.index]
+        wide = pd.DataFrame({'scan': out['scan'], 'key': key, 'v': logs}).pivot_table(
+            'v', 'key', 'scan', dropna=False
+        )
+        wide = wide[persons.index]
         varying = wide.index[(wide.std(axis=1) > 1e-9) & wide.notna().all(axis=1)]
         if len(varying) < 2:
+            varying = varying[:0]
+        unchanged += [f'{measure} of {name}' for name in wide.index if name not in varying]
+        if not len(varying):
             continue
         with contextlib.redirect_stdout(io.StringIO()):  # neuroCombat prints its steps
             harmonized = neuroCombat(
                 dat=wide.loc[varying], covars=covars, batch_col=site,
                 continuous_cols=numeric or None, categorical_cols=categorical or None,
             )['data']  # fmt: skip
+        if not np.isfinite(harmonized).all():  # of sites without variance
+            unchanged += [f'{measure} of {name}' for name in varying]
+            continue
         wide.loc[varying] = harmonized
         rows, columns = wide.index.get_indexer(pd.Index(key)), wide.columns.get_indexer(pd.Index(out['scan']))
         values = np.where(rows >= 0, wide.to_numpy()[rows, columns], np.nan)
         out[measure] = np.expm1(values) if measure == 'volume_mm3' else np.exp(values)
-    return out
+    return out, unchanged

@@ -17,6 +17,12 @@ from statsmodels.discrete.discrete_model import Logit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
+from ..messages import people
+from ..messages.people import listed
+
+#: Largest number of grades: those of five levels, averaged over four readers.
+MOST_GRADES = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class RatingFit:
@@ -54,6 +60,30 @@ class RatingFit:
     note: str = ''
 
 
+def as_grades(values: pd.Series, column: str) -> pd.Series:
+    """The grades of a rating as numbers.
+
+    Parameters
+    ----------
+    values : Series
+        Numbers, or text that holds numbers; NaN where there is no grade.
+    column : str
+        Name of the column, for messages.
+
+    Raises
+    ------
+    InputError
+        If grades are words, whose order is not known, or are too many.
+    """
+    grades = pd.to_numeric(values, errors='coerce').astype(float)
+    words = values[grades.isna() & values.notna()]
+    if len(words):
+        raise people.RATING_WORDS.error(column=column, values=listed(sorted(set(map(str, words)))))
+    if grades.nunique() > MOST_GRADES:
+        raise people.RATING_MANY.error(column=column, count=grades.nunique(), limit=MOST_GRADES)
+    return grades
+
+
 def fit(number: pd.Series, rating: pd.Series) -> RatingFit:
     """Regress a rating on a number.
 
@@ -86,9 +116,14 @@ def fit(number: pd.Series, rating: pd.Series) -> RatingFit:
     scale = float(x.std())
     ordered = pd.Series(pd.Categorical(codes, ordered=True))
     model = OrderedModel(ordered, pd.DataFrame({'number': x / scale}), distr='logit')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        result = model.fit(method='bfgs', maxiter=500, gtol=1e-9, disp=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            result = model.fit(method='bfgs', maxiter=500, gtol=1e-9, disp=False)
+    except (np.linalg.LinAlgError, ValueError):
+        return RatingFit(n=len(x), levels=levels, note='the fit did not converge')
+    if not np.isfinite([result.llf, *np.asarray(result.bse)]).all():
+        return RatingFit(n=len(x), levels=levels, note='the fit did not converge')
     null = _null_likelihood(codes)
     r2 = pseudo_r2(float(result.llf), null, len(x))
     predicted = np.asarray(result.predict()).argmax(1)

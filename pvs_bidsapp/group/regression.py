@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import statsmodels.formula.api as smf
 from statsmodels.discrete.discrete_model import NegativeBinomial
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.diagnostic import het_breuschpagan
 from statsmodels.stats.multitest import multipletests
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
+
+from ..errors import InputError
+from .design import Design, objection, of_covariates
+from .exclusions import Exclusion, without_missing
 
 #: Model of each outcome.
 OUTCOMES = {'volume_mm3': 'linear', 'volume_fraction': 'linear', 'count': 'negative binomial'}
@@ -37,17 +40,15 @@ COLUMNS = {
 }
 
 
-def regress(tidy: pd.DataFrame, covariates: Sequence[str], *, formula: str | None = None) -> pd.DataFrame:
+def regress(tidy: pd.DataFrame, covariates: Sequence[str] | Design) -> pd.DataFrame:
     """Fit every outcome in every region.
 
     Parameters
     ----------
     tidy : DataFrame
         One row per scan and region, with the outcomes and covariates as columns.
-    covariates : sequence of str
-        Columns that are the terms of the model; text is categorical.
-    formula : str, optional
-        Right-hand side of a formula (patsy), in place of `covariates`.
+    covariates : sequence of str or Design
+        Columns that are the terms of the model, of which those of text are categorical; or a design.
 
     Returns
     -------
@@ -59,14 +60,14 @@ def regress(tidy: pd.DataFrame, covariates: Sequence[str], *, formula: str | Non
     KeyError
         If a covariate is not a column.
     """
-    missing = [c for c in covariates if c not in tidy]
+    design = covariates if isinstance(covariates, Design) else of_covariates(covariates)
+    missing = [c for c in design.columns if c not in tidy]
     if missing:
         raise KeyError(missing[0])
-    right = formula or ' + '.join(f'Q("{c}")' for c in covariates)
     rows: list[dict[str, object]] = []
     for (region, side), part in tidy.groupby(['region', 'hemisphere'], sort=False):
         for outcome, model in OUTCOMES.items():
-            fitted = _fit(part, outcome, model, right)
+            fitted = _fit(part, outcome, model, design)
             rows += [
                 {'region': region, 'hemisphere': side, 'outcome': outcome, 'model': model} | r for r in fitted
             ]
@@ -76,6 +77,25 @@ def regress(tidy: pd.DataFrame, covariates: Sequence[str], *, formula: str | Non
         if len(known):
             table.loc[known.index, 'q'] = multipletests(known.astype(float), method='fdr_bh')[1]
     return table
+
+
+def without_values(tidy: pd.DataFrame, design: Design) -> list[Exclusion]:
+    """Scans that the regression of one outcome in one region lacks, since a value is missing there.
+
+    Parameters
+    ----------
+    tidy : DataFrame
+        One row per scan and region, of the scans of the regression.
+    design : Design
+    """
+    found: list[Exclusion] = []
+    for outcome in OUTCOMES:
+        names = list(dict.fromkeys((outcome, *design.columns)))
+        lacking = tidy[tidy[names].isna().any(axis=1)]
+        for (region, side), part in lacking.groupby(['region', 'hemisphere'], sort=False):
+            _, why = without_missing(part, names, f'regression of {outcome} in {region} ({side})')
+            found += why
+    return found
 
 
 def transformed(values: pd.Series, outcome: str) -> pd.Series:
@@ -102,44 +122,57 @@ def transformed(values: pd.Series, outcome: str) -> pd.Series:
     return values
 
 
-def _fit(part: pd.DataFrame, outcome: str, model: str, right: str) -> list[dict[str, object]]:
-    data = part.assign(outcome_=transformed(part[outcome], outcome))
-    if data['outcome_'].dropna().nunique() < 2:
-        return [{'term': '', 'n': int(data['outcome_'].notna().sum()), 'note': 'the outcome is constant'}]
+def _fit(part: pd.DataFrame, outcome: str, model: str, design: Design) -> list[dict[str, object]]:
+    if outcome in design.columns:
+        return [{'term': '', 'n': len(part), 'note': 'the outcome is a covariate'}]
+    values = transformed(part[outcome], outcome)
+    known = values.notna() & part[list(design.columns)].notna().all(axis=1)
+    part, values = part[known], values[known]
+    if values.nunique() < 2:
+        return [{'term': '', 'n': len(values), 'note': 'the outcome is constant'}]
+    try:
+        matrix = design.matrix(part.reset_index(drop=True))
+    except InputError as error:
+        reason = str(error)
+    else:
+        reason = objection(matrix)
+    if reason:
+        return [{'term': '', 'n': len(values), 'note': reason}]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            if model == 'linear':
-                return _linear(data, right)
-            return _counts(data, right)
+            fit = _linear if model == 'linear' else _counts
+            return fit(values.to_numpy(float), matrix)
     except (np.linalg.LinAlgError, PerfectSeparationError, ValueError) as error:
         reason = ' '.join(str(error).split())[:100] or type(error).__name__
-        return [{'term': '', 'n': len(data), 'note': f'no estimate: {reason}'}]
+        return [{'term': '', 'n': len(values), 'note': f'no estimate: {reason}'}]
 
 
-def _linear(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
-    plain = smf.ols(f'outcome_ ~ {right}', data).fit()
-    if plain.df_resid < 2:
-        return [{'term': '', 'n': int(plain.nobs), 'note': f'{int(plain.nobs)} scans are too few'}]
+def _linear(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]:
+    plain = OLS(values, matrix).fit()
     result = plain.get_robustcov_results('HC3')
     result.params = pd.Series(result.params, plain.params.index)
-    p_heteroscedastic = float(het_breuschpagan(plain.resid, plain.model.exog)[1])
+    # the test is of models with an intercept
+    p_heteroscedastic = (
+        float(het_breuschpagan(plain.resid, plain.model.exog)[1]) if 'Intercept' in matrix else np.nan
+    )
     return _rows(result, float(plain.rsquared), p_heteroscedastic)
 
 
-def _counts(data: pd.DataFrame, right: str) -> list[dict[str, object]]:
-    model = smf.negativebinomial(f'outcome_ ~ {right}', data)
-    number, terms = model.exog.shape
+def _counts(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]:
+    number, terms = matrix.shape
     if number - terms < 3:
         return [{'term': '', 'n': number, 'note': f'{number} scans are too few'}]
     # the optimizer does not converge if covariates differ by orders of magnitude (ICV: 1e6, sex: 1)
-    scale = np.where(model.exog.std(0) > 0, model.exog.std(0), 1.0)
-    shift = np.where(model.exog.std(0) > 0, model.exog.mean(0), 0.0)
-    scaled = pd.DataFrame((model.exog - shift) / scale, columns=list(model.exog_names)[:terms])
-    result = NegativeBinomial(model.endog, scaled).fit(method='bfgs', maxiter=500, disp=0, cov_type='HC1')
+    spread, mean = matrix.std(ddof=0), matrix.mean()
+    scale = spread.where(spread > 0, 1.0)
+    # without an intercept, a shift would change the model
+    shift = mean.where(spread > 0, 0.0) if 'Intercept' in matrix else 0.0 * mean
+    scaled = (matrix - shift) / scale
+    result = NegativeBinomial(values, scaled).fit(method='bfgs', maxiter=500, disp=0, cov_type='HC1')
     if not (np.isfinite(result.llf) and np.isfinite(np.asarray(result.bse)).all()):
         return [{'term': '', 'n': number, 'note': 'no estimate: the fit did not converge'}]
-    return _rows(result, float(result.prsquared), np.nan, np.append(scale, 1.0))
+    return _rows(result, float(result.prsquared), np.nan, np.append(scale.to_numpy(), 1.0))
 
 
 def _rows(
@@ -155,7 +188,7 @@ def _rows(
         if name in ('Intercept', 'alpha'):
             continue
         rows.append({
-            'term': re.sub(r'Q\(["\'](.+?)["\']\)', r'\1', name), 'n': int(result.nobs),
+            'term': name, 'n': int(result.nobs),
             'estimate': float(estimates[k]),
             'standard_error': float(errors[k]),
             'ci_low': float(interval[k, 0]), 'ci_high': float(interval[k, 1]),

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..messages.message import Finding
+from .distributions import MatchingRule
+from .exclusions import exclusion_table
 from .ratings import RatingFit
 
 
@@ -71,8 +74,14 @@ class GroupResults:
         Frequency maps by cohort, in [0, 1].
     cohorts : dict of str to DataFrame
         One row for each person.
+    matching : dict of str to MatchingRule
+        How cohorts were matched, by column.
+    exclusions : DataFrame
+        Scans and people that an analysis leaves out, with the reasons; see `pvs_bidsapp.group.exclusions`.
+    findings : list of Finding
+        What was found in the inputs and is worth a word.
     notes : list of str
-        Sentences for the page: what was left out, and why.
+        Sentences for the page.
     """
 
     summary: pd.DataFrame
@@ -84,4 +93,7 @@ class GroupResults:
     regression: pd.DataFrame | None = None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     cohorts: dict[str, pd.DataFrame] = field(default_factory=dict)
+    matching: dict[str, MatchingRule] = field(default_factory=dict)
+    exclusions: pd.DataFrame = field(default_factory=lambda: exclusion_table([]))
+    findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -15,18 +17,26 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..anatomy import template
-from ..bids.naming import logs_dir, parse_entities
-from ..bids.participants import read_participants
-from ..errors import InputError
+from ..bids.naming import Naming
+from ..bids.participants import Participants, read_participants, similar_labels
+from ..clusters.tables import REGION_COLUMNS
 from ..group import maps
 from ..group.cohort import Cohort
 from ..group.collect import DEEP, collect, count_clusters
+from ..messages import people
+from ..messages.message import Finding
+from ..messages.people import listed
+from .result_tables import check_totals, find_results, read_sidecar, read_tables
+from .unfinished import find_unfinished, split_finished
 
 LOG = logging.getLogger(__name__)
-SUFFIX = '_desc-pvs_stats.tsv'
 #: Scans whose cluster tables are held at a time.
 CHUNK = 500
-_CLUSTER_COLUMNS = ['region', 'volume_mm3', 'max_probability', *maps.COLUMNS]
+_CLUSTER_COLUMNS = ('region', 'volume_mm3', 'max_probability', *maps.COLUMNS)
+#: Names of columns of the results, which columns of participants.tsv cannot have.
+_TAKEN = re.compile(
+    rf'scan|table|session_id|ICV|dwm_.*|count_p?[\d.eE+-]+|{"|".join(map(re.escape, REGION_COLUMNS))}'
+)
 
 
 def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) -> Cohort:
@@ -43,75 +53,37 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     Raises
     ------
     InputError
-        If no scan is done, or scans were done with different models or thresholds.
+        If no scan is done, a file of results is damaged, scans were done with different models or
+        thresholds, or ``participants.tsv`` is no table.
     """
-    files = sorted(out_dir.glob(f'sub-*/**/*{SUFFIX}'))
+    results, findings = find_results(out_dir)
+    finished, more = split_finished(results, out_dir)
+    findings += more
+    files = {n: path for n, path in results.items() if n in finished}
     if not files:
-        raise InputError(f'{out_dir}: no results of `participant` in it; run that first')
-    bids_dir = bids_dir or _raw_dataset(out_dir)
-    people = read_participants(bids_dir) if bids_dir else None
-    names = [p.name.removesuffix(SUFFIX) for p in files]
-    sidecars = {name: _sidecar(path) for name, path in zip(names, files, strict=True)}
+        raise people.NO_RESULTS.error(out_dir)
+    bids_dir = _dataset(bids_dir, out_dir, findings)
+    listing = read_participants(bids_dir) if bids_dir else Participants(path=out_dir)
+    findings += listing.findings
+    sidecars = {names: read_sidecar(path.with_suffix('.json')) for names, path in files.items()}
     model = _model_of(sidecars)
-    entities = {name: dict(parse_entities(path.name)) for name, path in zip(names, files, strict=True)}
-    regions, _ = read_tables(files)
-    rows, voxels = _read_clusters(names, files, sizes, float(model[2]))
-    rows.insert(1, 'ICV', [sidecars[name].get('BrainMaskVolume', np.nan) for name in names])
-    tidy = collect(regions.assign(scan=np.array(names, object)[regions.pop('table')]), entities, people)
-    own = tuple(str(c) for c in people if c != 'participant_id') if people is not None else ()
+    scans = list(files)
+    regions, _ = read_tables(list(files.values()), list(REGION_COLUMNS))
+    check_totals(regions, list(files.values()), ('all', DEEP))
+    rows, voxels = _read_clusters(scans, sizes, float(model[2]))
+    rows.insert(1, 'ICV', [sidecars[names]['BrainMaskVolume'] for names in scans])
+    joined = _join_people(listing, {names.subject for names in scans}, set(regions.columns), findings)
+    names_of = np.array([names.stem for names in scans], object)
+    entities = {names.stem: dict(names.entities) for names in scans}
+    tidy = collect(regions.assign(scan=names_of[regions.pop('table')]), entities, joined.table)
+    missing, without_t1w, more = find_unfinished(bids_dir, out_dir, files, results)
+    findings += more
     return Cohort(
-        tidy=tidy,
-        scans=_per_scan(tidy, rows),
-        voxels=voxels,
-        model=model,
-        missing=_missing(bids_dir, out_dir, entities),
-        columns=own,
-    )
-
-
-def read_tables(
-    files: Sequence[Path], columns: Sequence[str] | None = None
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read many small tables with the same columns as one: a hundred times faster than one by one.
-
-    Parameters
-    ----------
-    files : sequence of Path
-    columns : sequence of str, optional
-        Those that are wanted; all of them by default.
-
-    Returns
-    -------
-    table : DataFrame
-        With a column ``table``: the index of the file in `files`.
-    lengths : ndarray of int
-        Rows of each file.
-
-    Raises
-    ------
-    InputError
-        If a file is missing, or its columns differ from the first one's.
-    """
-    parts, lengths, header = [], [], b''
-    for path in files:
-        try:
-            first, _, rest = path.read_bytes().partition(b'\n')
-        except OSError as error:
-            raise InputError(f'{path}: missing; run participant again on its scan') from error
-        header = header or first
-        if first != header:
-            raise InputError(
-                f'{path}: its columns are not those of {files[0].name}; run participant again on its scan'
-            )
-        if rest and not rest.endswith(b'\n'):
-            rest += b'\n'
-        parts.append(rest)
-        lengths.append(rest.count(b'\n'))
-    stream = io.BytesIO(b'\n'.join([header, b''.join(parts)]))
-    wanted = list(columns) if columns is not None else None
-    table = pd.read_csv(stream, sep='\t', usecols=wanted, na_values='n/a', low_memory=False)
-    table['table'] = np.repeat(np.arange(len(files)), lengths)
-    return table, np.array(lengths)
+        tidy=tidy, scans=_per_scan(tidy, rows), voxels=voxels, model=model, missing=missing,
+        columns=joined.columns, renamed=joined.renamed, coded=joined.coded, measured=joined.measured,
+        without_scans=without_t1w | _without_folder(joined, missing, without_t1w, scans),
+        unlisted=joined.unlisted, listed=joined.listed, hint=joined.hint, findings=tuple(findings),
+    )  # fmt: skip
 
 
 def map_grid() -> tuple[tuple[int, int, int], np.ndarray]:
@@ -120,24 +92,77 @@ def map_grid() -> tuple[tuple[int, int, int], np.ndarray]:
     return maps.coarse_grid(atlas.t1w.shape, atlas.affine)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _People:
+    """The table of participants under names that the results leave free; see `Cohort`."""
+
+    table: pd.DataFrame | None = None
+    columns: tuple[str, ...] = ()
+    renamed: dict[str, str]
+    coded: frozenset[str] = frozenset()
+    measured: frozenset[str] = frozenset()
+    unlisted: frozenset[str] = frozenset()
+    listed: tuple[str, ...] = ()
+    hint: str = ''
+
+
+def _join_people(
+    listing: Participants, subjects: Collection[str], taken: Collection[str], findings: list[Finding]
+) -> _People:
+    if listing.table is None:
+        return _People(renamed={}, unlisted=frozenset(subjects))
+    table, new_names = listing.table, {}
+    for name in table.columns:
+        free = str(name)
+        while _TAKEN.fullmatch(free) or free in taken or (free != name and free in table):
+            free = f'participants_{free}'
+        if free != name:
+            new_names[str(name)] = free
+            findings.append(people.COLUMN_TAKEN.log(LOG, listing.path, column=name, name=free))
+    ids = tuple(map(str, table['participant_id']))
+    unlisted = frozenset(subjects) - set(ids)
+    similar = similar_labels(ids, sorted(unlisted))
+    hint = '; ' + listed(f'{here} may be its {there}' for here, there in similar.items()) if similar else ''
+    if unlisted == set(subjects):
+        shown = {'listed': listed(ids), 'people': listed(sorted(subjects)), 'hint': hint}
+        findings.append(people.NOBODY_MATCHES.log(LOG, listing.path, **shown))
+    elif unlisted:
+        shown = {'people': listed(sorted(unlisted)), 'hint': hint}
+        findings.append(people.UNKNOWN_PEOPLE.log(LOG, listing.path, count=len(unlisted), **shown))
+    return _People(
+        table=table.rename(columns=new_names),
+        columns=tuple(new_names.get(str(c), str(c)) for c in table if c != 'participant_id'),
+        renamed={free: name for name, free in new_names.items()},
+        coded=frozenset(new_names.get(c, c) for c in listing.coded),
+        measured=frozenset(new_names.get(c, c) for c in listing.measured),
+        unlisted=unlisted, listed=ids, hint=hint,
+    )  # fmt: skip
+
+
+def _without_folder(
+    joined: _People, missing: Mapping[str, str], others: Collection[str], scans: Sequence[Naming]
+) -> dict[str, str]:
+    """People in participants.tsv of whom there is no scan, finished or not."""
+    known = {names.subject for names in scans} | {stem.split('_')[0] for stem in missing} | set(others)
+    return {who: 'in participants.tsv, but without a scan' for who in joined.listed if who not in known}
+
+
 def _read_clusters(
-    names: Sequence[str], files: Sequence[Path], sizes: Sequence[float], threshold: float
+    scans: Sequence[Naming], sizes: Sequence[float], threshold: float
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Cluster counts of each scan, and the map voxels that its clusters cross; read in chunks of scans."""
     grid = map_grid()
     counts: list[pd.DataFrame] = []
     voxels: dict[str, np.ndarray] = {}
-    for start in tqdm(range(0, len(files), CHUNK), desc='clusters', disable=None):
-        part = slice(start, start + CHUNK)
-        tables = [
-            p.with_name(f'{n}_desc-pvs_dseg.tsv') for n, p in zip(names[part], files[part], strict=True)
-        ]
-        clusters, _ = read_tables(tables, _CLUSTER_COLUMNS)
+    for start in tqdm(range(0, len(scans), CHUNK), desc='clusters', disable=None):
+        part = scans[start : start + CHUNK]
+        tables = [names.anat('dseg', '.tsv', desc='pvs') for names in part]
+        clusters, _ = read_tables(tables, _CLUSTER_COLUMNS, only=True)
         counts.append(count_clusters(clusters, len(tables), sizes, threshold))
         found = maps.voxels_of(clusters, clusters['table'].to_numpy(), len(tables), *grid)
-        voxels |= dict(zip(names[part], found, strict=True))
+        voxels |= dict(zip((names.stem for names in part), found, strict=True))
     rows = pd.concat(counts, ignore_index=True)
-    rows.insert(0, 'scan', list(names))
+    rows.insert(0, 'scan', [names.stem for names in scans])
     return rows, voxels
 
 
@@ -151,48 +176,35 @@ def _per_scan(tidy: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     return scans
 
 
-def _sidecar(table: Path) -> dict[str, Any]:
-    path = table.with_suffix('.json')
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path}: missing or damaged; run participant again on it') from error
-
-
-def _model_of(sidecars: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+def _model_of(sidecars: Mapping[Naming, dict[str, Any]]) -> tuple[str, ...]:
     """Model and thresholds of the masks; results of different ones are not combined."""
     seen: dict[tuple[str, ...], list[str]] = {}
-    for name, content in sidecars.items():
+    for names, content in sidecars.items():
         keys = ('ModelName', 'ModelSHA256', 'Threshold', 'MinimumClusterSize')
-        seen.setdefault(tuple(str(content.get(k)) for k in keys), []).append(name)
+        seen.setdefault(tuple(str(content.get(k)) for k in keys), []).append(names.stem)
     if len(seen) > 1:
         found = '; '.join(f'{k[0]} at {k[2]}: {len(v)} scans, e.g. {v[0]}' for k, v in seen.items())
-        raise InputError(
-            f'scans were done with different models or settings ({found}); run participant again on all'
-        )
+        raise people.RESULTS_MIXED.error(found=found)
     return next(iter(seen))
 
 
-def _missing(bids_dir: Path | None, out_dir: Path, entities: dict[str, dict[str, str]]) -> dict[str, str]:
-    if bids_dir is None:
-        return {}
-    done = {f'sub-{e["sub"]}' for e in entities.values()}
-    reasons: dict[str, str] = {}
-    for path in sorted(logs_dir(out_dir).glob('run_*.json')):
-        record = json.loads(path.read_text(encoding='utf-8'))
-        reasons |= {name.split('_')[0]: reason for name, reason in record.get('failed', {}).items()}
-    waiting = sorted(p.name for p in bids_dir.glob('sub-*') if p.is_dir() and p.name not in done)
-    found = {}
-    for name in waiting:
-        has_t1w = any(bids_dir.glob(f'{name}/**/*_T1w.nii*'))
-        found[name] = reasons.get(name, 'not run') if has_t1w else 'no T1w'
-    return found
+def _dataset(given: Path | None, out_dir: Path, findings: list[Finding]) -> Path | None:
+    """The dataset from which results were made: the one that is given, or else the recorded one."""
+    recorded = _recorded_dataset(out_dir)
+    if given is None:
+        if recorded is not None and not os.path.isdir(recorded):
+            findings.append(people.NO_DATASET.log(LOG, out_dir, folder=recorded))
+            return None
+        return recorded
+    both = [p for p in (recorded, given) if p is not None and os.path.isdir(p)]
+    if len(both) == 2 and not os.path.samefile(*both):
+        findings.append(people.OTHER_DATASET.log(LOG, out_dir, recorded=recorded, given=given))
+    return given
 
 
-def _raw_dataset(out_dir: Path) -> Path | None:
+def _recorded_dataset(out_dir: Path) -> Path | None:
     try:
         content = json.loads((out_dir / 'dataset_description.json').read_text(encoding='utf-8'))
-        folder = Path(unquote(urlparse(content['DatasetLinks']['raw']).path))
-    except (OSError, ValueError, KeyError):
+        return Path(unquote(urlparse(content['DatasetLinks']['raw']).path))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return folder if folder.is_dir() else None

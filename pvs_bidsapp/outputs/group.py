@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pandas as pd
 from ..anatomy import template
 from ..bids.naming import GroupNaming
 from ..clusters.tables import REGION_COLUMNS, describe, to_tsv
-from ..group import collect, distributions, maps, regression
+from ..group import collect, distributions, exclusions, maps, regression
 from ..group.cohort import Cohort
 from ..group.results import GroupOptions, GroupResults
+from ..messages.message import one_line
 from ..reports.group_page import render
 from ..runtime.files import save_image, write_json, write_text
 from .cohort import map_grid
@@ -33,6 +35,7 @@ def write_group(options: GroupOptions, cohort: Cohort, results: GroupResults) ->
     page : Path
     """
     names = GroupNaming(options.out_dir)
+    names.page.unlink(missing_ok=True)  # until all is written again, there is no page
     _write_tables(names, options, cohort, results)
     _write_maps(names, results)
     write_text(names.page, render(options, cohort, results))
@@ -40,18 +43,25 @@ def write_group(options: GroupOptions, cohort: Cohort, results: GroupResults) ->
 
 
 def _write_tables(names: GroupNaming, options: GroupOptions, cohort: Cohort, results: GroupResults) -> None:
+    people = _describe_people(cohort) | _IDS
+    findings = {'Findings': [f.row() | {'File': one_line(f.file)} for f in results.findings]}
+    scans = _describe_scans(options, cohort)
     tables: dict[str, tuple[pd.DataFrame | None, dict[str, Any]]] = {
-        'regions': (cohort.tidy, describe(REGION_COLUMNS)),
-        'scans': (cohort.scans, _describe_scans(options, cohort)),
+        'regions': (exact(cohort.tidy, cohort.columns), people | describe(REGION_COLUMNS)),
+        'scans': (exact(cohort.scans, cohort.columns), people | scans | findings),
         'summary': (results.summary, {}),
-        'comparison': (results.comparison, _COMPARISON),
+        'comparison': (results.comparison, _COMPARISON | _describe_matching(results)),
         'rating': (results.rating, _RATING),
-        'regression': (results.regression, {k: {'Description': v} for k, v in regression.COLUMNS.items()}),
+        'regression': (results.regression, _describe_all(regression.COLUMNS)),
         'outliers': (
             results.outliers,
             {'robust_z': {'Description': '0.6745 (x - median) / MAD of logarithms'}},
         ),
         'repeated': (results.repeated if len(results.repeated) else None, _REPEATED),
+        'exclusions': (
+            results.exclusions.map(one_line, na_action='ignore'),
+            _describe_all(exclusions.COLUMNS),
+        ),
     }
     for name, (table, described) in tables.items():
         text, sidecar = names.table(name), names.table(name, '.json')
@@ -63,18 +73,80 @@ def _write_tables(names: GroupNaming, options: GroupOptions, cohort: Cohort, res
             write_json(sidecar, described)
 
 
+def exact(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """A table in which some columns of numbers are text, so that no digit is lost when it is written.
+
+    Parameters
+    ----------
+    table : DataFrame
+    columns : sequence of str
+        Those that come from elsewhere and are to be written as they were.
+    """
+    numbers = [c for c in columns if pd.api.types.is_float_dtype(table[c])]
+    return table.assign(**{c: table[c].map('{:.15g}'.format, na_action='ignore') for c in numbers})
+
+
+def map_labels(cohorts: Iterable[str]) -> dict[str, str]:
+    """A label for the file name of each cohort's map: letters and digits, and each once.
+
+    Parameters
+    ----------
+    cohorts : iterable of str
+        Names, which may hold anything.
+    """
+    labels: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in cohorts:
+        bare = ''.join(c for c in name if c.isascii() and c.isalnum())[:40] or 'cohort'
+        label, number = bare, 2
+        while label.casefold() in taken:
+            label, number = f'{bare}{number}', number + 1
+        taken.add(label.casefold())
+        labels[name] = label
+    return labels
+
+
 def _write_maps(names: GroupNaming, results: GroupResults) -> None:
     _, affine = map_grid()
-    for name, fraction in results.maps.items():
-        save_image(names.frequency_map(name, template.SPACE), fraction, affine, np.float32)
+    written = set()
+    for name, label in map_labels(results.maps).items():
+        image, sidecar = (names.frequency_map(label, template.SPACE, e) for e in ('.nii.gz', '.json'))
+        save_image(image, results.maps[name], affine, np.float32)
         number = (
             len(results.cohorts[name]) if name in results.cohorts else sum(map(len, results.cohorts.values()))
         )
-        write_json(names.frequency_map(name, template.SPACE, '.json'), {
+        write_json(sidecar, {
             'Description': 'fraction of people with a perivascular space near each voxel',
             'Cohort': name, 'NumberOfPeople': number, 'SmoothingFWHM': maps.SMOOTHING,
             'Method': 'each cluster is drawn as a straight line through its centre in template space',
         })  # fmt: skip
+        written |= {image, sidecar}
+    pattern = names.frequency_map('LABEL', template.SPACE, '.*').name.replace('LABEL', '*')
+    for path in names.root.glob(pattern):
+        if path not in written:  # left by an earlier run with other cohorts
+            path.unlink()
+
+
+def _describe_all(columns: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {'Description': text} for name, text in columns.items()}
+
+
+def _describe_people(cohort: Cohort) -> dict[str, Any]:
+    """What the columns of participants.tsv are called there, and how they are used."""
+    described = {}
+    for name in cohort.columns:
+        text = f'column {cohort.renamed.get(name, name)} of participants.tsv'
+        if name in cohort.renamed:
+            text += ', whose name is that of a column of the results'
+        if name in cohort.coded:
+            text += '; codes, as participants.json has Levels'
+        described[name] = {'Description': text}
+    return described
+
+
+def _describe_matching(results: GroupResults) -> dict[str, Any]:
+    rules = {name: str(rule) for name, rule in results.matching.items()}
+    return {'Matching': rules} if rules else {}
 
 
 def _describe_scans(options: GroupOptions, cohort: Cohort) -> dict[str, Any]:
@@ -91,6 +163,11 @@ def _describe_scans(options: GroupOptions, cohort: Cohort) -> dict[str, Any]:
     return described
 
 
+_IDS = {
+    'participant_id': {'Description': 'label of the person'},
+    'session_id': {'Description': 'label of the session; n/a without sessions'},
+    'scan': {'Description': 'name of the scan: its file name without suffix'},
+}
 _COMPARISON = {
     'size_filter_mm3': {'Description': 'smaller clusters are left out', 'Units': 'mm3'},
     'd': {

@@ -17,11 +17,17 @@ from ..anatomy import template
 from ..clusters.tables import to_tsv
 from ..group import distributions
 from ..group.cohort import Cohort
+from ..group.exclusions import level_text
 from ..group.results import GroupOptions, GroupResults
+from ..messages.message import one_line
 from .figures import pyplot
 
 #: Template heights (mm) of the sections on which maps are drawn.
 SECTIONS = (-18, -6, 2, 10, 22, 34)
+#: Rows of a list of scans that the page shows; the tables hold all.
+MOST_ROWS = 1000
+#: Characters of a text in a cell.
+LONGEST = 200
 
 
 def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
@@ -34,6 +40,7 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
     results : GroupResults
     """
     environment = Environment(loader=PackageLoader('pvs_bidsapp.reports'), autoescape=True)
+    environment.filters['shown'] = shown
     tables = {
         'Regions': results.summary,
         'Comparison of cohorts': results.comparison,
@@ -42,7 +49,10 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
         'Two scans of one person': results.repeated if len(results.repeated) else None,
     }
     return environment.get_template('group.html').render(
-        version=__version__, options=options, notes=results.notes, missing=cohort.missing,
+        version=__version__, options=options, notes=[shown(note, 2000) for note in results.notes],
+        findings=[shown(f, 1000) for f in results.findings],
+        missing=cohort.missing | cohort.without_scans,
+        exclusions=_exclusions(results.exclusions), most_rows=MOST_ROWS,
         n_scans=len(cohort.scans), n_people=cohort.scans['participant_id'].nunique(),
         model=cohort.model, outliers=[_outlier(r) for r in results.outliers.to_dict('records')],
         tables=[(name, _download(t), _plain(t)) for name, t in tables.items() if t is not None],
@@ -62,8 +72,8 @@ def methods(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str
     if results.comparison is not None:
         sizes = ', '.join(f'{s:g}' for s in options.size_filters)
         matched = (
-            f' after matching on {" and ".join(options.match)} (numbers within {distributions.CALIPER:g})'
-            if options.match
+            f' after matching on {" and ".join(f"{c} ({r})" for c, r in results.matching.items())}'
+            if results.matching
             else ''
         )
         parts.append(
@@ -90,13 +100,39 @@ def methods(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str
 def _plain(table: pd.DataFrame) -> dict[str, Any]:
     """Columns and rows as text."""
     rows = [[_cell(v) for v in row] for row in table.itertuples(index=False)]
-    return {'columns': list(table.columns), 'rows': rows}
+    return {'columns': [shown(c) for c in table.columns], 'rows': rows}
 
 
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return 'n/a'
-    return f'{value:.4g}' if isinstance(value, float) else str(value)
+    return f'{value:.4g}' if isinstance(value, float) else shown(value)
+
+
+def shown(value: object, longest: int = LONGEST) -> str:
+    """A text in one line, without signs that hide or reverse others, and cut if it is long.
+
+    Parameters
+    ----------
+    value : object
+    longest : int
+        Characters.
+    """
+    text = one_line(str(value)[: 4 * longest])
+    return text if len(text) <= longest else f'{text[: longest - 1]}…'
+
+
+def _exclusions(table: pd.DataFrame) -> list[tuple[str, int, str, list[list[str]]]]:
+    """Of each analysis: its name, how many it leaves out, the reasons with their numbers, and the list."""
+    sections = []
+    for analysis, part in table.groupby('analysis', sort=False):
+        counts = part['reason'].value_counts()
+        reasons = '; '.join(f'{n} {shown(reason, 60)}' for reason, n in counts.head(5).items())
+        more = '; …' if len(counts) > 5 else ''
+        rows = part[['scan', 'participant_id', 'reason']].head(MOST_ROWS)
+        cells = [[_cell(v) for v in row] for row in rows.itertuples(index=False)]
+        sections.append((shown(analysis), len(part), reasons + more, cells))
+    return sections
 
 
 def _outlier(row: Mapping[Any, Any]) -> dict[str, str]:
@@ -116,7 +152,7 @@ def _download(table: pd.DataFrame | None) -> str:
 
 
 def _scan_rows(cohort: Cohort) -> str:
-    """The scans' table as JSON for the page's script; safe inside a script element."""
+    """The scans' table as JSON; safe inside a script element."""
     columns = [
         'scan',
         'count',
@@ -127,13 +163,15 @@ def _scan_rows(cohort: Cohort) -> str:
         *cohort.columns,
     ]
     columns = [c for c in dict.fromkeys(columns) if c in cohort.scans]
+    names = [shown(c) for c in columns]
     rows = [[_cell(v) for v in row] for row in cohort.scans[columns].itertuples(index=False)]
     links = [_report(s) for s in cohort.scans['scan']]
-    return _json({'columns': columns, 'rows': rows, 'links': links})
+    return _json({'columns': names, 'rows': rows, 'links': links})
 
 
 def _json(content: Any) -> str:
-    return json.dumps(content).replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
+    text = json.dumps(content, allow_nan=False)
+    return text.replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
 
 
 def _distributions(results: GroupResults, sizes: tuple[float, ...]) -> str:
@@ -148,7 +186,7 @@ def _distributions(results: GroupResults, sizes: tuple[float, ...]) -> str:
     }
     return _json({
         name: {
-            cohort: [round(float(v), 2) for v in np.sort(part[column].dropna())]
+            shown(cohort): [round(float(v), 2) for v in np.sort(part[column].dropna())]
             for cohort, part in results.cohorts.items()
         }
         for name, column in measures.items()
@@ -159,13 +197,13 @@ def _confusion(results: GroupResults) -> dict[str, Any] | None:
     fit = results.rating_fit
     if fit is None or fit.confusion is None:
         return None
-    return {'levels': [str(v) for v in fit.levels], 'rows': fit.confusion.to_numpy().tolist()}
+    return {'levels': [level_text(v) for v in fit.levels], 'rows': fit.confusion.to_numpy().tolist()}
 
 
 def _figures(cohort: Cohort, results: GroupResults) -> list[tuple[str, str]]:
     """Captions and pictures."""
     made = [
-        (f'Frequency of perivascular spaces, {name}', _map_figure(fraction))
+        (f'Frequency of perivascular spaces, {shown(name)}', _map_figure(fraction))
         for name, fraction in results.maps.items()
     ]
     if results.rating is not None and results.rating['r2_nagelkerke'].notna().any():

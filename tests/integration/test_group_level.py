@@ -93,7 +93,7 @@ def test_two_output_folders_are_compared(few, tmp_path_factory):
         (['--cohort', 'colour'], 'there are: ICV, age, sex, site, rating'),
         (['--covariates', 'weight'], '--covariates weight'),
         (['--rating', 'grade'], '--rating grade'),
-        (['--match', 'age'], '--match needs'),
+        (['--match', 'age'], '--match'),
         (['--compare', 'x=/nowhere'], 'give NAME=OUT_DIR'),
         (['--formula', 'age +* sex'], '--formula'),
         (['--formula', 'agge'], '--formula'),
