@@ -19,12 +19,17 @@ from ..messages.message import Finding
 
 #: Largest fraction of NaN or infinite voxels inside the scan that are filled from their neighbours.
 MAX_NAN_FRACTION = 1e-3
+#: Values beyond this count as infinite, and a range below this as none: no scanner measures them, and the
+#: arithmetic of floats would overflow.
+LARGEST, SMALLEST_RANGE = 1e30, 1e-30
 #: Fraction of the valid voxels that have to be in one piece where the background is NaN.
 ONE_PIECE = 0.95
 #: Largest number of different values that are looked at for a common step.
 MAX_LEVELS = 2**17
 #: Largest deviation from a multiple of the step, in steps; rounding to 16 bits or float32 stays far below.
 MAX_DEVIATION = 0.25
+#: Largest number of steps above the lowest value: larger whole numbers are rounded in float32.
+MAX_STEPS = 2**24
 #: If the 0.5th percentile lies below 0 by no more than this fraction of the 99.5th, negative values are those
 #: that interpolation leaves.
 RINGING = 0.1
@@ -74,12 +79,14 @@ def normalise(data: np.ndarray, path: Path) -> Intensities:
         If the image is empty, constant, or has many NaN inside.
     """
     findings: list[Finding] = []
-    if not np.issubdtype(data.dtype, np.integer):
-        data, found = fill_nan(np.asarray(data, np.float64), path)
+    if not np.issubdtype(data.dtype, np.integer) or not -(2**53) <= data.min() <= data.max() <= 2**53:
+        with np.errstate(all='ignore'):  # of NaN that are marked as errors, and of long doubles
+            data = np.asarray(data, np.float64)
+        data, found = fill_nan(data, path)
         findings += found
     low, high = float(data.min()), float(data.max())
-    if low == high:
-        raise scans.EMPTY.error(path) if low == 0 else scans.CONSTANT.error(path, value=low)
+    if high - low < SMALLEST_RANGE:
+        raise scans.EMPTY.error(path) if low == high == 0 else scans.CONSTANT.error(path, value=low)
     data, found = _cut_outliers(data, path)
     findings += found
     background, low, found = _find_floor(data, path)
@@ -95,6 +102,8 @@ def normalise(data: np.ndarray, path: Path) -> Intensities:
 def fill_nan(data: np.ndarray, path: Path) -> tuple[np.ndarray, list[Finding]]:
     """Fill NaN and infinite voxels: those of the background by the lowest value, others by their neighbours.
 
+    Values beyond `LARGEST` count as infinite.
+
     Parameters
     ----------
     data : ndarray of float, shape (x, y, z)
@@ -106,7 +115,7 @@ def fill_nan(data: np.ndarray, path: Path) -> tuple[np.ndarray, list[Finding]]:
     ImageError
         If there are too many of them inside the scan.
     """
-    bad = ~np.isfinite(data)
+    bad = ~((data >= -LARGEST) & (data <= LARGEST))
     if not bad.any():
         return data, []
     if bad.all():
@@ -183,10 +192,10 @@ def _find_floor(data: np.ndarray, path: Path) -> tuple[float | None, float, list
 def _in_steps(data: np.ndarray, low: float) -> tuple[np.ndarray, float]:
     """The values above `low` in units of their common step, and that step; else in a power of two."""
     levels = _levels(data)
-    if levels is not None and (step := common_step(levels)) is not None:
-        return np.rint((data - np.float64(low)) / step), step
     shifted = data - np.float64(low)
     top = float(shifted.max())
+    if levels is not None and (step := common_step(levels)) is not None and top / step <= MAX_STEPS:
+        return np.rint(shifted / step), step
     if USUAL_RANGE[0] <= top <= USUAL_RANGE[1]:
         return shifted, 1.0
     unit = float(2.0 ** np.floor(np.log2(top / 4096)))  # a power of two loses no digit
@@ -230,11 +239,12 @@ def common_step(levels: np.ndarray) -> float | None:
     offsets = levels.astype(np.float64) - float(levels[0])
     if np.issubdtype(levels.dtype, np.integer):
         return float(np.gcd.reduce(np.diff(levels)))
-    for _ in range(3):  # a better step counts the steps better, which gives a better step
-        numbers = np.concatenate([[0], np.cumsum(np.rint(gaps / step))])
-        if not numbers[-1]:
-            return None
-        step = float(offsets @ numbers / (numbers @ numbers))
-    numbers = np.rint(offsets / step)
-    deviation = np.abs(offsets / step - numbers).max()
+    with np.errstate(all='ignore'):  # NaN, where a gap is 1e300 times another one, is no step
+        for _ in range(3):  # a better step counts the steps better, which gives a better step
+            numbers = np.concatenate([[0], np.cumsum(np.rint(gaps / step))])
+            if not numbers[-1]:
+                return None
+            step = float(offsets @ numbers / (numbers @ numbers))
+        numbers = np.rint(offsets / step)
+        deviation = np.abs(offsets / step - numbers).max()
     return step if deviation < MAX_DEVIATION and (np.diff(numbers) > 0).all() else None

@@ -144,13 +144,13 @@ CONSTANT = Refusal(
 )
 MANY_NAN = Refusal(
     code='scan-many-nan',
-    text='{percent:.1f} % of its voxels are NaN or infinite',
+    text='{percent:.1f} % of its voxels are NaN, infinite or beyond 1e30',
     mend='convert it again',
     kind=ImageError,
 )
 NAN_FILLED = Caution(
     code='scan-nan-filled',
-    text='{count} of its voxels are NaN or infinite',
+    text='{count} of its voxels are NaN, infinite or beyond 1e30',
     mend='they are filled from their neighbours; convert it again',
 )
 NAN_BACKGROUND = Caution(

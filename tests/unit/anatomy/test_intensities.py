@@ -140,6 +140,36 @@ def test_empty_and_constant_are_refused(head):
         normalise(np.full_like(head, 5), PATH)
 
 
+@pytest.mark.parametrize('factor', [1e31, 1e305, -1e305])
+def test_values_that_no_scanner_measures_are_refused(head, factor):
+    with refused(scans.MANY_NAN, naming=PATH.name):
+        normalise((head + 1) * factor, PATH)
+
+
+@pytest.mark.parametrize('factor', [1e-33, 1e-310])
+def test_a_range_that_no_scanner_measures_is_none(head, factor):
+    with refused(scans.CONSTANT, naming=PATH.name):
+        normalise(head * factor, PATH)
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('factor', [1e-300, 1e-33])
+@pytest.mark.parametrize('high', [9e29, 9e31, np.inf])
+def test_one_value_far_beyond_the_others_overflows_nothing(head, factor, high):
+    values = head * factor
+    values[3, 3, 3] = high
+    values[:, 0] = min(high, 8e29)
+    found = normalise(values, PATH)
+    assert np.isfinite(found.image).all()
+    assert found.image.max() > 0
+
+
+@pytest.mark.parametrize('low', [0, 2**53, 2**64 - 2**22])
+def test_64_bit_integers_do_not_overflow(head, low):
+    found = normalise((head.astype(np.uint64) * np.uint64(4096)) + np.uint64(low), PATH)
+    assert np.array_equal(found.image, normalise(head, PATH).image)
+
+
 @pytest.mark.parametrize('step', [1.0, 0.25, 37.0, 1e-5])
 def test_a_common_step_is_found_in_rounded_values(rng, step):
     levels = np.unique(rng.integers(0, 3000, 2000)) * step
