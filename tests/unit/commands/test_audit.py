@@ -40,7 +40,7 @@ def dataset(settings):
 
 def rows(settings):
     with (settings.out_dir / 'logs' / 'input_audit.tsv').open() as stream:
-        return {row['file']: row for row in csv.DictReader(stream, delimiter='\t')}
+        return list(csv.DictReader(stream, delimiter='\t'))
 
 
 def test_each_finding_is_in_the_table_and_in_the_log(settings, dataset, caplog):
@@ -49,14 +49,14 @@ def test_each_finding_is_in_the_table_and_in_the_log(settings, dataset, caplog):
     refused = {r.path: r.finding.code for r in selection.refused}
     assert refused[SHEARED] == scans.SHEARED.code
     table = rows(settings)
-    codes = {path: (row['code'], row['is_refused']) for path, row in table.items()}
-    assert codes == {
-        SHEARED: (scans.SHEARED.code, 'True'),
-        BARE: (scans.NO_ORIENTATION.code, 'False'),
-        'sub-annex/anat/sub-annex_T1w.nii.gz': (datasets.NOT_FETCHED.code, 'True'),
+    found = {(row['file'], row['code'], row['is_refused']) for row in table if row['code'] != scans.THICK.code}
+    assert found == {
+        (SHEARED, scans.SHEARED.code, 'True'),
+        (BARE, scans.NO_ORIENTATION.code, 'False'),
+        ('sub-annex/anat/sub-annex_T1w.nii.gz', datasets.NOT_FETCHED.code, 'True'),
     }
-    assert all(row['mend'] for row in table.values())
-    assert all(path in caplog.text for path in table)
+    assert all(row['mend'] for row in table)
+    assert all(row['file'] in caplog.text for row in table)
 
 
 def test_a_bad_t2w_is_a_fault_only_if_the_model_needs_it(settings, dataset):
