@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType, TracebackType
@@ -25,7 +27,20 @@ def end_with_parent() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (parent := multiprocessing.parent_process()) is not None:
+        if sys.platform == 'linux':
+            _be_killed_when_closed(parent.sentinel)
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _be_killed_when_closed(pipe: int) -> None:
+    """Let the kernel kill this process once the other end of a pipe is closed.
+
+    A thread could not do it in time: registration keeps the interpreter locked for a minute, in which another
+    run may have begun to work in the same folders.
+    """
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _end_after(parent: multiprocessing.process.BaseProcess) -> None:

@@ -23,12 +23,14 @@ if __name__ == '__main__':
     map_in_processes(note_and_sleep, [(sys.argv[1], k) for k in range(5)], 2, 'naps')
 """
 WORK = """
-import os, time
+import ctypes, os, time
 from pathlib import Path
 def note_and_sleep(folder, number):
     Path(folder, f'{os.getpid()}.pid').touch()
-    time.sleep(60)
+    NAP(60)
 """
+#: The second one keeps the interpreter locked, as the registration does.
+NAPS = ('time.sleep', 'ctypes.PyDLL(None).sleep')
 
 
 def is_alive(pid):
@@ -88,10 +90,11 @@ def test_results_keep_their_order():
     assert map_in_processes(divmod, [(7, 2), (9, 4), (5, 5)], 2, 'sums') == [(3, 1), (2, 1), (1, 0)]
 
 
+@pytest.mark.parametrize('nap', NAPS)
 @pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_workers_end_with_the_program(tmp_path, how):
+def test_workers_end_with_the_program(tmp_path, how, nap):
     (tmp_path / 'program.py').write_text(PROGRAM)
-    (tmp_path / 'tests_of_parallel.py').write_text(WORK)
+    (tmp_path / 'tests_of_parallel.py').write_text(WORK.replace('NAP', nap))
     environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
     program = subprocess.Popen([sys.executable, tmp_path / 'program.py', tmp_path], env=environment)
 
