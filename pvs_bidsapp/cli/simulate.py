@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from ..errors import InputError
-from .arguments import SUITES, add_option, command_parser
+from ..messages import options as messages
+from .arguments import (
+    COUNT,
+    PATH,
+    PROCESSES,
+    SEED,
+    SUITES,
+    Number,
+    OptionParser,
+    WholeNumber,
+    add_option,
+    command_parser,
+)
+from .folders import check_input, check_output
 
 DESCRIPTION = """\
 Simulate whole heads (T1w and T2w) with known perivascular spaces (PVS), as a BIDS dataset. The
@@ -22,27 +35,34 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+#: Options of simulated heads, which have no effect on real scans.
+_OF_HEADS = (
+    'n_subjects', 'first', 'label_maps', 'spacing', 'sites', 'sessions', 'rater_reliability',
+)  # fmt: skip
+
+
+def parser() -> OptionParser:
     """Arguments of the command."""
     p = command_parser('pvs simulate', DESCRIPTION, EXAMPLES)
-    p.add_argument('out_dir', type=Path, metavar='OUT_DIR', help='BIDS dataset to write')
+    p.add_argument('out_dir', type=PATH, metavar='OUT_DIR', help='BIDS dataset to write')
     _add_heads(p)
     _add_cohort(p)
-    add_option(p, '--seed', type=int, help="random seed (default: the suite's own)")
+    add_option(p, '--seed', type=SEED, help="random seed (default: the suite's own)")
     add_option(
-        p, '--nprocs', '--n-cpus', type=int, default=1, metavar='N', help='parallel processes (default 1)'
-    )
+        p, '--nprocs', '--n-cpus', type=PROCESSES, default=1, metavar='N',
+        help='parallel processes (default 1)',
+    )  # fmt: skip
     return p
 
 
 def _add_heads(p: argparse.ArgumentParser) -> None:
     """Options of the heads and their scans."""
-    add_option(p, '--n-subjects', type=int, default=4, metavar='N', help='number of heads (default 4)')
-    add_option(p, '--first', type=int, default=1, metavar='K', help='number of the first head (default 1)')
+    add_option(p, '--n-subjects', type=COUNT, default=4, metavar='N', help='number of heads (default 4)')
+    add_option(p, '--first', type=COUNT, default=1, metavar='K', help='number of the first head (default 1)')
     add_option(
         p,
         '--label-maps',
-        type=Path,
+        type=PATH,
         metavar='DIR',
         help='folder of label maps with FreeSurfer codes, *.nii.gz or *.mgz (default: the bundled template)',
     )
@@ -58,13 +78,14 @@ def _add_heads(p: argparse.ArgumentParser) -> None:
     add_option(
         p,
         '--into',
-        type=Path,
+        type=PATH,
         metavar='BIDS_DIR',
         help='insert PVS into the real scans of this dataset, and change nothing else in them',
     )
     add_option(
-        p, '--spacing', type=float, metavar='MM', help='voxel size of the T1w (default: as in the suite)'
-    )
+        p, '--spacing', type=Number(low=0.4, high=2), metavar='MM',
+        help='voxel size of the T1w, 0.4 to 2 mm (default: as in the suite)',
+    )  # fmt: skip
 
 
 def _add_cohort(p: argparse.ArgumentParser) -> None:
@@ -72,7 +93,7 @@ def _add_cohort(p: argparse.ArgumentParser) -> None:
     add_option(
         p,
         '--sites',
-        type=int,
+        type=WholeNumber(low=0, high=10_000),
         default=0,
         metavar='N',
         help='number of sites; the heads of a site share a scanner (default: one scanner per head)',
@@ -80,7 +101,7 @@ def _add_cohort(p: argparse.ArgumentParser) -> None:
     add_option(
         p,
         '--sessions',
-        type=int,
+        type=WholeNumber(low=1, high=100),
         default=1,
         metavar='N',
         help='number of scans of each person, two years apart (default 1)',
@@ -88,7 +109,7 @@ def _add_cohort(p: argparse.ArgumentParser) -> None:
     add_option(
         p,
         '--rater-reliability',
-        type=float,
+        type=Number(low=0, high=1),
         default=0.85,
         metavar='R',
         help='reliability of the visual rating in participants.tsv, from 0 to 1 (default 0.85)',
@@ -101,32 +122,38 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     InputError
-        If a folder does not exist, or a value is out of its range.
+        If a folder does not exist or cannot be written to, or an argument is out of its range.
     """
-    args = parser().parse_args(argv)
-    if args.n_subjects < 1 or args.nprocs < 1 or args.first < 1:
-        raise InputError('--n-subjects, --first and --nprocs must be at least 1')
-    if args.spacing is not None and not 0.4 <= args.spacing <= 2.0:
-        raise InputError(f'--spacing {args.spacing}: must be between 0.4 and 2 mm')
-    if args.sites < 0 or args.sessions < 1:
-        raise InputError('--sites must be at least 0 and --sessions at least 1')
-    if not 0 <= args.rater_reliability <= 1:
-        raise InputError(f'--rater-reliability {args.rater_reliability}: must be between 0 and 1')
+    from ..outputs.dataset import check_own
+    from ..runtime.files import check_writable, remove_leftovers
     from ..simulation.subjects import SUITE_SEEDS
 
+    p = parser()
+    args = p.parse_args(argv)
     if args.seed is None:
         args.seed = SUITE_SEEDS[args.suite]
-    return _simulate(args) if args.into is None else _insert(args)
+    inputs = []
+    if args.into is not None:
+        for name in _OF_HEADS:
+            if getattr(args, name) != p.get_default(name):
+                raise messages.CONFLICT.error(f'--{name.replace("_", "-")}', other='--into')
+        check_input(args.into, 'the root of a BIDS dataset', '--into')
+        inputs = [(args.into, str(args.into))]
+    check_output(args.out_dir, 'OUT_DIR', inputs)
+    check_own(args.out_dir)
+    maps = label_maps(args.label_maps) if args.label_maps else []
+    check_writable(args.out_dir, 'OUT_DIR')
+    remove_leftovers(args.out_dir, below=True)
+    return _simulate(args, maps) if args.into is None else _insert(args)
 
 
-def _simulate(args: argparse.Namespace) -> int:
+def _simulate(args: argparse.Namespace, maps: list[Path]) -> int:
     from ..bids.naming import SimulationNaming, labels_dir
     from ..commands.simulate import SimulationOptions, run
     from ..simulation.subjects import plan
 
-    maps = label_maps(args.label_maps) if args.label_maps else []
     subjects = plan(args.n_subjects, maps, args.seed, args.first, args.sites)
-    options = SimulationOptions(
+    failed = run(SimulationOptions(
         out_dir=args.out_dir,
         subjects=tuple(subjects),
         suite=args.suite,
@@ -135,41 +162,49 @@ def _simulate(args: argparse.Namespace) -> int:
         seed=args.seed,
         sessions=args.sessions,
         reliability=args.rater_reliability,
-    )
-    run(options)
-    print(f'{len(subjects)} heads in {args.out_dir}; ground truth in {labels_dir(args.out_dir)}')
-    print(f'figure of the first heads: {SimulationNaming(args.out_dir).gallery}')
-    return 0
+    ))  # fmt: skip
+    done = len(subjects) - len(failed)
+    print(f'{done} heads in {args.out_dir}; ground truth in {labels_dir(args.out_dir)}')
+    if done:
+        print(f'figure of the first heads: {SimulationNaming(args.out_dir).gallery}')
+    return _say_failed(failed)
 
 
 def _insert(args: argparse.Namespace) -> int:
     from ..bids.naming import SimulationNaming
     from ..commands.insert import InsertionOptions, run
 
-    if not args.into.is_dir():
-        raise InputError(f'--into {args.into}: no such folder')
-    if args.out_dir.resolve().is_relative_to(args.into.resolve()):
-        raise InputError(f'{args.out_dir}: lies inside {args.into}, to which nothing is written')
-    options = InsertionOptions(
+    done, failed = run(InsertionOptions(
         bids_dir=args.into, out_dir=args.out_dir, suite=args.suite, nprocs=args.nprocs, seed=args.seed
-    )
-    done, failed = run(options)
-    print(f'{done} scans in {args.out_dir}, {failed} failed')
-    print(f'figure of the first scans: {SimulationNaming(args.out_dir).gallery}')
+    ))  # fmt: skip
+    print(f'{done} scans in {args.out_dir}, {len(failed)} failed')
+    if done:
+        print(f'figure of the first scans: {SimulationNaming(args.out_dir).gallery}')
+    return _say_failed(failed)
+
+
+def _say_failed(failed: dict[str, str]) -> int:
+    """Print which heads or scans failed, and why; returns the exit status."""
+    for name, reason in failed.items():
+        print(f'pvs: error: {name}: {reason}', file=sys.stderr)
     return 1 if failed else 0
 
 
 def label_maps(folder: Path) -> list[Path]:
-    """Label maps in a folder, sorted by name.
+    """Label maps in a folder, sorted by name; hidden files are none.
 
     Raises
     ------
     InputError
         If there are none.
     """
-    if not folder.is_dir():
-        raise InputError(f'--label-maps {folder}: no such folder')
-    found = sorted(p for e in ('*.nii.gz', '*.nii', '*.mgz') for p in folder.glob(e))
+    check_input(folder, 'a folder of label maps', '--label-maps')
+    found = sorted(
+        path
+        for pattern in ('*.nii.gz', '*.nii', '*.mgz', '*.mgh')
+        for path in folder.glob(pattern)
+        if not path.name.startswith('.')
+    )
     if not found:
-        raise InputError(f'--label-maps {folder}: has no *.nii.gz, *.nii or *.mgz file')
+        raise messages.NO_LABEL_MAPS.error(f'--label-maps {folder}')
     return found

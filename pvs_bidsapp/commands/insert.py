@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,14 @@ from ..anatomy.registration import Transform, apply, apply_points, deterministic
 from ..anatomy.resampling import Grid
 from ..bids.dataset import describe_derivative, describe_raw
 from ..bids.naming import Naming, SimulationNaming, labels_dir
+from ..bids.participants import read_participants
 from ..bids.query import Query, find_scans
-from ..errors import ImageError
-from ..outputs.ground_truth import GroundTruth, is_complete, write_ground_truth
-from ..outputs.simulated_scans import write_changed_scan
-from ..runtime.files import copy_file, write_text
+from ..errors import ImageError, InputError
+from ..messages import options as messages
+from ..outputs.ground_truth import GroundTruth, is_complete, read_notes, write_ground_truth
+from ..outputs.simulated_scans import write_changed_scan, write_people
+from ..runtime.faults import finding_of
+from ..runtime.files import write_text
 from ..runtime.processes import map_in_processes
 from ..segmentation.intensity import measure_levels
 from ..simulation import vessels
@@ -95,8 +99,10 @@ class _Insertion:
         return self.grid.affine @ np.diag([*(1 / self.anatomy.spacing), 1.0])
 
 
-def run(options: InsertionOptions) -> tuple[int, int]:
+def run(options: InsertionOptions) -> tuple[int, dict[str, str]]:
     """Insert PVS into all T1w scans whose ground truth is not complete yet, and into their T2w scans.
+
+    Of the original dataset nothing is taken over but the scans, and age and sex of the people.
 
     Parameters
     ----------
@@ -104,30 +110,60 @@ def run(options: InsertionOptions) -> tuple[int, int]:
 
     Returns
     -------
-    done, failed : int
-        Numbers of scans.
+    done : int
+        Number of scans.
+    failed : dict of str to str
+        Scans that cannot be used, with the reason in one line.
+
+    Raises
+    ------
+    InputError
+        If there is no scan, or the folder holds scans that were changed with other options.
     """
-    source, names = SimulationNaming(options.bids_dir), SimulationNaming(options.out_dir)
-    labels = labels_dir(options.out_dir)
-    describe_raw(options.out_dir, f'Inserted perivascular spaces: {options.bids_dir.name}', README)
+    selection = find_scans(options.bids_dir, Query())
+    for scan in selection.scans:
+        _check_same(options, Naming.of(labels_dir(options.out_dir), scan.t1w))
+    names, labels = SimulationNaming(options.out_dir), labels_dir(options.out_dir)
+    describe_raw(options.out_dir, f'Inserted perivascular spaces: {options.bids_dir.resolve().name}', README)
     describe_derivative(labels, 'Ground truth of the inserted perivascular spaces', options.out_dir)
     write_text(names.bidsignore, f'{names.gallery.name}\n')
-    for extension in ('.tsv', '.json'):
-        if source.participants(extension).exists():
-            copy_file(source.participants(extension), names.participants(extension))
-    selection = find_scans(options.bids_dir, Query())
-    for refused in selection.refused:
-        LOG.error('%s: %s', refused.path, refused.reason)
-    selection.check_usable(options.bids_dir)
     tasks = [(options, number, scan.t1w, scan.t2w) for number, scan in enumerate(selection.scans)]
-    results = map_in_processes(insert_into_scan, tasks, options.nprocs, 'scans')
+    reasons = map_in_processes(
+        insert_into_scan, tasks, options.nprocs, 'scans', names=[scan.name for scan in selection.scans]
+    )
+    failed = {refused.path: refused.reason for refused in selection.refused}
+    failed |= {scan.name: why for scan, why in zip(selection.scans, reasons, strict=True) if why}
+    done = [scan for scan in selection.scans if scan.name not in failed]
+    _write_people(options, [f'sub-{scan.entities["sub"]}' for scan in done])
     from ..reports.gallery import draw_gallery
 
     draw_gallery(options.out_dir, labels, names.gallery)
-    return sum(results), len(results) - sum(results) + len(selection.refused)
+    return len(done), failed
 
 
-def insert_into_scan(options: InsertionOptions, number: int, t1w: Path, t2w: Path | None) -> bool:
+def _check_same(options: InsertionOptions, labels: Naming) -> None:
+    """Check that the scans which are there were changed with the same options; they are kept."""
+    made = read_notes(labels)
+    if made is None:
+        return
+    for option, there, wanted in (
+        ('--suite', made.get('Suite'), options.suite),
+        ('--seed', next(iter(made.get('Seed', ())), None), options.seed),
+    ):
+        if there != wanted:
+            raise messages.OTHER_SIMULATION.error(labels.folder, key=option, made=there, wanted=wanted)
+
+
+def _write_people(options: InsertionOptions, subjects: Sequence[str]) -> None:
+    try:
+        people = read_participants(options.bids_dir).table
+    except InputError as error:  # the scans do not need it
+        LOG.warning('%s', error)
+        people = None
+    write_people(options.out_dir, people, sorted(set(subjects)))
+
+
+def insert_into_scan(options: InsertionOptions, number: int, t1w: Path, t2w: Path | None) -> str:
     """Insert PVS into one T1w and the T2w of its session.
 
     Parameters
@@ -140,19 +176,23 @@ def insert_into_scan(options: InsertionOptions, number: int, t1w: Path, t2w: Pat
 
     Returns
     -------
-    done : bool
-        False, with an error in the log, if the scan cannot be used.
+    reason : str
+        Why the scan cannot be used, in one line; empty if it is done.
     """
     labels = Naming.of(labels_dir(options.out_dir), t1w)
     if is_complete(labels):
-        return True
+        return ''
     try:
         with tempfile.TemporaryDirectory() as folder:
             _insert_into_scan(options, number, t1w, t2w, labels, Path(folder))
     except ImageError as error:
-        LOG.error('%s', error)
-        return False
-    return True
+        return str(error)
+    except FileNotFoundError as error:  # the scan, which was there before; the others may still be
+        finding = finding_of(error)
+        if finding is None or Path(finding.file) not in (t1w, t2w):
+            raise
+        return str(finding)
+    return ''
 
 
 def _insert_into_scan(

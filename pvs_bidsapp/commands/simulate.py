@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 from ..bids.dataset import describe_derivative, describe_raw
 from ..bids.naming import Naming, SimulationNaming, labels_dir
-from ..outputs.ground_truth import GroundTruth, is_complete, last_file, write_ground_truth
+from ..errors import ImageError
+from ..messages import options as messages
+from ..outputs.ground_truth import GroundTruth, is_complete, last_file, read_notes, write_ground_truth
 from ..outputs.simulated_scans import write_participants, write_sessions, write_simulated_scan
 from ..runtime.files import write_text
 from ..runtime.processes import map_in_processes
@@ -28,6 +32,8 @@ ground truth is in derivatives/labels: fraction of each voxel inside a perivascu
 numbered spaces (dseg, with a table of centre lines, lengths and widths), mimics, brain mask, tissue classes,
 anatomy. gallery.png shows the first heads.
 """
+#: Options by the notes that they decide.
+_OPTIONS = {'Anatomy': '--label-maps', 'Suite': '--suite', 'Seed': '--seed'}
 #: Time between two sessions, in years.
 SESSION_INTERVAL = 2.0
 
@@ -74,13 +80,24 @@ class _Session:
     labels: Naming
 
 
-def run(options: SimulationOptions) -> None:
+def run(options: SimulationOptions) -> dict[str, str]:
     """Simulate all subjects whose ground truth is not complete yet, then write tables and gallery.
 
     Parameters
     ----------
     options : SimulationOptions
+
+    Returns
+    -------
+    failed : dict of str to str
+        Subjects whose label map cannot be used, with the reason in one line.
+
+    Raises
+    ------
+    InputError
+        If the folder holds heads that were made with other options.
     """
+    check_same(options)
     names = SimulationNaming(options.out_dir)
     labels = labels_dir(options.out_dir)
     describe_raw(options.out_dir, f'Simulated perivascular spaces ({options.suite})', README)
@@ -91,15 +108,65 @@ def run(options: SimulationOptions) -> None:
         for subject in options.subjects
         if not all(is_complete(session.labels) for session in _sessions(options, subject))
     ]
-    map_in_processes(simulate_subject, [(options, subject) for subject in missing], options.nprocs, 'heads')
-    write_participants(options.out_dir, [_participant(options, subject) for subject in options.subjects])
-    if options.sessions > 1:
-        for subject in options.subjects:
-            ages = [subject.age + SESSION_INTERVAL * k for k in range(options.sessions)]
-            write_sessions(options.out_dir, f'sub-{subject.label}', ages)
+    reasons = map_in_processes(
+        try_subject,
+        [(options, subject) for subject in missing],
+        options.nprocs,
+        'heads',
+        names=[f'sub-{subject.label}' for subject in missing],
+    )
+    failed = {f'sub-{s.label}': why for s, why in zip(missing, reasons, strict=True) if why}
+    _write_tables(options, [s for s in options.subjects if f'sub-{s.label}' not in failed])
     from ..reports.gallery import draw_gallery
 
     draw_gallery(options.out_dir, labels, names.gallery)
+    return failed
+
+
+def _write_tables(options: SimulationOptions, subjects: Sequence[Subject]) -> None:
+    """Write the tables of the participants and of their sessions."""
+    if subjects:
+        write_participants(options.out_dir, [_participant(options, subject) for subject in subjects])
+    if options.sessions > 1:
+        for subject in subjects:
+            ages = [subject.age + SESSION_INTERVAL * k for k in range(options.sessions)]
+            write_sessions(options.out_dir, f'sub-{subject.label}', ages)
+
+
+def check_same(options: SimulationOptions) -> None:
+    """Check that the heads which are there were made with the same options; they are kept.
+
+    Raises
+    ------
+    InputError
+        If they were not.
+    """
+    for subject in options.subjects:
+        folder = Naming(options.out_dir, (('sub', subject.label),)).folder
+        if (options.sessions > 1 and (folder / 'anat').exists()) or (
+            options.sessions == 1 and any(folder.glob('ses-*'))
+        ):
+            without = 'without' if options.sessions > 1 else 'with'
+            raise messages.OTHER_SIMULATION.error(
+                folder, key='--sessions', made=f'{without} sessions', wanted=options.sessions
+            )
+        for session in _sessions(options, subject):
+            made, wanted = read_notes(session.labels), _notes(options, subject)
+            for key, option in _OPTIONS.items():
+                if made is not None and made.get(key) != wanted[key]:
+                    raise messages.OTHER_SIMULATION.error(
+                        folder, key=option, made=made.get(key), wanted=wanted[key]
+                    )
+            _check_spacing(options, session.scan.anat('T1w'))
+
+
+def _check_spacing(options: SimulationOptions, t1w: Path) -> None:
+    if options.spacing is not None and t1w.exists():
+        made = float(nib.load(t1w).header.get_zooms()[0])
+        if abs(made - options.spacing) > 1e-3:
+            raise messages.OTHER_SIMULATION.error(
+                t1w, key='--spacing', made=f'{made:g}', wanted=f'{options.spacing:g}'
+            )
 
 
 def _sessions(options: SimulationOptions, subject: Subject) -> list[_Session]:
@@ -118,6 +185,21 @@ def _sessions(options: SimulationOptions, subject: Subject) -> list[_Session]:
     return sessions
 
 
+def try_subject(options: SimulationOptions, subject: Subject) -> str:
+    """Simulate one person; returns why that is not possible, in one line, or nothing.
+
+    Parameters
+    ----------
+    options : SimulationOptions
+    subject : Subject
+    """
+    try:
+        simulate_subject(options, subject)
+    except ImageError as error:
+        return str(error)
+    return ''
+
+
 def simulate_subject(options: SimulationOptions, subject: Subject) -> None:
     """Simulate one person, and write all scans with their ground truth.
 
@@ -125,6 +207,11 @@ def simulate_subject(options: SimulationOptions, subject: Subject) -> None:
     ----------
     options : SimulationOptions
     subject : Subject
+
+    Raises
+    ------
+    ImageError
+        If its label map cannot be used.
     """
     if subject.anatomy is None:
         source = label_maps.template_anatomy()
@@ -163,19 +250,26 @@ def _ground_truth(options: SimulationOptions, subject: Subject, head: SimulatedH
         labels=head.anatomy.labels,
         mimics=head.mimics.codes,
         notes={
-            'Anatomy': subject.anatomy.name if subject.anatomy else 'MNI152NLin2009cSym',
-            'Suite': options.suite,
-            'Seed': list(subject.seed),
+            **_notes(options, subject),
             'Load': head.burden,
             'WhiteMatterCount': int((table['region'] == 'white-matter').sum()),
         },
     )
 
 
+def _notes(options: SimulationOptions, subject: Subject) -> dict[str, Any]:
+    """What decides on a head, as it stands in the sidecar of its ground truth."""
+    return {
+        'Anatomy': subject.anatomy.name if subject.anatomy else 'MNI152NLin2009cSym',
+        'Suite': options.suite,
+        'Seed': list(subject.seed),
+    }
+
+
 def _participant(options: SimulationOptions, subject: Subject) -> dict[str, Any]:
     """Row of ``participants.tsv``; the rating follows the count of the first session's ground truth."""
     first = _sessions(options, subject)[0].labels
-    count = json.loads(last_file(first).read_text())['WhiteMatterCount']
+    count = json.loads(last_file(first).read_text(encoding='utf-8'))['WhiteMatterCount']
     return {
         'participant_id': f'sub-{subject.label}',
         'age': subject.age,

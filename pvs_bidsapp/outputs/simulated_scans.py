@@ -76,6 +76,8 @@ def write_changed_scan(names: Naming, source: Path, suffix: str, scan: ScanImage
     dtype = original.get_data_dtype() if is_unscaled else np.dtype(np.float32)
     change = scan.source.from_canonical((image - scan.image) * np.float64(scan.unit))
     changed = np.asanyarray(original.dataobj).reshape(scan.source.shape) + change
+    if dtype.kind in 'iu' and dtype.itemsize > 4:  # of which most programs can make nothing
+        dtype = np.dtype(np.int32)
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)
         changed = np.clip(np.rint(changed), info.min, info.max)
@@ -98,11 +100,52 @@ def write_participants(root: Path, rows: Sequence[dict[str, Any]]) -> None:
     by_name: dict[str, dict[str, Any]] = {}
     if table.exists():
         earlier = pd.read_csv(table, sep='\t', dtype=str, keep_default_na=False)
-        by_name = {r['participant_id']: {str(k): v for k, v in r.items()} for r in earlier.to_dict('records')}
+        rows_there = earlier.to_dict('records') if 'participant_id' in earlier else []
+        by_name = {r['participant_id']: {str(k): v for k, v in r.items()} for r in rows_there}
     by_name |= {row['participant_id']: row for row in rows}
     frame = pd.DataFrame([by_name[name] for name in sorted(by_name)])
     write_text(table, frame.to_csv(sep='\t', index=False, na_rep='n/a'))
     write_json(names.participants('.json'), _PARTICIPANT_COLUMNS)
+
+
+def write_people(root: Path, people: pd.DataFrame | None, subjects: Sequence[str]) -> None:
+    """Write ``participants.tsv`` of a dataset that is made from another one: identifiers, age and sex.
+
+    Other columns may say who the people are, and are not needed.
+
+    Parameters
+    ----------
+    root : Path
+        The BIDS dataset.
+    people : DataFrame or None
+        Those of the other dataset, see `pvs_bidsapp.bids.participants.read_participants`.
+    subjects : sequence of str
+        ``sub-LABEL`` of those to write.
+    """
+    known = pd.DataFrame(columns=['participant_id']) if people is None else people
+    known = known.drop_duplicates('participant_id').set_index('participant_id').reindex(sorted(subjects))
+    columns = {'age': _age, 'sex': _sex}
+    table = pd.DataFrame({
+        'participant_id': known.index,
+        **{name: [clean(v) for v in known[name]] for name, clean in columns.items() if name in known},
+    })  # fmt: skip
+    names = SimulationNaming(root)
+    write_text(names.participants(), table.to_csv(sep='\t', index=False))
+    described = {name: _PARTICIPANT_COLUMNS[name] for name in table.columns.drop('participant_id')}
+    write_json(names.participants('.json'), described)
+
+
+def _age(value: Any) -> str:
+    """An age in years; whatever is none becomes ``n/a``."""
+    number = pd.to_numeric(value, errors='coerce')
+    return f'{number:g}' if 0 <= number <= 130 else 'n/a'
+
+
+def _sex(value: Any) -> str:
+    """``F``, ``M``, ``O`` or ``n/a``."""
+    return {'f': 'F', 'female': 'F', 'm': 'M', 'male': 'M', 'o': 'O', 'other': 'O'}.get(
+        str(value).strip().lower(), 'n/a'
+    )
 
 
 def write_sessions(root: Path, subject: str, ages: Sequence[float]) -> None:

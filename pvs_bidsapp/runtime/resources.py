@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..errors import InputError
+from ..messages import options
 
 GIB = 2**30
 #: GiB that the steps of one scan need at most, 2.6, and some more for the program itself.
@@ -76,10 +76,7 @@ def memory_for_scans(limit: float | None) -> float:
     available = memory_gb()
     least = min(limit or available, available)
     if least < LEAST_MEMORY:
-        raise InputError(
-            f'{least:.1f} GB of memory may be used here, and a scan needs {LEAST_MEMORY:g}: ask for more '
-            '(docker -m 6g, sbatch --mem=6G, --mem 6)'
-        )
+        raise options.TOO_LITTLE_MEMORY.error(available=least, least=LEAST_MEMORY)
     return limit or 0.9 * available
 
 
