@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..messages import options
+from ..messages.message import one_line
 from .arguments import PATH, PROCESSES, SIZE, Number, WholeNumber, add_option
 
 if TYPE_CHECKING:
@@ -189,11 +190,11 @@ def work_on(args: argparse.Namespace, settings: Settings, selection: Selection, 
 
     outcome = run(selection, settings)
     for name in outcome.reused:
-        print(f'{name}: done before with the same settings, kept')
+        print(one_line(f'{name}: done before with the same settings, kept'))
     for name in outcome.done:
-        print(f'{name}: done')
+        print(one_line(f'{name}: done'))
     for name, reason in outcome.failed.items():
-        print(f'pvs: error: {name}: {reason}', file=sys.stderr)
+        print(one_line(f'pvs: error: {name}: {reason}'), file=sys.stderr)
     print(
         f'{len(outcome.done)} done, {len(outcome.reused)} kept, {len(outcome.failed)} failed; '
         f'reports: {settings.out_dir}/sub-*.html'
@@ -325,7 +326,7 @@ def _print_plan(selection: Selection, settings: Settings) -> None:
             parts.append(f'segmentation {scan.segmentation}')
         state = status(scan, settings)
         parts.append({'done': 'done before', 'missing': 'to do'}.get(state, state))
-        print('\t'.join(parts))
+        print('\t'.join(one_line(part) for part in parts))
     _print_refused(selection, settings)
     print(
         f'{len(selection.scans)} scans, {len(selection.refused)} refused; '
@@ -339,7 +340,7 @@ def _print_refused(selection: Selection, settings: Settings) -> None:
 
     names = names_of(selection, settings)
     for refused in selection.refused:
-        print(f'pvs: error: {names[refused]}: {refused.reason}', file=sys.stderr)
+        print(one_line(f'pvs: error: {names[refused]}: {refused.reason}'), file=sys.stderr)
 
 
 def _shown(path: Path, settings: Settings) -> Path:

@@ -106,7 +106,7 @@ def names_of(selection: Selection, settings: Settings) -> dict[Scan | Refused, s
 def _is_done(scan: Scan, settings: Settings) -> bool:
     state = status(scan, settings)
     if state == 'other settings':
-        LOG.info('%s: inputs or settings differ from the last run; processed again', scan.name)
+        LOG.info('%s: inputs or settings differ from the last run; processed again', one_line(scan.name))
     return state == 'done'
 
 
@@ -147,7 +147,7 @@ def run_unlocked_scans(
         if left and not mine:
             if not is_logged:
                 is_logged = True
-                LOG.info('%s: another job is working on it; waiting', left[0].name)
+                LOG.info('%s: another job is working on it; waiting', one_line(left[0].name))
             time.sleep(WAITING)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+from layouts import put_images
 from program import RUN, pvs
 
 from pvs_bidsapp.cli.main import main
@@ -15,15 +16,12 @@ from pvs_bidsapp.cli.main import main
 
 @pytest.fixture
 def dataset(tmp_path):
-    for name in (
+    return put_images(
+        tmp_path / 'bids',
         'sub-01/anat/sub-01_T1w.nii.gz',
         'sub-02/ses-a/anat/sub-02_ses-a_T1w.nii.gz',
         'sub-02/ses-a/anat/sub-02_ses-a_T2w.nii.gz',
-    ):
-        path = tmp_path / 'bids' / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return tmp_path / 'bids'
+    )
 
 
 @pytest.mark.parametrize('command', [[], ['simulate'], ['train'], ['evaluate'], ['predict'], ['models']])

@@ -18,9 +18,11 @@ from refusals import refused
 from pvs_bidsapp.anatomy.conform import load_scan
 from pvs_bidsapp.bids.naming import LABEL, Naming
 from pvs_bidsapp.commands.predict import find_images, label_of, select_scans, stage
+from pvs_bidsapp.interfaces.anatomy import Conform
 from pvs_bidsapp.messages import datasets
 from pvs_bidsapp.messages.message import error_of
 from pvs_bidsapp.outputs.scan import fingerprint
+from pvs_bidsapp.workflows.scan import init_scan_wf
 
 
 def select(folder, settings, t2w=None):
@@ -252,6 +254,16 @@ def test_the_same_file_is_the_same_scan_wherever_it_is_linked(tmp_path, settings
     assert one.key == two.key
     finish(select(tmp_path / 'a', settings), settings, tmp_path / 'three')
     assert len(select(tmp_path / 'link', settings).scans) == 1
+
+
+def test_finished_steps_are_used_again_wherever_the_links_lie(tmp_path, settings):
+    put(tmp_path, 'a/T1.nii')
+    hashes = set()
+    for call in ('one', 'two'):
+        (scan,) = stage(select(tmp_path / 'a', settings), tmp_path / call).scans
+        inputs = init_scan_wf(scan, settings).get_node('inputnode').inputs
+        hashes.add(Conform(in_file=inputs.t1w).inputs.get_hashval(hash_method='timestamp')[1])
+    assert len(hashes) == 1
 
 
 def test_another_t2w_gives_other_results(tmp_path, settings):
