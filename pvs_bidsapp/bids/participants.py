@@ -235,7 +235,9 @@ class _ColumnReader:
         values = self._without_words(values)
         codes = values.map(_canonical, na_action='ignore')
         declared = codes.isin(self.levels).sum()
-        self.is_coded = not self.about.has_units and bool(declared > codes.notna().sum() / 2)
+        self.is_coded = not self.about.has_units and bool(
+            declared > 0 and declared >= codes.notna().sum() / 2
+        )
         if self.is_coded:
             return self._codes(codes)
         values = self._without_commas(values)

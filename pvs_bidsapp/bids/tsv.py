@@ -183,7 +183,7 @@ def _separator(path: Path, header: str, findings: list[Finding]) -> str:
 
 def _unquote(cell: str) -> tuple[str, bool]:
     """A cell without spaces and quotation marks around it, and whether such a mark had no partner."""
-    cell = cell.strip()
+    cell = cell.replace('\t', ' ').strip()  # of a table with commas
     if '"' not in cell:
         return cell, False
     if len(cell) > 1 and cell[0] == cell[-1] == '"':
