@@ -10,6 +10,8 @@ from ..messages import options
 
 #: Folder in the work folder in which intermediate files lie.
 _WORKFLOWS = 'pvs'
+#: Folders in an output folder, or work folder, to which the program writes.
+_WRITTEN = ('sub-*', 'logs', 'work', 'derivatives', 'cache', _WORKFLOWS)
 
 
 def check_input(folder: Path, wanted: str, name: str = '') -> None:
@@ -42,7 +44,7 @@ def check_input(folder: Path, wanted: str, name: str = '') -> None:
 def check_output(folder: Path, name: str, inputs: Iterable[tuple[Path, str]]) -> None:
     """Check that a folder to write to is none, and lies outside of the datasets that are read.
 
-    Links are followed, and the folder need not exist.
+    Links are followed, also those among the folders that would be written to in it. It need not exist.
 
     Parameters
     ----------
@@ -57,11 +59,13 @@ def check_output(folder: Path, name: str, inputs: Iterable[tuple[Path, str]]) ->
     InputError
         If it lies in one of them, or is a file.
     """
-    for root, root_name in inputs:
-        if is_inside(folder, root):
-            raise options.INSIDE_INPUT.error(f'{name} {folder}', root=root_name)
     if folder.exists() and not folder.is_dir():
         raise options.IS_A_FILE.error(f'{name} {folder}')
+    links = [path for name in _WRITTEN for path in folder.glob(name) if path.is_symlink()]
+    for root, root_name in inputs:
+        for path in (folder, *links):
+            if is_inside(path, root):
+                raise options.INSIDE_INPUT.error(f'{name} {path}', root=root_name)
 
 
 def check_work_dir(work_dir: Path, out_dir: Path, inputs: Iterable[tuple[Path, str]]) -> None:

@@ -170,6 +170,12 @@ TOO_LITTLE_MEMORY = Refusal(
     mend='ask for more (docker -m 6g, sbatch --mem=6G, --mem 6)',
 )
 
+MEMORY_CAPPED = Caution(
+    code='option-memory-capped',
+    text='no more than {available:.1f} GB may be used here',
+    mend='that is taken for the limit',
+)
+
 # ---- the plugin of a batch system
 
 PLUGIN_UNREADABLE = Refusal(

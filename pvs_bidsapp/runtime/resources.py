@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from ..messages import options
 
+LOG = logging.getLogger(__name__)
 GIB = 2**30
 #: GiB that the steps of one scan need at most, 2.6, and some more for the program itself.
 LEAST_MEMORY = 3.0
@@ -66,7 +68,7 @@ def memory_gb(root: Path = Path('/'), environment: Mapping[str, str] = os.enviro
 
 
 def memory_for_scans(limit: float | None) -> float:
-    """Memory in GiB that scans may use: `limit`, else 90 % of what is available.
+    """Memory in GiB that scans may use: `limit`, but not more than is available, else 90 % of that.
 
     Raises
     ------
@@ -77,7 +79,9 @@ def memory_for_scans(limit: float | None) -> float:
     least = min(limit or available, available)
     if least < LEAST_MEMORY:
         raise options.TOO_LITTLE_MEMORY.error(available=least, least=LEAST_MEMORY)
-    return limit or 0.9 * available
+    if limit is not None and limit > available:
+        options.MEMORY_CAPPED.log(LOG, f'--mem {limit:g}', available=available)
+    return min(limit or 0.9 * available, available)
 
 
 def _control_groups(root: Path, controller: str) -> Iterator[Path]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from pvs_bidsapp.runtime.resources import cores, memory_gb
+import pytest
+from refusals import refused
+
+from pvs_bidsapp.messages import options
+from pvs_bidsapp.runtime import resources
+from pvs_bidsapp.runtime.resources import cores, memory_for_scans, memory_gb
 
 GIB = 2**30
 
@@ -48,3 +54,19 @@ def test_what_the_batch_system_gave(tmp_path):
     assert cores(tmp_path, {'NSLOTS': '1', 'PBS_NP': 'x'}) == 1
     assert memory_gb(tmp_path, {'SLURM_MEM_PER_NODE': '512'}) == 0.5
     assert memory_gb(tmp_path, {'SLURM_MEM_PER_CPU': '256', 'SLURM_CPUS_ON_NODE': '2'}) == 0.5
+
+
+def test_memory_that_is_not_enough_for_a_scan(monkeypatch):
+    monkeypatch.setattr(resources, 'memory_gb', lambda: 2.0)
+    for limit in (None, 1.0, 8.0):
+        with refused(options.TOO_LITTLE_MEMORY, naming=f'{min(limit or 2, 2):.1f} GB'):
+            memory_for_scans(limit)
+
+
+def test_a_limit_beyond_what_is_there_is_told(monkeypatch, caplog):
+    monkeypatch.setattr(resources, 'memory_gb', lambda: 10.0)
+    assert [memory_for_scans(limit) for limit in (None, 4.0, 10.0)] == pytest.approx([9, 4, 10])
+    assert not caplog.messages
+    with caplog.at_level(logging.WARNING):
+        assert memory_for_scans(64.0) == 10
+    assert '--mem 64: no more than 10.0 GB' in caplog.text
