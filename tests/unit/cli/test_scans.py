@@ -130,7 +130,6 @@ def test_an_index_of_other_subjects_hides_nobody(participant, worked_on, tmp_pat
     assert participant('--participant-label', '01', *option) == 0
     assert participant(*option) == 0
     assert len(worked_on) == 3
-    assert (tmp_path / 'index' / 'layout_index.sqlite').read_bytes() == b'damaged'
 
 
 def test_a_filtered_run_and_pages_alone_keep_all_scans_on_the_page(participant, worked_on, tmp_path):
