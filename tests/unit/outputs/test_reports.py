@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from layouts import put
@@ -11,7 +12,7 @@ from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.bids.query import Query, Scan, Selection, find_scans
 from pvs_bidsapp.outputs import reports
 from pvs_bidsapp.outputs.records import write_failure
-from pvs_bidsapp.outputs.reports import write_pages
+from pvs_bidsapp.outputs.reports import find_outdated, write_pages
 
 RUNS = [f'sub-1/ses-a/anat/sub-1_ses-a_run-{n}_T1w.nii' for n in (1, 2)]
 
@@ -94,11 +95,11 @@ def test_a_scan_that_another_job_finishes_meanwhile_is_shown(settings, scans, mo
     finish(settings, scans[0].t1w)
     render, calls = reports.render, []
 
-    def render_slowly(*arguments):
+    def render_slowly(*arguments, **options):
         if not calls:
             finish(settings, scans[1].t1w)
         calls.append(arguments)
-        return render(*arguments)
+        return render(*arguments, **options)
 
     monkeypatch.setattr(reports, 'render', render_slowly)
     write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
@@ -112,3 +113,21 @@ def test_a_file_name_with_markup_is_shown_as_text(settings):
     write_pages(Selection(scans=(scan,), subjects=('1',)), settings)
     assert '<script>' not in page(settings, 'sub-1')
     assert '<b>bold' not in page(settings, 'sub-1')
+
+
+def test_a_page_is_outdated_until_it_shows_the_newest_records(settings, scans):
+    names = [finish(settings, scan.t1w) for scan in scans]
+    selection = Selection(scans=scans, subjects=('1',))
+    assert find_outdated(names) == names  # there is no page
+    write_pages(selection, settings)
+    assert find_outdated(names) == []
+    write_failure(names[1], RUNS[1], 'it could not')
+    assert find_outdated(names[:1]) == names[:1]  # they share the page
+    write_pages(selection, settings)
+    for path in (names[0].report, names[0].status):
+        os.utime(path, (0, 0))  # a clock was set
+    assert find_outdated(names) == []
+    names[0].status.write_text(json.dumps({'fingerprint': 'of other settings'}))
+    os.utime(names[0].status, (0, 0))
+    assert find_outdated(names) == names
+    assert find_outdated([]) == []
