@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,15 +17,19 @@ from ..anatomy.conform import audit_scan
 from ..anatomy.regions import REGIONS
 from ..anatomy.template import SPACE
 from ..anatomy.volume import SourceGrid
-from ..bids.naming import Naming
+from ..bids.naming import Naming, parse_entities
 from ..bids.query import Scan
 from ..clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, describe
 from ..clusters.visual_grades import GRADES
+from ..errors import InputError
 from ..messages.message import Finding
 from ..runtime.files import copy_file, read_image, save_image, write_json, write_text
 from ..settings import Settings
 from . import sidecars
 from .records import read_record
+
+#: Characters in the name of an output.
+_FILE_NAME = re.compile('[a-zA-Z0-9_+.-]+')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +89,9 @@ def status(scan: Scan, settings: Settings) -> str:
     state : str
         ``done``; ``other settings`` if inputs or settings differ from those of the outputs; or ``missing``.
     """
-    path = Naming.of(settings.out_dir, scan.t1w).status
-    try:
-        record = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError):
-        return 'missing'
-    if not all((settings.out_dir / name).exists() for name in record.get('files', ())):
+    names = Naming.of(settings.out_dir, scan.t1w)
+    record, files = read_record(names.status), _recorded_files(names)
+    if not files or not all(os.path.isfile(path) for path in files):
         return 'missing'
     return 'done' if record.get('fingerprint') == fingerprint(scan, settings) else 'other settings'
 
@@ -107,7 +110,7 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
     written : list of Path
     """
     names = Naming.of(settings.out_dir, scan.t1w)
-    earlier = _files_of(names.status)
+    earlier = _recorded_files(names)
     names.status.unlink(missing_ok=True)  # until all is written again, the scan is not done
     written = [
         *_write_anatomy(names, scan, settings, results),
@@ -124,8 +127,8 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
         'finished': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
         'files': [p.relative_to(settings.out_dir).as_posix() for p in written],
     }
-    for name in set(earlier) - set(record['files']):  # of an earlier run with a T2w, for example
-        (settings.out_dir / name).unlink(missing_ok=True)
+    for path in set(earlier) - set(written):  # of an earlier run with a T2w, for example
+        path.unlink(missing_ok=True)
     write_json(names.status, record)
     return written
 
@@ -134,17 +137,40 @@ def findings_of(scan: Scan, settings: Settings) -> list[Finding]:
     """What a finished scan's record says is unclear about it, beyond what its header tells; by its name."""
     record = read_record(Naming.of(settings.out_dir, scan.t1w).status)
     known = {finding.code for finding in audit_scan(scan.t1w)}
-    found = [Finding(**f) for f in record.get('findings', ())]
-    return [replace(f, file=scan.name) for f in found if f.code not in known]
+    entries = record.get('findings')
+    found = [_finding_of(entry) for entry in (entries if isinstance(entries, list) else ())]
+    return [replace(f, file=scan.name) for f in found if f is not None and f.code not in known]
 
 
-def _files_of(status: Path) -> list[str]:
-    """The files that a record of a scan's status lists, relative to the output folder."""
-    try:
-        files = json.loads(status.read_text(encoding='utf-8'))['files']
-    except (OSError, ValueError, KeyError, TypeError):
+def _finding_of(entry: Any) -> Finding | None:
+    """A finding as a record holds it; None if it is none."""
+    texts = ('code', 'file', 'finding', 'mend')
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in texts):
+        return None
+    return Finding(**{key: entry[key] for key in texts})
+
+
+def _recorded_files(names: Naming) -> list[Path]:
+    """The files that the record of a scan's status lists; none if the record is damaged.
+
+    They are removed when they are out of date, so that a record must not lead to other files.
+    """
+    files = read_record(names.status).get('files')
+    if not isinstance(files, list) or not all(isinstance(f, str) and _is_own(names, Path(f)) for f in files):
         return []
-    return [name for name in files if isinstance(name, str) and '..' not in Path(name).parts]
+    return [names.root / file for file in files]
+
+
+def _is_own(names: Naming, file: Path) -> bool:
+    """Whether a path, relative to the output folder, is one of an output of a scan."""
+    is_there = names.root / file.parent in (names.folder / 'anat', names.folder / 'figures')
+    if not is_there or _FILE_NAME.fullmatch(file.name) is None:
+        return False
+    try:
+        entities = parse_entities(file.name)
+    except InputError:
+        return False
+    return {e for e in names.entities if e[0] not in ('desc', 'seg', 'label', 'space')} <= set(entities)
 
 
 def _common(sources: list[Path], settings: Settings, results: Results) -> dict[str, Any]:

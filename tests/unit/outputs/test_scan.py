@@ -1,0 +1,87 @@
+"""The record of a scan decides what is done again and removed; it may have been damaged or changed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from faults.made_up_results import make_dataset, make_results, make_settings
+
+from pvs_bidsapp.bids.naming import Naming
+from pvs_bidsapp.bids.query import Query, find_scans
+from pvs_bidsapp.outputs.scan import findings_of, status, write
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A scan with its settings, its names and its results in the output folder."""
+    bids = make_dataset(tmp_path / 'bids', '01')
+    (scan,) = find_scans(bids, Query()).scans
+    settings = make_settings(bids, tmp_path)
+    write(scan, settings, make_results(tmp_path / 'results'))
+    return scan, settings, Naming.of(settings.out_dir, scan.t1w)
+
+
+def change_record(names, **changes):
+    record = json.loads(names.status.read_text()) | changes
+    names.status.write_text(json.dumps(record))
+
+
+def test_what_was_written_is_done(written):
+    scan, settings, names = written
+    assert status(scan, settings) == 'done'
+    assert findings_of(scan, settings) == []
+    change_record(names, fingerprint='0')
+    assert status(scan, settings) == 'other settings'
+    names.anat('mask', label='PVS').unlink()
+    assert status(scan, settings) == 'missing'
+
+
+@pytest.mark.parametrize(
+    'text', ['', '[]', '5', 'null', '{', '{"files": 5}', '[' * 100_000, '{"a": 1, "b": "\ud800"}']
+)
+def test_a_damaged_record_is_none(written, text):
+    scan, settings, names = written
+    names.status.write_bytes(text.encode('utf-8', 'surrogatepass'))
+    assert status(scan, settings) == 'missing'
+    assert findings_of(scan, settings) == []
+
+
+@pytest.mark.parametrize(
+    'files', [5, None, [], {}, [5], [''], ['\0'], ['x' * 5000], ['sub-01'], ['sub-01/anat/sub-02_x.nii']]
+)
+def test_a_record_whose_list_of_files_is_damaged_is_none(written, files):
+    scan, settings, names = written
+    change_record(names, files=files)
+    assert status(scan, settings) == 'missing'
+
+
+@pytest.mark.parametrize(
+    'findings', [5, None, {}, [5], [{}], [{'code': 'a'}], [{'code': 1, 'file': '', 'finding': ''}]]
+)
+def test_damaged_findings_are_left_out(written, findings):
+    scan, settings, names = written
+    change_record(names, findings=findings)
+    assert findings_of(scan, settings) == []
+
+
+def test_files_that_are_out_of_date_are_removed_if_they_are_outputs_of_the_scan(written, tmp_path):
+    scan, settings, names = written
+    old = names.anat('T2w', space='T1w', desc='preproc')
+    others = [tmp_path / 'other.txt', settings.out_dir / 'sub-02_T1w.nii', names.folder / 'anat' / 'mine.txt']
+    for path in (old, *others):
+        path.write_text('x')
+    files = json.loads(names.status.read_text())['files']
+    change_record(names, files=[*files, old.relative_to(settings.out_dir).as_posix()])
+    write(scan, settings, make_results(tmp_path / 'again'))
+    assert not old.exists()
+    for path in (
+        '../other.txt',
+        str(others[0]),
+        'sub-02_T1w.nii',
+        'sub-01/anat/mine.txt',
+        'sub-01/../sub-02_T1w.nii',
+    ):
+        change_record(names, files=[*files, path])
+        write(scan, settings, make_results(tmp_path / f'again{hash(path)}'))
+    assert all(path.exists() for path in others)
