@@ -15,7 +15,7 @@ from ..bids.query import Refused, Scan, Selection, check_present
 from ..messages.message import one_line
 from ..outputs.dataset import describe_output
 from ..outputs.records import clear_failure, forget_gone, relative_path, write_failure
-from ..outputs.reports import write_pages
+from ..outputs.reports import find_outdated, write_pages
 from ..outputs.scan import findings_of, status
 from ..runtime.files import write_json
 from ..runtime.locks import Lock, Locks
@@ -72,15 +72,12 @@ def run(selection: Selection, settings: Settings) -> Outcome:
         outcome.failed[shown[refused]] = refused.reason
         if refused.entities is not None:
             write_failure(Naming(settings.out_dir, refused.entities), refused.path, refused.reason)
-    waiting: list[Scan] = []
-    for scan in selection.scans:
-        names = Naming.of(settings.out_dir, scan.t1w)
-        if not _is_done(scan, settings):
-            waiting.append(scan)
-            continue
-        outcome.reused.append(shown[scan])
-        if clear_failure(names):
-            changed.append(names)
+    is_done = {scan: _is_done(scan, settings) for scan in selection.scans}
+    waiting, reused = ([scan for scan in is_done if is_done[scan] == done] for done in (False, True))
+    outcome.reused = [shown[scan] for scan in reused]
+    kept = [Naming.of(settings.out_dir, scan.t1w) for scan in reused]
+    changed += [names for names in kept if clear_failure(names)]
+    changed += find_outdated(kept)
     failures, clock = engine.Failures(settings), time.monotonic()
     try:
         run_unlocked_scans(waiting, settings, failures)
@@ -90,6 +87,8 @@ def run(selection: Selection, settings: Settings) -> Outcome:
         if waiting or selection.refused or changed:
             write_pages(selection, settings, changed=changed)
             _record(settings, outcome, time.monotonic() - clock)
+        for scan in reused:
+            _remove_traces(scan, settings)
         if settings.execution.clean_workdir and not {shown[scan] for scan in waiting} & set(outcome.failed):
             clean_work_dir(waiting, settings)
     return outcome
@@ -158,6 +157,15 @@ def locks_of(scan: Scan, settings: Settings) -> Locks:
 
 def _work_lock(scan: Scan, settings: Settings) -> Path:
     return settings.execution.work_dir / Naming.of(settings.out_dir, scan.t1w).lock.name
+
+
+def _remove_traces(scan: Scan, settings: Settings) -> None:
+    """Remove what a run that was killed after a scan's results has left of it: locks, and the work folder."""
+    execution, locks = settings.execution, locks_of(scan, settings)
+    if locks.exist() and locks.acquire():  # else another job holds them
+        locks.release()
+    if execution.clean_workdir and (execution.work_dir / engine.WORKFLOW).exists():
+        clean_work_dir([scan], settings)
 
 
 def clean_work_dir(scans: Sequence[Scan], settings: Settings) -> None:

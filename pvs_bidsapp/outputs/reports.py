@@ -5,7 +5,10 @@ A page shows all scans that the folder holds, whichever run has finished them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+import json
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..bids.naming import Naming
@@ -19,6 +22,8 @@ from .records import find_records, read_record
 #: How often a page is written again because another job has finished a scan of it meanwhile.
 _TRIES = 5
 EARLIER = ' (the results below are those of an earlier run)'
+#: In the head of a page: which records it shows.
+_STATE = re.compile(r'<meta name="records" content="([0-9a-f]*)">')
 INCOMPLETE = 'its outputs are no longer complete; run again'
 NOT_DONE = 'not done yet'
 
@@ -67,6 +72,45 @@ def write_pages(
     return sorted(page for page in pages if page.exists())
 
 
+def find_outdated(scans: Sequence[Naming]) -> list[Naming]:
+    """Scans whose page does not show their records: a run was killed after their results, before their page.
+
+    Times of files are not looked at, since clocks are set.
+
+    Parameters
+    ----------
+    scans : sequence of Naming
+        Of one output folder.
+    """
+    if not scans:
+        return []
+    records: dict[Path, list[Naming]] = {names.report: [] for names in scans}
+    for names in find_records(scans[0].root):
+        if names.report in records:
+            records[names.report].append(names)
+    outdated = {page for page, members in records.items() if _state_on(page) != _state(members)}
+    return [names for names in scans if names.report in outdated]
+
+
+def _state(records: Collection[Naming]) -> str:
+    """Checksum of what the records of a page say, but for their times."""
+    content = [
+        [names.stem, read_record(names.status).get('fingerprint'), read_record(names.failure).get('reason')]
+        for names in sorted(records, key=lambda n: n.stem)
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _state_on(page: Path) -> str | None:
+    """The checksum on a page; None without one."""
+    try:
+        with page.open(encoding='utf-8', errors='replace') as stream:
+            match = _STATE.search(stream.read(2000))
+    except OSError:
+        return None
+    return match[1] if match else None
+
+
 def _names_without_results(selection: Selection, settings: Settings) -> dict[Naming, tuple[str, str]]:
     """What a page says of the scans of which there is no record, by their names: file and reason."""
     missing = {Naming.of(settings.out_dir, s.t1w): (s.name, NOT_DONE) for s in selection.scans}
@@ -96,7 +140,8 @@ def _write_page(
             errors[names.stem] = INCOMPLETE
         elif section is None and names in missing:
             errors[missing[names][0]] = missing[names][1]
-    write_text(page, render(f'Perivascular spaces: {page.stem}', sections, errors, methods(settings)))
+    title, state = f'Perivascular spaces: {page.stem}', _state(records)
+    write_text(page, render(title, sections, errors, methods(settings), state=state))
 
 
 def _unused(short: str, long: str, taken: Collection[str]) -> str:

@@ -47,7 +47,9 @@ class ScanSection:
     figures: dict[str, Path]
 
 
-def render(title: str, sections: list[ScanSection], errors: dict[str, str], methods: str) -> str:
+def render(
+    title: str, sections: list[ScanSection], errors: dict[str, str], methods: str, *, state: str = ''
+) -> str:
     """The page's HTML; pictures are inside, nothing is loaded from elsewhere.
 
     Parameters
@@ -58,6 +60,8 @@ def render(title: str, sections: list[ScanSection], errors: dict[str, str], meth
         What went wrong, by name of the scan.
     methods : str
         Paragraph for a methods section.
+    state : str
+        For the head of the page, where `pvs_bidsapp.outputs.reports` looks for it.
     """
     environment = Environment(loader=PackageLoader('pvs_bidsapp.reports'), autoescape=True)
     return environment.get_template('subject.html').render(
@@ -66,6 +70,7 @@ def render(title: str, sections: list[ScanSection], errors: dict[str, str], meth
         sections=[_content(s) for s in sections],
         errors=errors,
         methods=methods,
+        state=state,
     )
 
 

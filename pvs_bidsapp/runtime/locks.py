@@ -75,6 +75,10 @@ class Locks:
         self.release()
         return False
 
+    def exist(self) -> bool:
+        """Whether there is a file of one of them: another process holds it, or was killed while it did."""
+        return any(lock.path.exists() for lock in self._locks)
+
     def release(self) -> None:
         """Release those that are held."""
         for lock in self._locks:

@@ -12,6 +12,7 @@ from disguises import write
 from layouts import put_images
 
 from pvs_bidsapp.bids.query import Query, find_scans
+from pvs_bidsapp.commands import audit
 from pvs_bidsapp.commands.audit import audit_inputs
 from pvs_bidsapp.messages import datasets, scans
 
@@ -70,3 +71,18 @@ def test_a_bad_t2w_is_a_fault_only_if_the_model_needs_it(settings, dataset):
 def test_a_dry_run_writes_nothing(settings, dataset):
     audit_inputs(dataset, settings, is_dry_run=True)
     assert not settings.out_dir.exists()
+
+
+def test_the_table_keeps_what_earlier_runs_found(settings, dataset, monkeypatch):
+    audit_inputs(dataset, settings)
+    whole = rows(settings)
+    for scan in dataset.scans:
+        audit_inputs(replace(dataset, scans=(scan,), refused=()), settings)
+    assert rows(settings) == whole
+    monkeypatch.setattr(audit, 'status', lambda *_: 'done')
+    assert set(audit_inputs(dataset, settings).scans) == set(dataset.scans)  # a newer program may refuse more
+    assert rows(settings) == whole
+    (settings.bids_dir / SHEARED).unlink()
+    audit_inputs(replace(dataset, scans=(), refused=()), settings)
+    assert rows(settings) == [row for row in whole if row['file'] != SHEARED]
+    assert [p.name for p in (settings.out_dir / 'logs').iterdir()] == ['input_audit.tsv']
