@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..messages import options as messages
+from ..messages import options
 from .arguments import (
     COUNT,
     PATH,
@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
     if args.into is not None:
         for name in _OF_HEADS:
             if getattr(args, name) != p.get_default(name):
-                raise messages.CONFLICT.error(f'--{name.replace("_", "-")}', other='--into')
+                raise options.CONFLICT.error(f'--{name.replace("_", "-")}', other='--into')
         check_input(args.into, 'the root of a BIDS dataset', '--into')
         inputs = [(args.into, str(args.into))]
     check_output(args.out_dir, 'OUT_DIR', inputs)
@@ -206,5 +206,5 @@ def label_maps(folder: Path) -> list[Path]:
         if not path.name.startswith('.')
     )
     if not found:
-        raise messages.NO_LABEL_MAPS.error(f'--label-maps {folder}')
+        raise options.NO_LABEL_MAPS.error(f'--label-maps {folder}')
     return found

@@ -23,8 +23,7 @@ from ..bids.naming import Naming, SimulationNaming, labels_dir
 from ..bids.participants import read_participants
 from ..bids.query import Query, find_scans
 from ..errors import ImageError, InputError
-from ..messages import options as messages
-from ..outputs.ground_truth import GroundTruth, is_complete, read_notes, write_ground_truth
+from ..outputs.ground_truth import GroundTruth, check_same, is_complete, read_notes, write_ground_truth
 from ..outputs.simulated_scans import write_changed_scan, write_people
 from ..runtime.faults import finding_of
 from ..runtime.files import write_text
@@ -143,15 +142,9 @@ def run(options: InsertionOptions) -> tuple[int, dict[str, str]]:
 
 def _check_same(options: InsertionOptions, labels: Naming) -> None:
     """Check that the scans which are there were changed with the same options; they are kept."""
-    made = read_notes(labels)
-    if made is None:
-        return
-    for option, there, wanted in (
-        ('--suite', made.get('Suite'), options.suite),
-        ('--seed', next(iter(made.get('Seed', ())), None), options.seed),
-    ):
-        if there != wanted:
-            raise messages.OTHER_SIMULATION.error(labels.folder, key=option, made=there, wanted=wanted)
+    if (made := read_notes(labels)) is not None:
+        check_same(labels.folder, '--suite', made.get('Suite'), options.suite)
+        check_same(labels.folder, '--seed', next(iter(made.get('Seed', ())), None), options.seed)
 
 
 def _write_people(options: InsertionOptions, subjects: Sequence[str]) -> None:

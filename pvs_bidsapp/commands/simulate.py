@@ -14,7 +14,7 @@ import numpy as np
 from ..bids.dataset import describe_derivative, describe_raw
 from ..bids.naming import Naming, SimulationNaming, labels_dir
 from ..errors import ImageError
-from ..messages import options as messages
+from ..outputs import ground_truth
 from ..outputs.ground_truth import GroundTruth, is_complete, last_file, read_notes, write_ground_truth
 from ..outputs.simulated_scans import write_participants, write_sessions, write_simulated_scan
 from ..runtime.files import write_text
@@ -143,30 +143,16 @@ def check_same(options: SimulationOptions) -> None:
     """
     for subject in options.subjects:
         folder = Naming(options.out_dir, (('sub', subject.label),)).folder
-        if (options.sessions > 1 and (folder / 'anat').exists()) or (
-            options.sessions == 1 and any(folder.glob('ses-*'))
-        ):
-            without = 'without' if options.sessions > 1 else 'with'
-            raise messages.OTHER_SIMULATION.error(
-                folder, key='--sessions', made=f'{without} sessions', wanted=options.sessions
-            )
+        if folder.exists():
+            has_sessions = any(folder.glob('ses-*'))
+            ground_truth.check_same(folder, 'several --sessions', has_sessions, options.sessions > 1)
         for session in _sessions(options, subject):
-            made, wanted = read_notes(session.labels), _notes(options, subject)
-            for key, option in _OPTIONS.items():
-                if made is not None and made.get(key) != wanted[key]:
-                    raise messages.OTHER_SIMULATION.error(
-                        folder, key=option, made=made.get(key), wanted=wanted[key]
-                    )
-            _check_spacing(options, session.scan.anat('T1w'))
-
-
-def _check_spacing(options: SimulationOptions, t1w: Path) -> None:
-    if options.spacing is not None and t1w.exists():
-        made = float(nib.load(t1w).header.get_zooms()[0])
-        if abs(made - options.spacing) > 1e-3:
-            raise messages.OTHER_SIMULATION.error(
-                t1w, key='--spacing', made=f'{made:g}', wanted=f'{options.spacing:g}'
-            )
+            made, wanted = read_notes(session.labels) or {}, _notes(options, subject)
+            for key in sorted(made.keys() & wanted.keys()):
+                ground_truth.check_same(folder, _OPTIONS[key], made[key], wanted[key])
+            if options.spacing is not None and (t1w := session.scan.anat('T1w')).exists():
+                spacing = round(float(nib.load(t1w).header.get_zooms()[0]), 3)
+                ground_truth.check_same(t1w, '--spacing', spacing, round(options.spacing, 3))
 
 
 def _sessions(options: SimulationOptions, subject: Subject) -> list[_Session]:

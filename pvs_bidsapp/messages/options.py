@@ -232,6 +232,14 @@ PAINT_NO_HEAD = Refusal(
     text='missing',
     mend='--paint needs heads made by `pvs simulate`',
 )
+PAINT_PARTS_DIFFER = Refusal(
+    code='option-paint-parts-differ',
+    text='has another shape than the labels of the same head',
+    mend='simulate the head again',
+)
+PAINT_NO_BRAIN = Refusal(
+    code='option-paint-no-brain', text='there is no brain in it', mend='simulate the head again'
+)
 PAINT_VOXEL_SIZE = Refusal(
     code='option-paint-voxel-size',
     text='voxels of {size:g} mm',

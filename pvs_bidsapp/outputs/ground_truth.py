@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike
 
-from ..anatomy.volume import SourceGrid
+from ..anatomy.volume import SourceGrid, open_volume
 from ..bids.labelled_scans import LabelledScan
 from ..bids.naming import Naming
 from ..messages import options
@@ -95,6 +94,27 @@ def read_notes(names: Naming) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding='utf-8')) if path.exists() else None
 
 
+def check_same(place: Path, option: str, made: Any, wanted: Any) -> None:
+    """Check that what is there was made with the same value of an option as is asked for now.
+
+    Parameters
+    ----------
+    place : Path
+        What is there.
+    option : str
+        Such as ``--seed``.
+    made, wanted : object
+        The value then and now.
+
+    Raises
+    ------
+    InputError
+        If it was not.
+    """
+    if made != wanted:
+        raise options.OTHER_SIMULATION.error(place, key=option, made=made, wanted=wanted)
+
+
 def write_ground_truth(names: Naming, source: str, ground_truth: GroundTruth) -> None:
     """Write maps, tables and sidecars.
 
@@ -164,9 +184,11 @@ def read_head_geometry(scan: LabelledScan, voxel_sizes: tuple[float, float]) -> 
     ------
     InputError
         If the labels are not those of `pvs simulate`, or the head has another voxel size.
+    ImageError
+        If a file is damaged.
     """
     names = Naming.of(scan.labels_dir, scan.t1w)
-    parts = []
+    parts: list[np.ndarray] = []
     for path in (
         names.anat('dseg', seg='aseg'),
         names.anat('probseg', label='PVS'),
@@ -176,9 +198,13 @@ def read_head_geometry(scan: LabelledScan, voxel_sizes: tuple[float, float]) -> 
     ):
         if not path.exists():
             raise options.PAINT_NO_HEAD.error(path)
-        image = nib.load(path)
-        parts.append(np.asarray(image.dataobj))
-    size = float(image.header.get_zooms()[0])
+        volume = open_volume(path)
+        parts.append(volume.source.from_canonical(volume.data))
+        if parts[-1].shape != parts[0].shape:
+            raise options.PAINT_PARTS_DIFFER.error(path)
+    if not parts[-1].any():
+        raise options.PAINT_NO_BRAIN.error(path)
+    size = float(np.linalg.norm(volume.source.affine[:3, 0]))
     low, high = voxel_sizes
     if not low - 1e-3 < size < high + 1e-3:
         raise options.PAINT_VOXEL_SIZE.error(path, size=size, wanted=low)

@@ -77,20 +77,18 @@ def test_files_in_the_place_of_folders(places):
             check_input(Path(path), 'the root of a BIDS dataset')
 
 
-@pytest.mark.parametrize(
-    ('work', 'refusal'),
-    [
-        ('data/bids/work', options.INSIDE_INPUT),
-        ('data', options.WORK_HOLDS_INPUT),
-        ('.', options.WORK_HOLDS_INPUT),
-        ('out', options.WORK_IS_OUTPUT),
-        ('work/../out', options.WORK_IS_OUTPUT),
-        ('file', options.IS_A_FILE),
-    ],
-)
-def test_intermediate_files_lie_apart(places, work, refusal):
-    with refused(refusal, naming=f'work folder {Path(work)}'):
-        check_work_dir(Path(work), Path('out'), [(Path('data/bids'), 'BIDS_DIR')])
+def test_intermediate_files_lie_apart(places):
+    inputs = [(Path('data/bids'), 'BIDS_DIR')]
+    with refused(options.INSIDE_INPUT, naming='work folder data/bids/work'):
+        check_work_dir(Path('data/bids/work'), Path('out'), inputs)
+    for work in ('data', '.'):
+        with refused(options.WORK_HOLDS_INPUT, naming=f'work folder {work}'):
+            check_work_dir(Path(work), Path('out'), inputs)
+    for work in ('out', 'work/../out'):
+        with refused(options.WORK_IS_OUTPUT, naming=f'work folder {work}'):
+            check_work_dir(Path(work), Path('out'), inputs)
+    with refused(options.IS_A_FILE, naming='work folder file'):
+        check_work_dir(Path('file'), Path('out'), inputs)
 
 
 @pytest.mark.parametrize('work', ['work', 'out/work', 'new'])

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from refusals import refused
 
+from pvs_bidsapp import messages
 from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.commands import insert, simulate
 from pvs_bidsapp.errors import ImageError
-from pvs_bidsapp.messages import options as messages
 from pvs_bidsapp.outputs.ground_truth import last_file
 from pvs_bidsapp.runtime.files import save_image, write_json
 from pvs_bidsapp.simulation.subjects import plan
@@ -76,13 +76,13 @@ def test_heads_are_kept_only_if_they_are_the_ones_asked_for(options, tmp_path):
         (replace(options, subjects=tuple(plan(2, [], 6))), '--seed [5, 1, 1]'),
         (replace(options, subjects=tuple(plan(2, [tmp_path / 'a.mgz'], 5))), '--label-maps MNI'),
         (replace(options, spacing=0.8), '--spacing 1'),
-        (replace(options, sessions=2), '--sessions without'),
+        (replace(options, sessions=2), 'several --sessions False'),
     ):
-        with refused(messages.OTHER_SIMULATION, naming=naming):
+        with refused(messages.options.OTHER_SIMULATION, naming=naming):
             simulate.run(changed)
     other = replace(options, out_dir=tmp_path / 'other', sessions=2)
     simulate.run(other)
-    with refused(messages.OTHER_SIMULATION, naming='--sessions with'):
+    with refused(messages.options.OTHER_SIMULATION, naming='several --sessions True'):
         simulate.run(replace(other, sessions=1))
 
 
@@ -123,7 +123,7 @@ def test_an_insertion_is_kept_only_if_it_is_the_one_asked_for(real):
         (replace(real, suite='hard'), '--suite easy'),
         (replace(real, seed=4), '--seed 3'),
     ):
-        with refused(messages.OTHER_SIMULATION, naming=naming):
+        with refused(messages.options.OTHER_SIMULATION, naming=naming):
             insert.run(changed)
     (last,) = labels_dir(real.out_dir).rglob('*_dseg.json')
     write_json(last, {'Suite': 'easy', 'Seed': [3, 7]})  # its number depends on the other scans

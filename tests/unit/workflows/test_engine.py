@@ -8,8 +8,11 @@ from dataclasses import replace
 import pytest
 from nipype import Function
 from nipype.pipeline import engine as pe
+from refusals import refused
 
 from pvs_bidsapp.bids.query import Scan
+from pvs_bidsapp.errors import PVSError
+from pvs_bidsapp.messages import options
 from pvs_bidsapp.runtime.files import TEMPORARY
 from pvs_bidsapp.workflows import engine
 from pvs_bidsapp.workflows import scan as scan_workflow
@@ -112,7 +115,8 @@ def test_crash_files_of_other_runs_say_nothing_of_this_one(run, scan, settings):
         path = logs / f'crash-{year}0101-000000-me-{number}.txt'
         path.write_text(f'Node: pvs.{name}.bad\nTraceback (most recent call last):\nValueError: of {year}\n')
         os.utime(path, (1e9 * (1 + 3 * number),) * 2)
-    assert 'stopped before it was finished' in run(step('good', fail, what='')).reason(scan)
+    with refused(options.STOPPED):
+        raise PVSError(run(step('good', fail, what='')).reason(scan))
     assert 'lack of memory' in run(step('bad', fail, what='killed')).reason(scan)
 
 
@@ -120,7 +124,8 @@ def test_a_scan_that_was_not_reached_after_the_failure_of_another(run, scan, set
     execution = replace(settings.execution, stop_on_first_crash=True)
     failures = run(step('bad', fail, what='ours'), config=replace(settings, execution=execution))
     other = Scan(scan.t1w.with_name('sub-2_T1w.nii.gz'))
-    assert '--stop-on-first-crash' in failures.reason(other)
+    with refused(options.STOPPED_BY_OTHER, naming='--stop-on-first-crash'):
+        raise PVSError(failures.reason(other))
     assert 'damaged' in failures.reason(scan)
 
 
