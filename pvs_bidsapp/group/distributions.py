@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -198,7 +199,9 @@ def column(size: float) -> str:
 def _kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     if not len(a) or not len(b):
         return np.nan, np.nan
-    result = stats.ks_2samp(a, b)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)  # that p is asymptotic where it cannot be exact
+        result = stats.ks_2samp(a, b)
     return float(result.statistic), float(result.pvalue)
 
 

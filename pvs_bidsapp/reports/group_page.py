@@ -54,11 +54,11 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
         missing=cohort.missing | cohort.without_scans,
         exclusions=_exclusions(results.exclusions), most_rows=MOST_ROWS,
         n_scans=len(cohort.scans), n_people=cohort.scans['participant_id'].nunique(),
-        model=cohort.model, outliers=[_outlier(r) for r in results.outliers.to_dict('records')],
+        model=[shown(part) for part in cohort.model], outliers=[_outlier(r) for r in results.outliers.to_dict('records')],
         tables=[(name, _download(t), _plain(t)) for name, t in tables.items() if t is not None],
         scans=_scan_rows(cohort), distributions=_distributions(results, options.size_filters),
         figures=_figures(cohort, results), confusion=_confusion(results),
-        methods=methods(options, cohort, results),
+        methods=shown(methods(options, cohort, results), 10_000),
     )  # fmt: skip
 
 

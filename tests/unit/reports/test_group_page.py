@@ -1,0 +1,118 @@
+"""The page of a cohort holds whatever people have written, as text."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pvs_bidsapp.group.cohort import Cohort
+from pvs_bidsapp.group.exclusions import Exclusion, exclusion_table
+from pvs_bidsapp.group.results import GroupOptions, GroupResults
+from pvs_bidsapp.messages.message import Finding
+from pvs_bidsapp.reports import group_page
+
+HOSTILE = [
+    '<script>alert(1)</script>', '</script><img src=x onerror=alert(1)>', '"\'><b onmouseover=alert(1)>',
+    '<!--', ']]>', '{{ 7 * 7 }}', '&lt;i&gt;', 'a\nb\tc', '\u202egnirts', '__proto__', 'x' * 5000, '\u2028',
+    "'; alert(1); '", '\\u003cscript\\u003e', '\x1b[31m', '𝟛é日本',
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Tags, attributes and texts of a page."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.attributes, self.scripts, self.texts = [], [], {}, []
+        self._script = None
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        if tag == 'script':
+            self._script = dict(attrs).get('id', 'code')
+
+    def handle_endtag(self, tag):
+        if tag == 'script':
+            self._script = None
+
+    def handle_data(self, data):
+        if self._script is None:
+            self.texts.append(data)
+        else:
+            self.scripts[self._script] = self.scripts.get(self._script, '') + data
+
+
+def render(word):
+    """The page of two people, with a word wherever people can write one."""
+    scans = pd.DataFrame({
+        'participant_id': ['sub-1', 'sub-2'], 'session_id': [None, None], 'scan': ['sub-1', 'sub-2'],
+        'count': [3, 4], 'volume_mm3': [30.0, 41], 'region_volume_mm3': [1e5, 1e5],
+        'volume_fraction': [3e-4, 4e-4], 'dwm_count': [2, 3], 'dwm_volume_mm3': [20.0, float('nan')],
+        'count_0': [2.0, 3.0], word: [word, None],
+    })  # fmt: skip
+    cohort = Cohort(
+        tidy=scans, scans=scans, voxels={}, model=(word, '0', '0.5', '0.0'), missing={'sub-3': word},
+        without_scans={f'sub-{word}': word}, columns=(word,),
+    )  # fmt: skip
+    exclusions = [Exclusion(scan='sub-3', participant_id='sub-3', analysis=word, reason=word)] * 30
+    results = GroupResults(
+        summary=pd.DataFrame({'region': [word]}),
+        outliers=pd.DataFrame({'scan': ['sub-1'], 'measure': [word], 'value': [1.0], 'robust_z': [4.0]}),
+        repeated=pd.DataFrame(), comparison=pd.DataFrame({'cohort_1': [word]}),
+        regression=pd.DataFrame({'term': [word]}), cohorts={word: scans}, notes=[word],
+        findings=[Finding(code='x', file=word, finding=word, mend=word)],
+        exclusions=exclusion_table(exclusions),
+    )  # fmt: skip
+    options = GroupOptions(
+        bids_dir=Path(), out_dir=Path(), size_filters=(0,), cohort=word, rating=word, formula=word
+    )
+    return group_page.render(options, cohort, results)
+
+
+@pytest.fixture(scope='module')
+def plain():
+    return Page(render('word'))
+
+
+@pytest.mark.parametrize('word', HOSTILE)
+def test_words_are_text_wherever_they_stand(plain, word):
+    page = Page(render(word))
+    assert page.tags == plain.tags
+    assert page.attributes == plain.attributes
+    assert page.scripts['code'] == plain.scripts['code']
+    shown = group_page.shown(word)
+    assert len(shown) <= group_page.LONGEST
+    assert shown.isprintable()
+    scans = json.loads(page.scripts['scan-data'])
+    assert scans['columns'][-1] == shown
+    assert [row[-1] for row in scans['rows']] == [shown, 'n/a']
+    assert list(json.loads(page.scripts['distribution-data'])['number of PVS']) == [shown]
+    assert sum(shown in text for text in page.texts) >= 10
+    assert not any(c in text for text in page.texts for c in '\u202e\x1b\u2028')
+
+
+def test_the_data_are_json_that_no_script_can_end():
+    text = render('</script>')
+    assert text.count('</script>') == 3
+    assert 'NaN' not in text.split('id="distribution-data">')[1].split('</script>')[0]
+
+
+def test_what_is_left_out_is_shown_with_its_number(plain):
+    assert 'left-out' in render('word')
+    assert any('word: 30 (30 word)' in text for text in plain.texts)
+    assert any('2 scans or people' in text for text in plain.texts)
+    assert any('1 remarks on the inputs' in text for text in plain.texts)
+
+
+def test_long_lists_are_cut_on_the_page(monkeypatch):
+    monkeypatch.setattr(group_page, 'MOST_ROWS', 7)
+    text = render('word')
+    assert text.count('<td>sub-3</td><td>sub-3</td>') == 7
+    assert 'The first 7 are shown.' in text
