@@ -123,7 +123,8 @@ def cache_images(
     cached = [locate_cached(scan, cache_dir, preparation) for scan in scans]
     missing = [(files, preparation) for files in cached if not files.is_complete]
     if missing:
-        map_in_processes(prepare_image, missing, nprocs, 'scans', stop=stop)
+        names = [files.scan.name for files, _ in missing]
+        map_in_processes(prepare_image, missing, nprocs, 'scans', names=names, stop=stop)
     return cached
 
 

@@ -67,14 +67,14 @@ class GroundTruth:
 
 
 def is_complete(names: Naming) -> bool:
-    """Whether the ground truth of a scan is complete: the file that is written last exists.
+    """Whether the ground truth of a scan is complete: the file that is written last is there, and intact.
 
     Parameters
     ----------
     names : Naming
         Names in the derivative dataset.
     """
-    return last_file(names).exists()
+    return read_notes(names) is not None
 
 
 def last_file(names: Naming) -> Path:
@@ -90,8 +90,11 @@ def read_notes(names: Naming) -> dict[str, Any] | None:
     names : Naming
         Names in the derivative dataset.
     """
-    path = last_file(names)
-    return json.loads(path.read_text(encoding='utf-8')) if path.exists() else None
+    try:
+        notes = json.loads(last_file(names).read_text(encoding='utf-8'))
+    except (FileNotFoundError, ValueError):
+        return None
+    return notes if isinstance(notes, dict) else None
 
 
 def check_same(place: Path, option: str, made: Any, wanted: Any) -> None:

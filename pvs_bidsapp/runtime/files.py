@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
+import platform
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,11 @@ from ..errors import PVSError
 from ..messages import options
 from . import faults
 
-#: Names of temporary files begin with it, and names of temporary folders.
+#: Names of temporary files and folders begin with it.
 TEMPORARY = '.pvs-tmp-'
+#: Seconds after which what another machine has left is removed. Some disks do not tell it of our locks, nor us
+#: of its own.
+OTHERS_LEFT = 7 * 86400
 #: File in a temporary folder that is locked while the folder is in use.
 _FOLDER_LOCK = 'lock'
 #: Bytes below which a file system counts as full.
@@ -79,12 +86,22 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
+@lru_cache(maxsize=1)
+def own_prefix() -> str:
+    """Begin of the names of temporary files of this machine, since it was started."""
+    try:
+        machine = Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+    except OSError:
+        machine = platform.node()
+    return f'{TEMPORARY}{hashlib.sha256(machine.encode()).hexdigest()[:6]}-'
+
+
 def _open_temporary(path: Path) -> tuple[Path, int]:
     """A new, locked file beside `path`, with its extension, which tells libraries what to write."""
     extension = ''.join(path.suffixes[-2:])[-24:]
     extension = extension[extension.find('.') :] if '.' in extension else ''
     while True:
-        temporary = path.with_name(f'{TEMPORARY}{secrets.token_hex(8)}{extension}')
+        temporary = path.with_name(f'{own_prefix()}{secrets.token_hex(6)}{extension}')
         try:
             handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
@@ -132,6 +149,8 @@ def is_full(folder: Path) -> bool:
 def remove_leftovers(folder: Path, *, below: bool = False) -> None:
     """Remove temporary files and folders that killed runs have left; those that are in use stay.
 
+    What another machine has left stays for some days.
+
     Parameters
     ----------
     folder : Path
@@ -140,6 +159,9 @@ def remove_leftovers(folder: Path, *, below: bool = False) -> None:
     """
     for path in [*(folder.rglob if below else folder.glob)(f'{TEMPORARY}*')]:
         with suppress(OSError):
+            age = time.time() - path.lstat().st_mtime
+            if not path.name.startswith(own_prefix()) and age < OTHERS_LEFT:
+                continue
             if path.is_dir() and not path.is_symlink():
                 _remove_folder(path)
             else:
@@ -185,7 +207,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 def _make_folder(parent: Path) -> tuple[Path, int]:
     """A new folder with a locked file in it."""
     while True:
-        folder = parent / f'{TEMPORARY}{secrets.token_hex(4)}'
+        folder = parent / f'{own_prefix()}{secrets.token_hex(4)}'
         folder.mkdir()
         lock = folder / _FOLDER_LOCK
         with suppress(FileNotFoundError):  # a clean-up was quicker

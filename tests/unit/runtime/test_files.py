@@ -25,6 +25,7 @@ from pvs_bidsapp.runtime.files import (
     TEMPORARY,
     atomic_write,
     check_writable,
+    own_prefix,
     remove_leftovers,
     temporary_folder,
 )
@@ -164,24 +165,31 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next_and_not_before(tmp_path
 
 
 def test_only_own_leftovers_are_removed(tmp_path):
-    for name in (
-        f'{TEMPORARY}1.nii.gz',
-        f'sub/{TEMPORARY}2.json',
-        f'{TEMPORARY}folder/lock',
-        f'{TEMPORARY}f/x',
-        '.a',
-    ):
+    own = own_prefix()
+    for name in (f'{own}1.nii.gz', f'sub/{own}2.json', f'{own}folder/lock', f'{own}f/x', '.a'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / 'theirs').write_text('x')
-    (tmp_path / f'{TEMPORARY}link').symlink_to(tmp_path / 'theirs')
-    (tmp_path / f'{TEMPORARY}empty').mkdir()
+    (tmp_path / f'{own}link').symlink_to(tmp_path / 'theirs')
+    (tmp_path / f'{own}empty').mkdir()
     remove_leftovers(tmp_path)
-    left = ['.a', f'{TEMPORARY}f', f'{TEMPORARY}link', 'sub', 'theirs']  # a folder without lock is not ours
+    left = ['.a', f'{own}f', f'{own}link', 'sub', 'theirs']  # a folder without lock is not ours
     assert names_in(tmp_path) == left
     assert (tmp_path / 'theirs').read_text() == 'x'
     remove_leftovers(tmp_path, below=True)
     assert names_in(tmp_path / 'sub') == []
+
+
+def test_what_another_machine_may_be_writing_stays_for_some_days(tmp_path):
+    """Not every disk tells one machine of the locks of another."""
+    other = f'{TEMPORARY}000000-'
+    for name in (f'{other}new.json', f'{other}old.json', f'{other}old/lock', f'{other}new/lock'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for path in tmp_path.glob(f'{other}old*'):
+        os.utime(path, (time.time() - files.OTHERS_LEFT - 60,) * 2)
+    remove_leftovers(tmp_path)
+    assert names_in(tmp_path) == [f'{other}new', f'{other}new.json']
 
 
 def test_a_disk_without_locks_loses_no_file_that_is_in_use(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from refusals import refused
 from pvs_bidsapp.bids.query import Scan
 from pvs_bidsapp.errors import PVSError
 from pvs_bidsapp.messages import options
-from pvs_bidsapp.runtime.files import TEMPORARY
+from pvs_bidsapp.runtime.files import TEMPORARY, own_prefix
 from pvs_bidsapp.workflows import engine
 from pvs_bidsapp.workflows import scan as scan_workflow
 from pvs_bidsapp.workflows.step import SEAL, Step
@@ -166,7 +166,7 @@ def test_what_killed_runs_have_left_is_removed_and_what_is_in_use_stays(run, set
     folders = (settings.execution.work_dir, names.anat('T1w').parent, names.figure('brain').parent)
     for folder in folders:
         folder.mkdir(parents=True)
-        (folder / f'{TEMPORARY}1.nii.gz').write_bytes(b'half')
+        (folder / f'{own_prefix()}1.nii.gz').write_bytes(b'half')
         (folder / 'mine.nii.gz').write_bytes(b'whole')
     run(step('good', fail, what=''))
     assert all([p.name for p in folder.iterdir() if p.is_file()] == ['mine.nii.gz'] for folder in folders)
