@@ -30,8 +30,8 @@ from . import faults
 
 #: Names of temporary files and folders begin with it.
 TEMPORARY = '.pvs-tmp-'
-#: Seconds after which what another machine has left is removed. Some disks do not tell it of our locks, nor us
-#: of its own.
+#: Seconds after which what another machine has left is removed: not every disk tells one machine of the locks
+#: of another.
 OTHERS_LEFT = 7 * 86400
 #: File in a temporary folder that is locked while the folder is in use.
 _FOLDER_LOCK = 'lock'

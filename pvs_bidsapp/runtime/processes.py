@@ -16,6 +16,9 @@ from ..messages import options
 from .deadline import TimeUp
 from .signals import Stopped, end_with_parent
 
+#: Attempts at a call that is made alone.
+ATTEMPTS = 2
+
 
 def map_in_processes(
     work: Callable[..., Any],
@@ -55,7 +58,7 @@ def map_in_processes(
     Stopped
         If `stop` returned True; calls that had begun by then are finished first.
     PVSError
-        If the process of a call is killed although it is the only one.
+        If the process of a call is killed again although it is the only one.
     """
     calls = _Calls(work, arguments, stop)
     with tqdm(total=len(arguments), desc=what, disable=None) as bar:
@@ -64,11 +67,7 @@ def map_in_processes(
                 calls.make(left, nprocs, bar)
             except BrokenProcessPool:
                 for number in calls.left[: nprocs + 1]:  # one more than there are processes is handed out
-                    try:
-                        calls.make([number], 1, bar)
-                    except BrokenProcessPool as error:
-                        name = names[number] if names else f'{what} {number + 1}'
-                        raise options.WORKER_KILLED.error(name) from error
+                    calls.make_alone(number, bar, names[number] if names else f'{what} {number + 1}')
     return [calls.results[number] for number in range(len(arguments))]
 
 
@@ -103,6 +102,16 @@ class _Calls:
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def make_alone(self, number: int, bar: Any, name: str) -> None:
+        """Make one call, and once more if its process is killed: another program may have used the memory."""
+        for attempt in range(ATTEMPTS):
+            try:
+                self.make([number], 1, bar)
+                return
+            except BrokenProcessPool as error:
+                if attempt + 1 == ATTEMPTS:
+                    raise options.WORKER_KILLED.error(name) from error
 
     def _follow(self, futures: dict[Future[Any], int], bar: Any) -> None:
         left = set(futures)
