@@ -147,3 +147,77 @@ def test_constant_rating_and_no_spaces_at_all(tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'one level' in table(tmp_path, 'rating')['note'].iloc[0]
     assert table(tmp_path, 'regression')['note'].str.contains('constant').all()
+
+
+def people(root, change):
+    """Change each row of participants.tsv, of which the first is that of the names."""
+    path = root / 'bids' / 'participants.tsv'
+    rows = [line.split('\t') for line in path.read_text().splitlines()]
+    path.write_text('\n'.join('\t'.join(change(k, row)) for k, row in enumerate(rows)) + '\n')
+
+
+def test_a_column_of_intracranial_volumes_of_ones_own(tmp_path):
+    write_cohort(tmp_path, 24, Effects(), seed=4)
+    people(tmp_path, lambda k, row: [*row, str(1400000 + 1000 * k) if k else 'ICV'])
+    done = group(tmp_path, '--covariates', 'age', 'ICV', 'participants_ICV')
+    assert done.returncode == 0, done.stderr
+    assert 'is called participants_ICV here' in done.stderr
+    assert set(table(tmp_path, 'regression')['term']) == {'age', 'ICV', 'participants_ICV'}
+    scans = table(tmp_path, 'scans')
+    assert scans['participants_ICV'].tolist() == [1400000 + 1000 * k for k in range(1, 25)]
+    assert 'is called participants_ICV here' in (tmp_path / 'out' / 'group.html').read_text()
+
+
+def test_a_dash_is_no_level(tmp_path):
+    write_cohort(tmp_path, 24, Effects(), seed=4)
+    people(tmp_path, lambda k, row: [row[0], '-', '-', *row[3:]] if k == 3 else row)
+    done = group(tmp_path, '--covariates', 'age', 'sex')
+    assert done.returncode == 0, done.stderr
+    assert "column sex: '-' counts as missing" in done.stderr
+    regression = table(tmp_path, 'regression')
+    assert set(regression['term']) == {'age', 'sex[T.M]'}
+    assert set(regression['n']) == {23}
+    left_out = table(tmp_path, 'exclusions')
+    assert left_out.to_numpy().tolist() == [['sub-00002', 'sub-00002', 'regression', 'no age and no sex']]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--covariates', 'age', 'months'], 'age, months cannot be told apart'),
+        (['--formula', 'age + months'], 'age, months cannot be told apart'),
+        (['--covariates', 'age', 'one'], 'one has the same value for all 24 people'),
+        (['--covariates', 'age', '--formula', 'age'], 'give one of them'),
+        (['--formula', '__import__("os").system("false")'], 'is neither a column nor a function'),
+        (['--rating', 'sex'], 'F, M are not numbers'),
+    ],
+)
+def test_designs_that_give_no_numbers_end_with_status_2(tmp_path, options, message):
+    write_cohort(tmp_path, 24, Effects(), seed=4)
+    people(
+        tmp_path, lambda k, row: [*row, f'{12 * float(row[1]):.1f}', '1'] if k else [*row, 'months', 'one']
+    )
+    done = group(tmp_path, *options)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert not list((tmp_path / 'out').glob('group*'))
+
+
+def test_a_failed_session_of_a_person_with_a_good_one_stands_on_the_page(tmp_path):
+    write_cohort(tmp_path, 3, Effects(), seed=4, sessions=2)
+    shutil.rmtree(tmp_path / 'out' / 'sub-00001' / 'ses-2')
+    anat = tmp_path / 'bids' / 'sub-00001' / 'ses-2' / 'anat'
+    anat.mkdir(parents=True)
+    (anat / 'sub-00001_ses-2_T1w.nii.gz').touch()
+    assert group(tmp_path).returncode == 0
+    assert 'not run' in (tmp_path / 'out' / 'group.html').read_text()
+    record = tmp_path / 'out' / 'logs' / 'sub-00001_ses-2_failure.json'
+    record.parent.mkdir()
+    record.write_text(json.dumps({'scan': 'sub-00001/ses-2/anat/x', 'reason': 'no <brain> in it'}))
+    assert group(tmp_path).returncode == 0
+    assert 'no &lt;brain&gt; in it' in (tmp_path / 'out' / 'group.html').read_text()
+    left_out = table(tmp_path, 'exclusions')
+    row = left_out[left_out['analysis'] == 'all'].iloc[0]
+    assert row.tolist() == ['sub-00001_ses-2', 'sub-00001', 'all', 'no <brain> in it']
+    assert len(table(tmp_path, 'scans')) == 5
