@@ -107,6 +107,13 @@ def test_the_reason_of_a_failure_is_told_and_its_file_is_in_the_logs(run, scan, 
     assert not [p for p in settings.execution.work_dir.iterdir() if p.name.startswith(TEMPORARY)]
 
 
+def test_a_crash_file_says_nothing_of_the_environment(run, settings, monkeypatch):
+    monkeypatch.setenv('TOKEN_OF_MINE', 'hunter2')
+    run(step('bad', fail, what='ours'))
+    for path in settings.out_dir.rglob('*'):
+        assert path.is_dir() or b'hunter2' not in path.read_bytes()
+
+
 def test_crash_files_of_other_runs_say_nothing_of_this_one(run, scan, settings):
     logs = settings.out_dir / 'logs'
     logs.mkdir(parents=True)
