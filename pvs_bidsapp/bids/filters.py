@@ -141,25 +141,6 @@ def _plain(key: str, label: str) -> str:
     return label.lstrip('0') or '0' if key in _indices() and label.isdigit() else label
 
 
-def matches(wanted: Filter, entities: dict[str, str]) -> bool:
-    """Whether the entities of a file pass a filter.
-
-    Parameters
-    ----------
-    wanted : Filter
-    entities : dict of str to str
-        Labels by short names, with ``suffix``, ``extension`` and ``datatype``.
-    """
-    for key, labels in wanted.items():
-        own = entities.get(key)
-        if own is None:
-            if None not in labels:
-                return False
-        elif '*' not in labels and _plain(key, own) not in labels:
-            return False
-    return True
-
-
 def _shorten(names: list[str]) -> str:
     """Some names, in one line of bounded length."""
     more = f', ... ({len(names)} in all)' if len(names) > 10 else ''

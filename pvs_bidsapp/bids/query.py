@@ -13,8 +13,9 @@ from typing import Any
 
 from ..messages import datasets
 from ..messages.message import Finding, one_line
-from .filters import Filter, matches
+from .filters import Filter
 from .image_files import ImageFile, Listing, check_file, check_name, list_images, list_subjects
+from .index import ImageIndex
 from .naming import Entities, Naming, parse_entities
 
 LOG = logging.getLogger(__name__)
@@ -174,6 +175,8 @@ class Query:
         Whether T2w scans are looked for.
     needs_t2w : bool
         Whether a scan without T2w is refused.
+    database_dir : Path or None
+        Where pybids keeps its index from run to run.
     derivatives : tuple of Path
         Datasets that may hold ready-made brain masks and segmentations.
     """
@@ -183,6 +186,7 @@ class Query:
     filters: dict[str, Filter] = field(default_factory=dict)
     use_t2w: bool = True
     needs_t2w: bool = False
+    database_dir: Path | None = None
     derivatives: tuple[Path, ...] = ()
 
 
@@ -208,10 +212,13 @@ def find_scans(bids_dir: Path, query: Query) -> Selection:
     InputError
         If a subject or session is not there (the message lists those that are), or there is no T1w.
     """
-    subjects = _choose_subjects(bids_dir, query.subjects)
+    present = _list_present(bids_dir)
+    subjects = _choose_subjects(bids_dir, query.subjects, present)
     listing = list_images(bids_dir, subjects)
     _check_sessions(bids_dir, listing, query)
-    wanted = _wanted(listing, 'T1w', query)
+    known = {image.relative for image in listing.images if not image.path.is_dir()}
+    index = ImageIndex(bids_dir, subjects, present, known, query.database_dir)
+    wanted = _wanted(listing, index, 'T1w', query)
     if not wanted and not listing.unreadable:
         raise datasets.NO_T1W.error(bids_dir, asked=_asked(query))
     with_t1w = {image.folders['sub'] for image in wanted}
@@ -220,7 +227,8 @@ def find_scans(bids_dir: Path, query: Query) -> Selection:
         if subject not in with_t1w:
             datasets.NO_T1W_OF_SUBJECT.log(LOG, f'sub-{subject}')
     images, refused = _sort_out(wanted)
-    scans, without = _pair_all(images, listing, query)
+    t2w = _wanted(listing, index, 'T2w', query) if query.use_t2w else []
+    scans, without = _pair_all(images, t2w, query)
     return Selection(
         scans=tuple(scans),
         refused=_one_record_each(scans, [*refused, *without, *_unreadable(listing)]),
@@ -243,10 +251,14 @@ def find_usable_scans(bids_dir: Path, query: Query) -> list[Scan]:
     return list(selection.scans)
 
 
-def _choose_subjects(bids_dir: Path, asked: Sequence[str]) -> list[str]:
+def _list_present(bids_dir: Path) -> list[str]:
     present = list_subjects(bids_dir)
     if not present:
         raise datasets.NO_SUBJECT_FOLDERS.error(bids_dir)
+    return present
+
+
+def _choose_subjects(bids_dir: Path, asked: Sequence[str], present: list[str]) -> list[str]:
     if missing := sorted(set(asked) - set(present)):
         raise datasets.NO_SUBJECT.error(
             bids_dir, labels=_with_nearest(missing, present), present=_shorten(present)
@@ -289,14 +301,14 @@ def _asked(query: Query) -> str:
     return asked + (' that passes --bids-filter-file' if query.filters.get('t1w') else '')
 
 
-def _wanted(listing: Listing, suffix: str, query: Query) -> list[ImageFile]:
+def _wanted(listing: Listing, index: ImageIndex, suffix: str, query: Query) -> list[ImageFile]:
     """The images of one suffix that pass the filters."""
-    wanted, images = query.filters.get(suffix.lower(), {}), []
+    filters, images = query.filters.get(suffix.lower(), {}), []
+    passing = index.passing(suffix, filters)
+    if not filters:  # a folder that is called like an image is no file to pybids; it is refused by name
+        passing |= {i.relative for i in listing.images if i.suffix == suffix and i.path.is_dir()}
     for image in listing.images:
-        if image.suffix != suffix or (query.sessions and image.session not in query.sessions):
-            continue
-        others = {'suffix': suffix, 'extension': image.extension, 'datatype': 'anat'}
-        if not matches(wanted, dict(image.entities) | others):
+        if image.relative not in passing or (query.sessions and image.session not in query.sessions):
             continue
         if dict(image.named).get('part') in ('phase', 'real', 'imag'):
             datasets.NOT_MAGNITUDE.log(LOG, image.relative)
@@ -352,10 +364,10 @@ def _one_record_each(scans: Sequence[Scan], refused: Sequence[Refused]) -> tuple
 
 
 def _pair_all(
-    images: Sequence[ImageFile], listing: Listing, query: Query
+    images: Sequence[ImageFile], candidates: Sequence[ImageFile], query: Query
 ) -> tuple[list[Scan], list[Refused]]:
     """The T1w scans with the other files of each, and those that lack a file that is needed."""
-    t2w, bad = _sort_out(_wanted(listing, 'T2w', query)) if query.use_t2w else ([], [])
+    t2w, bad = _sort_out(candidates)
     for one in bad:
         datasets.T2W_LEFT_OUT.log(LOG, one.path, reason=one.reason)
     by_session: dict[tuple[tuple[str, str], ...], list[ImageFile]] = {}
@@ -363,10 +375,10 @@ def _pair_all(
         by_session.setdefault(tuple(image.folders.items()), []).append(image)
     scans, refused = [], []
     for image in images:
-        candidates = [o.path for o in by_session.get(tuple(image.folders.items()), ()) if _is_other(o, image)]
+        others = [o.path for o in by_session.get(tuple(image.folders.items()), ()) if _is_other(o, image)]
         scan = Scan(
             t1w=image.path,
-            t2w=choose_t2w(image.path, candidates),
+            t2w=choose_t2w(image.path, others),
             brain_mask=_find_ready(image.path, query.derivatives, 'mask'),
             segmentation=_find_ready(image.path, query.derivatives, 'dseg'),
         )

@@ -50,7 +50,7 @@ def add_selection(g: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     add_option(
         g, '--bids-database-dir', type=PATH, metavar='DIR',
-        help='accepted for compatibility; the folders anat are listed directly, so that no index is needed',
+        help='folder in which the pybids index of all subjects is kept from run to run',
     )  # fmt: skip
 
 
@@ -227,6 +227,7 @@ def make_query(args: argparse.Namespace) -> Query:
         sessions=_labels(args.session_label, 'ses-'),
         filters=read_filters(args.bids_filter_file) if args.bids_filter_file else {},
         use_t2w=args.modality != 'T1w',
+        database_dir=args.bids_database_dir,
         derivatives=tuple(derivatives),
     )
 

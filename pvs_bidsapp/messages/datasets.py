@@ -274,3 +274,8 @@ NOT_A_T1W = Caution(
     text='no T1w by its name, skipped',
     mend='give its path itself if it is one',
 )
+INDEX_OUTDATED = Caution(
+    code='dataset-index-outdated',
+    text='the pybids index in it is damaged, or not of the dataset as it is now',
+    mend='it is made anew; nothing is to be done',
+)

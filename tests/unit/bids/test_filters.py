@@ -10,9 +10,11 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from layouts import put
 from refusals import refused
 
-from pvs_bidsapp.bids.filters import MAX_SIZE, matches, read_filters
+from pvs_bidsapp.bids.filters import MAX_SIZE, read_filters
+from pvs_bidsapp.bids.index import ImageIndex
 from pvs_bidsapp.errors import InputError
 from pvs_bidsapp.messages import datasets
 
@@ -24,41 +26,6 @@ def read(tmp_path, content):
     else:
         path.write_text(content if isinstance(content, str) else json.dumps(content), encoding='utf-8')
     return read_filters(path)
-
-
-@pytest.mark.parametrize(
-    ('wanted', 'names'),
-    [
-        ({}, 'abcd'),
-        ({'acquisition': 'x'}, 'ab'),
-        ({'acq': 'x', 'run': 1}, 'a'),
-        ({'run': '01'}, 'ac'),
-        ({'run': ['1', 2]}, 'abc'),
-        ({'run': None}, 'd'),
-        ({'run': [None, 2]}, 'bd'),
-        ({'run': '*'}, 'abc'),
-        ({'run': 'Query.NONE'}, 'd'),
-        ({'run': 'Query.ANY'}, 'abc'),
-        ({'run': 'Query.OPTIONAL'}, 'abcd'),
-        ({'run': []}, ''),
-        ({'acquisition': '.*'}, ''),
-        ({'acquisition': 'x|y'}, ''),
-        ({'subject': 'sub-1'}, 'abcd'),
-        ({'session': '__import__("os").system("touch /tmp/harm")'}, ''),
-        ({'extension': 'nii'}, 'abcd'),
-        ({'suffix': 'T1w', 'datatype': 'anat'}, 'abcd'),
-    ],
-)
-def test_what_passes(tmp_path, wanted, names):
-    files = {
-        'a': {'acq': 'x', 'run': '01'},
-        'b': {'acq': 'x', 'run': '2'},
-        'c': {'acq': 'y', 'run': '1'},
-        'd': {'acq': 'y'},
-    }
-    others = {'sub': '1', 'suffix': 'T1w', 'extension': '.nii', 'datatype': 'anat'}
-    filters = read(tmp_path, {'t1w': wanted})['t1w']
-    assert ''.join(name for name, entities in files.items() if matches(filters, entities | others)) == names
 
 
 def test_a_byte_order_mark_and_upper_case_keys_are_read(tmp_path):
@@ -119,6 +86,12 @@ def test_a_huge_file_is_not_read(tmp_path):
     assert time.monotonic() - started < 1
 
 
+@pytest.fixture(scope='module')
+def index(tmp_path_factory):
+    root = put(tmp_path_factory.mktemp('bids'), 'sub-1/anat/sub-1_run-1_T1w.nii')
+    return ImageIndex(root, ['1'], ['1'], ())
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
@@ -131,14 +104,14 @@ JSON = st.recursive(
 
 @given(JSON.map(json.dumps) | st.binary(max_size=60) | st.text(max_size=60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=500)
-def test_whatever_stands_in_it_there_are_filters_or_one_line(tmp_path, content):
+def test_whatever_stands_in_it_there_are_filters_or_one_line(tmp_path, index, content):
     content = content if isinstance(content, bytes) else content.encode('utf-8', 'surrogatepass')
     filters = {}
     with one_line_at_most():
         filters = read(tmp_path, content)
     assert set(filters) <= {'t1w', 't2w'}
     for one in filters.values():
-        assert matches(one, {'sub': '1', 'run': '1'}) in (True, False)
+        assert index.passing('T1w', one) <= {'sub-1/anat/sub-1_run-1_T1w.nii'}
 
 
 @contextmanager

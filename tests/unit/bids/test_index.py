@@ -1,0 +1,90 @@
+"""Which images pass a filter, by pybids, wherever the dataset lies and whatever was indexed before."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from layouts import put
+
+from pvs_bidsapp.bids.filters import read_filters
+from pvs_bidsapp.bids.index import ImageIndex
+
+FILES = {'a': '_acq-x_run-01', 'b': '_acq-x_run-2', 'c': '_acq-y_run-1', 'd': '_acq-y', 'e': '_hemi-L'}
+NAMES = {letter: f'sub-1/anat/sub-1{rest}_T1w.nii' for letter, rest in FILES.items()}
+
+
+def index(root, database=None, subjects=('1',)):
+    images = {p.relative_to(root).as_posix() for s in subjects for p in root.glob(f'sub-{s}/anat/*.nii')}
+    return ImageIndex(root, subjects, ('1', '2'), images, database)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A dataset below folders that look like entities."""
+    root = tmp_path / 'sub-99' / 'ses-pre' / 'anat' / 'run-1_acq-z' / 'sub-7'
+    return put(root, *NAMES.values(), 'sub-2/anat/sub-2_T1w.nii', 'sub-1/anat/sub-1_T2w.nii')
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'letters'),
+    [
+        ({}, 'abcde'),
+        ({'acquisition': 'x'}, 'ab'),
+        ({'acq': 'x', 'run': 1}, 'a'),
+        ({'run': '01'}, 'ac'),
+        ({'run': ['1', 2]}, 'abc'),
+        ({'run': None}, 'de'),
+        ({'run': [None, 2]}, 'bde'),
+        ({'run': '*'}, 'abc'),
+        ({'run': 'Query.NONE'}, 'de'),
+        ({'run': 'Query.ANY'}, 'abc'),
+        ({'run': 'Query.OPTIONAL'}, 'abcde'),
+        ({'run': []}, ''),
+        ({'run': 'one'}, ''),
+        ({'hemisphere': 'L'}, 'e'),  # an entity of BIDS that pybids does not know
+        ({'acquisition': '.*'}, ''),
+        ({'acquisition': 'x|y'}, ''),
+        ({'subject': 'sub-1'}, 'abcde'),
+        ({'subject': '2'}, ''),
+        ({'session': '__import__("os").system("touch /tmp/harm")'}, ''),
+        ({'extension': 'nii'}, 'abcde'),
+        ({'extension': '.nii.gz'}, ''),
+        ({'suffix': 'T1w', 'datatype': 'anat'}, 'abcde'),
+        ({'datatype': 'func'}, ''),
+    ],
+)
+def test_what_passes(dataset, tmp_path, wanted, letters):
+    path = tmp_path / 'filter.json'
+    path.write_text(json.dumps({'t1w': wanted}))
+    passing = index(dataset).passing('T1w', read_filters(path)['t1w'])
+    assert passing == {NAMES[letter] for letter in letters}
+
+
+def test_an_index_that_is_kept_is_of_all_subjects(dataset, tmp_path):
+    kept = tmp_path / 'index'
+    assert len(index(dataset, kept).passing('T1w', {})) == 5
+    before = (kept / 'layout_index.sqlite').stat().st_mtime_ns
+    assert index(dataset, kept, ('2',)).passing('T1w', {}) == {'sub-2/anat/sub-2_T1w.nii'}
+    assert (kept / 'layout_index.sqlite').stat().st_mtime_ns == before
+    assert [p.name for p in kept.iterdir()] == ['layout_index.sqlite']
+
+
+@pytest.mark.parametrize('change', ['added', 'removed', 'damaged', 'of another dataset', 'empty'])
+def test_an_index_that_does_not_fit_is_made_anew(dataset, tmp_path, caplog, change):
+    kept = tmp_path / 'index'
+    index(dataset, kept)
+    expected = set(NAMES.values())
+    if change == 'added':
+        put(dataset, 'sub-1/anat/sub-1_acq-new_T1w.nii')
+        expected.add('sub-1/anat/sub-1_acq-new_T1w.nii')
+    elif change == 'removed':
+        (dataset / NAMES['a']).unlink()
+        expected.remove(NAMES['a'])
+    elif change == 'of another dataset':
+        dataset = put(tmp_path / 'other', *NAMES.values())
+    else:
+        (kept / 'layout_index.sqlite').write_bytes(b'SQLite format 3' * (change == 'damaged'))
+    assert index(dataset, kept).passing('T1w', {}) == expected
+    assert 'made anew' in caplog.text
+    assert index(dataset, kept).passing('T1w', {}) == expected
