@@ -17,6 +17,8 @@ from ..messages import datasets
 from ..runtime.files import write_json
 from ..settings import Settings
 
+#: Largest record that is read, in bytes.
+MAX_RECORD = 20_000_000
 _RECORD = re.compile(r'(sub-.+)_(status|failure)\.json')
 
 
@@ -50,9 +52,11 @@ def find_records(out_dir: Path) -> dict[Naming, dict[str, tuple[int, int]]]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Content of a record; empty if there is none, or none that can be read."""
+    """Content of a record, or of a sidecar; empty if there is none, or none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        with path.open('rb') as stream:
+            data = stream.read(MAX_RECORD + 1)
+        content = json.loads(data.decode('utf-8')) if len(data) <= MAX_RECORD else None
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

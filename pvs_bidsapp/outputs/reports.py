@@ -13,18 +13,20 @@ from pathlib import Path
 
 from ..bids.naming import Naming
 from ..bids.query import Selection
-from ..reports.subject_page import CAPTIONS, ScanSection, render
+from ..errors import InputError
+from ..reports.subject_page import CAPTIONS, CLUSTER_COLUMNS, REGION_COLUMNS, ScanSection, render
 from ..runtime.files import write_text
 from ..settings import Settings
 from .methods import methods
 from .records import find_records, read_record
+from .result_tables import read_rows
 
 #: How often a page is written again because another job has finished a scan of it meanwhile.
 _TRIES = 5
 EARLIER = ' (the results below are those of an earlier run)'
 #: In the head of a page: which records it shows.
 _STATE = re.compile(r'<meta name="records" content="([0-9a-f]*)">')
-INCOMPLETE = 'its outputs are no longer complete; run again'
+INCOMPLETE = 'its outputs are no longer complete, or damaged; run again'
 NOT_DONE = 'not done yet'
 
 
@@ -149,20 +151,22 @@ def _unused(short: str, long: str, taken: Collection[str]) -> str:
 
 
 def _section(names: Naming) -> ScanSection | None:
-    """What the page shows of a scan; None if the scan is not finished, or its tables are not there."""
-    status = read_record(names.status)
-    tables = {
-        'region_table': names.anat('stats', '.tsv', desc='pvs'),
-        'cluster_table': names.anat('dseg', '.tsv', desc='pvs'),
-        'stats': names.anat('stats', '.json', desc='pvs'),
-    }
-    if not status or not all(path.exists() for path in tables.values()):
+    """What the page shows of a scan; None if it is not finished, or its tables are not there, or damaged."""
+    status, stats = read_record(names.status), read_record(names.anat('stats', '.json', desc='pvs'))
+    if not status or not stats:
+        return None
+    try:
+        regions = read_rows(names.anat('stats', '.tsv', desc='pvs'), REGION_COLUMNS)
+        clusters = read_rows(names.anat('dseg', '.tsv', desc='pvs'), CLUSTER_COLUMNS)
+    except InputError:
         return None
     figures = {desc: names.figure(desc) for desc in CAPTIONS}
     return ScanSection(
         name=_name_of(status, names),
+        regions=regions,
+        clusters=clusters,
+        stats=stats,
         figures={desc: path for desc, path in figures.items() if path.exists()},
-        **tables,
     )
 
 

@@ -103,6 +103,30 @@ def read_tables(
     return table, np.array(lengths)
 
 
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read one table as text.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str
+        Columns that it must have.
+
+    Returns
+    -------
+    rows : list of dict
+        Cells by column.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged.
+    """
+    header, rows = (part.decode('utf-8') for part in _split_table(path, columns))
+    names = header.split('\t')
+    return [dict(zip(names, line.split('\t'), strict=True)) for line in rows.split('\n')[:-1]]
+
+
 def _split_table(path: Path, columns: Sequence[str]) -> tuple[bytes, bytes]:
     """Header and rows of a table; every row ends in a line break and has all cells."""
     data = read_bytes(path, MAX_TABLE).replace(b'\r\n', b'\n')
@@ -116,7 +140,8 @@ def _split_table(path: Path, columns: Sequence[str]) -> tuple[bytes, bytes]:
         reason = f'it has no column {lacking[0]}' if header else 'it is empty'
         raise people.RESULT_DAMAGED.error(path, reason=reason)
     lines = rows.split(b'\n')
-    if lines.pop() or any(line.count(b'\t') != len(names) - 1 for line in lines) or b'\0' in rows:
+    is_odd = b'\0' in data or b'\r' in data  # which the parser takes for an end
+    if is_odd or lines.pop() or any(line.count(b'\t') != len(names) - 1 for line in lines):
         raise people.RESULT_DAMAGED.error(path, reason='a row of it is incomplete')
     return header, rows
 

@@ -12,11 +12,9 @@ from ..bids.naming import Naming, logs_dir, parse_entities
 from ..errors import InputError
 from ..messages import people
 from ..messages.message import Finding, one_line
-from .records import find_records, read_record
+from .records import MAX_RECORD, find_records, read_record
 
 LOG = logging.getLogger(__name__)
-#: Largest record that is read, in bytes.
-MAX_RECORD = 20_000_000
 #: Images that are no scans of their own.
 _PARTS = ('phase', 'real', 'imag')
 _LONGEST_REASON = 500

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,14 @@ CAPTIONS = {
     '(green), midbrain and hippocampus (violet).',
     't2w': 'Outline of dark tissue of the T1w (yellow) over the registered T2w. It should follow the CSF.',
 }
+#: Columns of the tables that the page shows.
+REGION_COLUMNS = (
+    'region', 'hemisphere', 'count', 'volume_mm3', 'volume_fraction', 'mean_length_mm', 'mean_width_mm',
+)  # fmt: skip
+CLUSTER_COLUMNS = (
+    'name', 'region', 'hemisphere', 'volume_mm3', 'length_mm', 'width_mm', 'linearity',
+    'mni_x_mm', 'mni_y_mm', 'mni_z_mm', 'mean_probability',
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +37,18 @@ class ScanSection:
     ----------
     name : str
         Name of the T1w.
-    region_table, cluster_table : Path
-        TSV files.
-    stats : Path
+    regions, clusters : list of dict
+        Rows of the tables: text by column, with `REGION_COLUMNS` and `CLUSTER_COLUMNS`.
+    stats : dict
         Sidecar of the region statistics.
     figures : dict of str to Path
         Pictures by ``desc``.
     """
 
     name: str
-    region_table: Path
-    cluster_table: Path
-    stats: Path
+    regions: list[dict[str, str]]
+    clusters: list[dict[str, str]]
+    stats: dict[str, Any]
     figures: dict[str, Path]
 
 
@@ -75,21 +80,19 @@ def render(
 
 
 def _content(section: ScanSection) -> dict[str, Any]:
-    stats = json.loads(section.stats.read_text(encoding='utf-8'))
-    grades = stats.pop('EstimatedVisualGrades', {})
-    clusters = _rows(section.cluster_table)
-    findings = stats.get('InputFindings', [])
+    stats = section.stats
+    grades = stats.get('EstimatedVisualGrades')
     keys = (
         'ModelName', 'ModelVersion', 'ModelSHA256', 'Threshold', 'MinimumClusterSize', 'Device',
         'RandomSeed', 'TemplateCorrelation', 'SoftwareVersions',
     )  # fmt: skip
     return {
         'name': section.name,
-        'findings': [(f['Finding'], f['Mend']) for f in findings],
-        'regions': _rows(section.region_table),
-        'clusters': clusters[:50],
-        'n_clusters': len(clusters),
-        'grades': [(g['Description'], g['Value']) for g in grades.values()],
+        'findings': _pairs(stats.get('InputFindings'), 'Finding', 'Mend'),
+        'regions': section.regions,
+        'clusters': section.clusters[:50],
+        'n_clusters': len(section.clusters),
+        'grades': _pairs([*grades.values()] if isinstance(grades, dict) else None, 'Description', 'Value'),
         'settings': [(k, stats[k]) for k in keys if k in stats],
         'figures': [
             (desc, CAPTIONS.get(desc, desc), _data_uri(section.figures[desc]))
@@ -99,8 +102,10 @@ def _content(section: ScanSection) -> dict[str, Any]:
     }
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_text(encoding='utf-8')), delimiter='\t'))
+def _pairs(entries: Any, first: str, second: str) -> list[tuple[Any, Any]]:
+    """Two entries of each object in a list, which may be damaged, of a sidecar."""
+    objects = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [(entry[first], entry[second]) for entry in objects if first in entry and second in entry]
 
 
 def _data_uri(path: Path) -> str:

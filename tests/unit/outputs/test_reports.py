@@ -13,6 +13,7 @@ from pvs_bidsapp.bids.query import Query, Scan, Selection, find_scans
 from pvs_bidsapp.outputs import reports
 from pvs_bidsapp.outputs.records import write_failure
 from pvs_bidsapp.outputs.reports import find_outdated, write_pages
+from pvs_bidsapp.reports.subject_page import CLUSTER_COLUMNS, REGION_COLUMNS
 
 RUNS = [f'sub-1/ses-a/anat/sub-1_ses-a_run-{n}_T1w.nii' for n in (1, 2)]
 
@@ -20,9 +21,9 @@ RUNS = [f'sub-1/ses-a/anat/sub-1_ses-a_run-{n}_T1w.nii' for n in (1, 2)]
 def finish(settings, path):
     """Write what a page needs of a finished scan."""
     names = Naming.of(settings.out_dir, path)
-    header = 'region\themisphere\tcount\tvolume_mm3\tvolume_fraction\tmean_length_mm\tmean_width_mm\n'
+    regions, clusters = ('\t'.join(columns) + '\n' for columns in (REGION_COLUMNS, CLUSTER_COLUMNS))
     for suffix, extension, text in (
-        ('stats', '.tsv', header), ('dseg', '.tsv', 'name\n'), ('stats', '.json', '{}'),
+        ('stats', '.tsv', regions), ('dseg', '.tsv', clusters), ('stats', '.json', '{"ModelName": "m"}'),
     ):  # fmt: skip
         file = names.anat(suffix, extension, desc='pvs')
         put(file.parent, file.name, content=text.encode())
@@ -83,6 +84,22 @@ def test_results_that_are_no_longer_complete_are_told(settings, scans):
     finish(settings, scans[0].t1w).anat('stats', '.json', desc='pvs').unlink()
     write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
     assert reports.INCOMPLETE in page(settings)
+
+
+@pytest.mark.parametrize('content', [b'', b'[]', b'{', b'\xff', b'[' * 100_000, b'name\n', b'\r', b'a\0b'])
+@pytest.mark.parametrize('file', [('stats', '.json'), ('stats', '.tsv'), ('dseg', '.tsv')])
+def test_damaged_results_are_told(settings, scans, file, content):
+    finish(settings, scans[0].t1w).anat(*file, desc='pvs').write_bytes(content)
+    write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
+    assert reports.INCOMPLETE in page(settings)
+
+
+@pytest.mark.parametrize('entry', [None, 5, 'x', [5], {'a': 5}, [{}], {'a': {'Value': 1}}, [{'Finding': 1}]])
+def test_damaged_entries_of_a_sidecar_are_left_out(settings, scans, entry):
+    path = finish(settings, scans[0].t1w).anat('stats', '.json', desc='pvs')
+    path.write_text(json.dumps({'InputFindings': entry, 'EstimatedVisualGrades': entry, 'Threshold': 0.25}))
+    write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
+    assert '<code>0.25</code>' in page(settings)
 
 
 def test_refused_scans_stand_on_their_page(settings):

@@ -53,6 +53,8 @@ def test_line_ends_of_windows_and_quotes_do_not_matter(files):
         (TABLE.replace('\t10\t1', '\t10\t1\t1').encode(), 'a row of it is incomplete'),
         (TABLE.replace('all\t', '\n\nall\t').encode(), 'a row of it is incomplete'),
         (TABLE.replace('12.5', '\x00').encode(), 'a row of it is incomplete'),
+        (TABLE.replace('12.5', '12\r5').encode(), 'a row of it is incomplete'),
+        (TABLE.replace('\n', '\r', 2).encode(), 'a row of it is incomplete'),
         (TABLE.replace('12.5', 'many').encode(), "column volume_mm3 holds 'many'"),
         (TABLE.replace('12.5', '1e999').encode(), 'column volume_mm3 holds'),
         (TABLE.replace('deep', 'n/a').encode(), 'column region holds'),
