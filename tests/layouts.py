@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+from pvs_bidsapp.bids.naming import Naming
+from pvs_bidsapp.bids.query import Scan
+from pvs_bidsapp.outputs.scan import fingerprint
+from pvs_bidsapp.settings import Settings
 
 
 def put(root: Path, *names: str, content: bytes = b'image') -> Path:
@@ -39,3 +45,13 @@ def _image(*, is_compressed: bool) -> bytes:
 def names(scans: Iterable) -> list[str]:
     """Names of the T1w files."""
     return [scan.t1w.name for scan in scans]
+
+
+def put_results(scan: Scan, settings: Settings) -> None:
+    """Make an output of a scan, and the record that it is done."""
+    names = Naming.of(settings.out_dir, scan.t1w)
+    mask = names.anat('mask', label='PVS')
+    put(mask.parent, mask.name)
+    files = [mask.relative_to(settings.out_dir).as_posix()]
+    record = {'fingerprint': fingerprint(scan, settings), 'inputs': scan.inputs, 'files': files}
+    put(names.status.parent, names.status.name, content=json.dumps(record).encode())

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
-from layouts import put, put_images
+from layouts import put, put_images, put_results
 from refusals import refused
 
-from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.cli.app import parser
 from pvs_bidsapp.cli.main import main
 from pvs_bidsapp.cli.participant import make_query
 from pvs_bidsapp.messages import datasets
-from pvs_bidsapp.outputs.scan import fingerprint
 from pvs_bidsapp.workflows import engine
 
 GOOD = [f'sub-0{n}/anat/sub-0{n}_T1w.nii.gz' for n in (1, 2, 3)]
@@ -28,9 +25,7 @@ def worked_on(monkeypatch):
     def run_scans(scans, settings, failures):
         for scan in scans:
             given.append(scan.t1w.name)
-            status = Naming.of(settings.out_dir, scan.t1w).status
-            record = {'fingerprint': fingerprint(scan, settings), 'inputs': scan.inputs, 'files': []}
-            put(status.parent, status.name, content=json.dumps(record).encode())
+            put_results(scan, settings)
 
     monkeypatch.setattr(engine, 'run_scans', run_scans)
     return given

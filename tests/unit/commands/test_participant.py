@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from layouts import put, put_images
+from layouts import put, put_images, put_results
 
-from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.bids.query import Query, Scan, Selection, find_scans
 from pvs_bidsapp.commands import participant
 from pvs_bidsapp.commands.participant import clean_work_dir, locks_of, run
-from pvs_bidsapp.outputs.scan import fingerprint
 from pvs_bidsapp.workflows import engine
 from pvs_bidsapp.workflows.engine import WORKFLOW
 from pvs_bidsapp.workflows.scan import workflow_name
@@ -78,9 +75,7 @@ def worked_on(monkeypatch):
         for scan in scans:
             given.append(scan.t1w.name)
             if scan.entities['sub'] != '2':
-                status = Naming.of(settings.out_dir, scan.t1w).status
-                put(status.parent, status.name)
-                status.write_text(json.dumps({'fingerprint': fingerprint(scan, settings), 'files': []}))
+                put_results(scan, settings)
 
     monkeypatch.setattr(engine, 'run_scans', run_scans)
     monkeypatch.setattr(engine.Failures, 'reason', lambda *_: 'it could not')
@@ -106,8 +101,7 @@ def test_a_failure_is_recorded_until_the_scan_is_done(settings, worked_on):
     assert failures(settings) == ['sub-2_failure.json']
     assert failure(settings, 'sub-2') == {'scan': BAD, 'reason': 'it could not'}
     assert 'it could not' in (settings.out_dir / 'sub-2.html').read_text()
-    status = Naming.of(settings.out_dir, Path(BAD)).status
-    status.write_text(json.dumps({'fingerprint': fingerprint(find(settings).scans[1], settings)}))
+    put_results(find(settings).scans[1], settings)
     assert run(find(settings), settings).exit_status == 0
     assert failures(settings) == []
     assert 'it could not' not in (settings.out_dir / 'sub-2.html').read_text()
