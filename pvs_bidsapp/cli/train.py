@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from ..messages import options
@@ -168,7 +169,7 @@ def _add_schedule_options(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_option(
         g, '--time-limit', type=Number(low=0, above=True), metavar='MINUTES',
-        help='stop after this time and write the model',
+        help='end after this time, counted from the start of the command, and write the model',
     )  # fmt: skip
 
 
@@ -312,6 +313,7 @@ def main(argv: list[str]) -> int:
     """
     from ..runtime.files import check_writable, remove_leftovers
 
+    started = time.monotonic()  # of --time-limit: what follows imports torch, which takes seconds
     args = parser().parse_args(argv)
     _check(args)
     logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
@@ -321,7 +323,7 @@ def main(argv: list[str]) -> int:
     check_writable(args.model_dir, 'MODEL_DIR')
     check_writable(config.data.cache_dir, 'the folder of prepared scans')
     remove_leftovers(args.model_dir, below=True)
-    if train(config) is None:
+    if train(config, started=started) is None:
         print(f'stopped; continue with --resume (checkpoints are in {args.model_dir})', file=sys.stderr)
         return 1
     print(f'model written to {args.model_dir}')

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 import torch
 from torch import multiprocessing
+from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from ..bids.labelled_scans import LabelledScan
-from ..errors import InputError
+from ..errors import PVSError
+from ..messages import training
 from ..outputs.ground_truth import read_head_geometry
 from ..reports.curves import draw_curves
+from ..runtime.deadline import Deadline, TimeUp
 from ..runtime.files import write_json
-from ..runtime.signals import StopRequest
+from ..runtime.signals import Stopped, StopRequest
 from ..segmentation.grid import spacing_range
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.model import load_model
@@ -28,6 +32,7 @@ from ..segmentation.networks.joliot import JoliotAutoencoder, JoliotUNet, transf
 from ..simulation.patch_synthesis import HeadGeometry
 from ..simulation.scanner import SUITES
 from ..training.allocator import keep_freed_memory
+from ..training.checkpoint import LAST, check_resumable, read_checkpoint
 from ..training.config import TrainingConfig
 from ..training.datasets import (
     Batch,
@@ -37,18 +42,20 @@ from ..training.datasets import (
     TrainingImage,
 )
 from ..training.distributed import ProcessGroup
+from ..training.log import read_log
 from ..training.losses import make_loss
 from ..training.objectives import Objective, Reconstruction, SemiSupervised, Supervised
 from ..training.packaging import TrainingSummary, package_model
 from ..training.sampling import Sampling
 from ..training.splits import Split
-from ..training.trainer import Trainer
+from ..training.trainer import Trainer, TrainingEnd
 from ..training.validation import Validator
 from .training_cache import CachedImage, Preparation, cache_images, read_cached
+from .training_limits import Limits
 
 LOG = logging.getLogger(__name__)
 T = TypeVar('T')
-#: Fraction of the epochs, or of the time limit, that pre-training gets.
+#: Fraction of the epochs, and of the time that is left at its start, that pre-training gets.
 PRETRAINING_FRACTION = 0.25
 #: With fewer validation scans than this, chance decides which checkpoint is best.
 FEW_SCANS = 3
@@ -108,12 +115,18 @@ class TrainingRun:
     heads : list of LabelledScan
         The labelled scans, if patches are synthesized; they are not cached.
     cached : DataSplit of CachedImage
+    deadline : Deadline
+        By which the model has to be written, and tested.
+    tests : int
+        Number of scans that it will be tested on.
     """
 
     config: TrainingConfig
     folder: Path
     heads: list[LabelledScan]
     cached: DataSplit[CachedImage]
+    deadline: Deadline = field(default_factory=Deadline)
+    tests: int = 0
 
 
 class TrainingImages:
@@ -122,28 +135,39 @@ class TrainingImages:
     Parameters
     ----------
     run : TrainingRun
+    limits : Limits, optional
+        Looked at before each image.
     """
 
-    def __init__(self, run: TrainingRun) -> None:
-        self.run = run
+    def __init__(self, run: TrainingRun, limits: Limits | None = None) -> None:
+        self.run, self.limits = run, limits or Limits()
+
+    def _read(self, cached: Sequence[CachedImage]) -> list[TrainingImage]:
+        images = []
+        for files in cached:
+            self.limits.check()
+            images.append(read_cached(files))
+        return images
 
     @cached_property
     def heads(self) -> list[HeadGeometry]:
         """Simulated heads whose patches are synthesized."""
         voxel_sizes = spacing_range(self.run.config.recipe.spacing)
-        return [
-            read_head_geometry(scan, voxel_sizes) for scan in tqdm(self.run.heads, desc='heads', disable=None)
-        ]
+        heads = []
+        for scan in tqdm(self.run.heads, desc='heads', disable=None):
+            self.limits.check()
+            heads.append(read_head_geometry(scan, voxel_sizes))
+        return heads
 
     @cached_property
     def labelled(self) -> list[TrainingImage]:
         """Labelled scans."""
-        return [read_cached(files) for files in self.run.cached.labelled]
+        return self._read(self.run.cached.labelled)
 
     @cached_property
     def unlabelled(self) -> list[TrainingImage]:
         """Unlabelled scans."""
-        return [read_cached(files) for files in self.run.cached.unlabelled]
+        return self._read(self.run.cached.unlabelled)
 
     def free_unlabelled(self) -> None:
         """Free the memory of the unlabelled scans, which are of no use after pre-training."""
@@ -152,7 +176,7 @@ class TrainingImages:
     @cached_property
     def validation(self) -> list[TrainingImage]:
         """Labelled scans for validation."""
-        return [read_cached(files) for files in self.run.cached.validation]
+        return self._read(self.run.cached.validation)
 
     def labelled_batches(self, sampling: Sampling) -> PatchDataset:
         """Batches of the labelled scans, or of patches synthesized from the heads."""
@@ -173,7 +197,7 @@ def train_split(
     scans: Sequence[LabelledScan],
     split: Split,
     folder: Path,
-    stop: StopRequest,
+    limits: Limits,
 ) -> Path | None:
     """Do one training, as far as it has not been done before.
 
@@ -184,7 +208,8 @@ def train_split(
     split : Split
     folder : Path
         Of this training.
-    stop : StopRequest
+    limits : Limits
+        The time that is left has to suffice for the tests of the model, too.
 
     Returns
     -------
@@ -195,7 +220,12 @@ def train_split(
     ------
     Stopped
         If a stop was requested while scans were prepared.
+    TimeUp
+        If the time was over before the first step of the training.
+    InputError
+        If the folder holds a training that is not to be resumed, or another one.
     """
+    _check_earlier(config, folder)
     parts = split_scans(scans, split, config.data.training_size)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / 'split.json', {k: sorted(v) for k, v in asdict(split).items()})
@@ -204,22 +234,44 @@ def train_split(
         len(parts.labelled), len(parts.unlabelled), len(parts.validation),
     )  # fmt: skip
     if 0 < len(parts.validation) < FEW_SCANS:
-        LOG.warning('few scans to validate on: they alone choose checkpoint and threshold; see --validation')
-    run = TrainingRun(config=config, folder=folder, heads=parts.labelled, cached=_cache(config, parts, stop))
-    images = TrainingImages(run)
+        training.FEW_VALIDATION.log(LOG, count=len(parts.validation))
+    run = TrainingRun(
+        config=config,
+        folder=folder,
+        heads=parts.labelled,
+        cached=cache_parts(config, parts, limits),
+        deadline=limits.deadline,
+        tests=sum(1 for s in scans if s.person in split.test and s.label),
+    )
+    images = TrainingImages(run, limits)
     if len(config.devices) == 1:
-        train_process(run, images, stop=stop)
+        end = train_process(run, images, stop=limits.stop)
     else:
-        _start_processes(run, stop)
+        end = _start_processes(run, limits.stop)
     _draw_curves(folder)
-    if stop():
+    if limits.stop():
         return None
     summary = TrainingSummary(
         data_sets=tuple(data_dir.resolve().name for data_dir, _ in config.data.data_sets),
         labelled=len(parts.labelled),
         unlabelled=len(parts.unlabelled),
     )
-    return package_model(config, folder, summary, images.validation)
+    images.limits = Limits()  # a model needs its validation scans, even if the time is over
+    package_model(config, folder, summary, images.validation, end=end, wants_to_end=limits.deadline.is_over)
+    if end.is_time_up:
+        best = load_model(folder).card.training['steps']
+        training.TIME_UP.log(LOG, folder, step=end.step, steps=end.steps, best=best)
+    return folder
+
+
+def _check_earlier(config: TrainingConfig, folder: Path) -> None:
+    """Refuse a folder with another training, before hours are spent on preparing scans."""
+    last = folder / 'checkpoints' / LAST
+    if not last.exists():
+        return
+    if not config.resume:
+        raise training.HOLDS_TRAINING.error(folder)
+    check_resumable(read_checkpoint(last)['plan'], config, last)
 
 
 def preparation_of(config: TrainingConfig) -> Preparation:
@@ -227,14 +279,26 @@ def preparation_of(config: TrainingConfig) -> Preparation:
     return Preparation(spacing=config.recipe.spacing, channels=config.recipe.channels)
 
 
-def _cache(
-    config: TrainingConfig, scans: DataSplit[LabelledScan], stop: StopRequest
+def cache_parts(
+    config: TrainingConfig, scans: DataSplit[LabelledScan], limits: Limits
 ) -> DataSplit[CachedImage]:
-    """Prepare the scans that training will read."""
+    """Prepare the scans that training will read, as far as that was not done before.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    scans : DataSplit of LabelledScan
+    limits : Limits
+
+    Raises
+    ------
+    Stopped, TimeUp
+        If a stop was requested, or the time is over; what was prepared by then is kept.
+    """
 
     def cache(part: list[LabelledScan]) -> list[CachedImage]:
         return cache_images(
-            part, config.data.cache_dir, preparation_of(config), nprocs=config.nprocs, stop=stop
+            part, config.data.cache_dir, preparation_of(config), nprocs=config.nprocs, stop=limits
         )
 
     return DataSplit(
@@ -244,28 +308,67 @@ def _cache(
     )
 
 
-def _start_processes(run: TrainingRun, stop: StopRequest) -> None:
+def _start_processes(run: TrainingRun, stop: Callable[[], bool]) -> TrainingEnd:
     """Train with one process per device; a stop request is passed on to them."""
     rendezvous_file = run.folder.resolve() / '.meeting'
     rendezvous_file.unlink(missing_ok=True)
+    outcomes = multiprocessing.get_context('spawn').SimpleQueue()
     group = multiprocessing.spawn(  # type: ignore[attr-defined]
-        _spawned, (run, rendezvous_file), nprocs=len(run.config.devices), join=False
+        _spawned, (run, rendezvous_file, outcomes), nprocs=len(run.config.devices), join=False
     )
     is_passed_on = False
-    while not group.join(timeout=1.0):
-        if stop() and not is_passed_on:
-            is_passed_on = True
-            for process in group.processes:
-                process.terminate()
-    rendezvous_file.unlink(missing_ok=True)
+    try:
+        while not group.join(timeout=1.0):
+            if stop() and not is_passed_on:
+                is_passed_on = True
+                for process in group.processes:
+                    process.terminate()
+    except ProcessException as error:
+        if error_of_process := _first_error(_all_of(outcomes)):
+            raise error_of_process from None
+        if isinstance(error, ProcessExitedException):
+            raise training.PROCESS_ENDED.error(reason=' '.join(str(error).split())) from error
+        raise
+    finally:
+        rendezvous_file.unlink(missing_ok=True)
+    return next(outcome for outcome in _all_of(outcomes) if isinstance(outcome, TrainingEnd))
 
 
-def _spawned(rank: int, run: TrainingRun, rendezvous_file: Path) -> None:
-    """Entry point of each process, if there are several."""
+def _all_of(outcomes: Any) -> list[Any]:
+    """What is in a queue to which nobody writes any more."""
+    found = []
+    while not outcomes.empty():
+        found.append(outcomes.get())
+    return found
+
+
+def _first_error(outcomes: Sequence[Any]) -> Exception | None:
+    """The error that ended the processes: the others then fail for want of their partner."""
+    for kind in (PVSError, Stopped, TimeUp, OSError, MemoryError):
+        for outcome in outcomes:
+            if isinstance(outcome, kind):
+                return outcome
+    return None
+
+
+def _spawned(rank: int, run: TrainingRun, rendezvous_file: Path, outcomes: Any) -> None:
+    """Entry point of each process, if there are several. Errors that have a message go to `outcomes`."""
     logging.basicConfig(level=logging.INFO if rank == 0 else logging.ERROR, format='%(message)s')
     torch.set_num_threads(max(1, torch.get_num_threads() // len(run.config.devices)))
-    with StopRequest() as stop:
-        train_process(run, TrainingImages(run), rank=rank, rendezvous_file=rendezvous_file, stop=stop)
+    try:
+        with StopRequest() as stop:
+            images = TrainingImages(run, Limits(stop=stop, deadline=run.deadline))
+            end = train_process(run, images, rank=rank, rendezvous_file=rendezvous_file, stop=stop)
+    except torch.OutOfMemoryError:
+        outcomes.put(training.GPU_MEMORY.error())
+    except (PVSError, Stopped, TimeUp, OSError, MemoryError) as error:
+        error.__cause__ = error.__context__ = None
+        outcomes.put(error)
+    else:
+        if rank == 0:
+            outcomes.put(end)
+        return
+    sys.exit(1)
 
 
 def train_process(
@@ -275,8 +378,8 @@ def train_process(
     rank: int = 0,
     rendezvous_file: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Train in this process until the end or a stop request; the result is in ``checkpoints/``.
+) -> TrainingEnd:
+    """Train in this process until the end, a stop request or the deadline; the result is in ``checkpoints/``.
 
     Parameters
     ----------
@@ -289,11 +392,16 @@ def train_process(
     stop : callable
         Called after each step; training stops once it returns True.
 
+    Returns
+    -------
+    end : TrainingEnd
+
     Raises
     ------
     InputError
-        If the folder holds a training that is not to be resumed, a checkpoint does not fit, or the training
-        diverges.
+        If a checkpoint does not fit, or the training diverges.
+    TimeUp
+        If the time was over before the first step.
     """
     config, device = run.config, torch.device(run.config.devices[rank])
     if device.type == 'cpu':
@@ -303,25 +411,44 @@ def train_process(
         group = ProcessGroup.join(rank, len(config.devices), rendezvous_file, device)
     try:
         sampling = Sampling.of(config, group)
-        trainer = Trainer(config, run.folder / 'checkpoints', device, group=group, stop=stop)
+        validated = len(run.cached.validation)
+        trainer = Trainer(
+            config,
+            run.folder / 'checkpoints',
+            device,
+            group=group,
+            stop=stop,
+            deadline=run.deadline,
+            validations=(validated + run.tests) / max(1, validated),
+        )
         if _initialize(trainer, run, images, sampling):
-            objective, batches = _objective(config, images, sampling)
-            validator = Validator.of(
-                config.recipe, images.validation, device, precision=config.schedule.precision
-            )
-            trainer.fit(batches, objective, validator if validator.images else None)
+            _train(trainer, config, images, sampling)
     finally:
         group.leave()
+    if trainer.time_is_up and not trainer.step:
+        raise TimeUp
+    return trainer.end
+
+
+def _train(trainer: Trainer, config: TrainingConfig, images: TrainingImages, sampling: Sampling) -> None:
+    """Do the steps of a training whose network has its initial weights."""
+    objective, batches = _objective(config, images, sampling)
+    validator = Validator.of(
+        config.recipe,
+        images.validation,
+        trainer.device,
+        precision=config.schedule.precision,
+        wants_to_end=trainer.wants_to_end,
+    )
+    if validator.images and not validator.scored and trainer.group.is_first:
+        training.EMPTY_VALIDATION.log(LOG)
+    trainer.fit(batches, objective, validator if validator.scored else None)
 
 
 def _initialize(trainer: Trainer, run: TrainingRun, images: TrainingImages, sampling: Sampling) -> bool:
-    """Give the network its initial weights; False if a stop was requested in pre-training."""
+    """Give the network its initial weights; False if the training has to end in pre-training."""
     config = run.config
     if trainer.last.exists():
-        if not config.resume:
-            raise InputError(
-                f'{run.folder}: holds a training already; continue with --resume, or name another MODEL_DIR'
-            )
         trainer.resume(trainer.last)
     elif config.init and config.init.endswith('.pt'):
         trainer.start_from_checkpoint(Path(config.init))
@@ -333,10 +460,13 @@ def _initialize(trainer: Trainer, run: TrainingRun, images: TrainingImages, samp
 
 
 def _pretrain(trainer: Trainer, run: TrainingRun, images: TrainingImages, sampling: Sampling) -> bool:
-    """Train the autoencoder, if that was not done before, and copy its layers; False after a stop request."""
+    """Train the autoencoder, if that was not done before, and copy its layers; False if all has to end."""
     config = autoencoder_config(run.config)
     folder = run.folder / 'pretraining'
-    pretrainer = Trainer(config, folder, trainer.device, group=trainer.group, stop=trainer.stop)
+    deadline = trainer.deadline.part(PRETRAINING_FRACTION)
+    pretrainer = Trainer(
+        config, folder, trainer.device, group=trainer.group, stop=trainer.stop, deadline=deadline
+    )
     finished = folder / 'encoder.pt'
     if finished.exists():
         pretrainer.start_from_checkpoint(finished)
@@ -346,8 +476,10 @@ def _pretrain(trainer: Trainer, run: TrainingRun, images: TrainingImages, sampli
         LOG.info('pre-training as an autoencoder')
         pretrainer.fit(_pretraining_batches(config, images, sampling), Reconstruction())
         images.free_unlabelled()
-        if pretrainer.stopped:
+        if pretrainer.stopped or trainer.must_end():  # it is not finished, and can be resumed
             return False
+        if pretrainer.time_is_up:
+            LOG.info('pre-training ended at step %d, with its part of the time', pretrainer.step)
         pretrainer.save(finished)
     autoencoder, network = pretrainer.average.module, trainer.network
     assert isinstance(autoencoder, JoliotAutoencoder)
@@ -360,7 +492,6 @@ def _pretrain(trainer: Trainer, run: TrainingRun, images: TrainingImages, sampli
 def autoencoder_config(config: TrainingConfig) -> TrainingConfig:
     """Configuration of the pre-training that belongs to a training."""
     schedule = config.schedule
-    limit = schedule.time_limit
     return replace(
         config,
         recipe=replace(
@@ -369,7 +500,6 @@ def autoencoder_config(config: TrainingConfig) -> TrainingConfig:
         schedule=replace(
             schedule,
             epochs=max(1, round(PRETRAINING_FRACTION * schedule.epochs)),
-            time_limit=None if limit is None else PRETRAINING_FRACTION * limit,
             patience=0,
         ),
     )
@@ -395,19 +525,16 @@ def _objective(
     if images.unlabelled:
         unlabelled = PatchDataset(images.unlabelled, TissueNormalization(), sampling)
     else:
-        LOG.warning('no unlabelled scans: consistency is learnt on the labelled ones')
+        training.NO_UNLABELLED.log(LOG)
         unlabelled = images.labelled_batches(sampling)
     return objective, SemiSupervisedDataset(labelled, unlabelled, config.warmup_steps)
 
 
 def _draw_curves(folder: Path) -> None:
     logs = {
-        name: pd.read_csv(path)
-        for name, path in (
-            ('pre-training', folder / 'pretraining' / 'log.csv'),
-            ('training', folder / 'checkpoints' / 'log.csv'),
-        )
-        if path.exists()
+        name: pd.DataFrame(rows)
+        for name, part in (('pre-training', 'pretraining'), ('training', 'checkpoints'))
+        if (rows := read_log(folder / part))
     }
     if logs:
         draw_curves(logs, folder / 'learning_curves.png')

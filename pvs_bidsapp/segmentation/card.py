@@ -438,10 +438,16 @@ def card_content(card: ModelCard, path: Path) -> dict[str, Any]:
     ModelError
         If an entry is not what it has to be.
     """
+    content = json_content(card)
+    check_content(content, path)
+    return content
+
+
+def json_content(card: ModelCard) -> dict[str, Any]:
+    """A card as JSON gives it; numbers that are not finite become null."""
     content: dict[str, Any] = json.loads(
         json.dumps(asdict(card), default=str), parse_constant=lambda constant: None
     )
-    check_content(content, path)
     return content
 
 

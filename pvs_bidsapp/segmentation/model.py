@@ -95,7 +95,10 @@ class Model:
         from .networks import build
 
         self.verify()
-        _check_header(self.weights, _expected_state(self.card.architecture, self.folder / CARD))
+        expected = expected_state(self.card.architecture)
+        if (number := count_parameters(expected)) > PARAMETERS:
+            raise models.TOO_MANY_PARAMETERS.error(self.folder / CARD, number=number, limit=PARAMETERS)
+        _check_header(self.weights, expected)
         state = {}
         for name, tensor in load_file(self.weights).items():
             state[name] = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
@@ -116,17 +119,30 @@ def _reading(path: Path) -> Iterator[None]:
         raise models.WEIGHTS_UNREADABLE.error(path, reason=reason) from error
 
 
-def _expected_state(architecture: dict[str, Any], card: Path) -> Mapping[str, torch.Tensor]:
-    """Names, shapes and types of a network's tensors, without memory for their values."""
+def expected_state(architecture: dict[str, Any]) -> Mapping[str, torch.Tensor]:
+    """Names, shapes and types of a network's tensors, without memory for their values.
+
+    Parameters
+    ----------
+    architecture : dict
+        As in a model's card.
+
+    Returns
+    -------
+    state : dict
+        Of tensors on torch's device ``meta``.
+    """
     import torch
 
     from .networks import build
 
     with torch.device('meta'):
-        state = build(architecture).state_dict()
-    if (number := sum(tensor.numel() for tensor in state.values())) > PARAMETERS:
-        raise models.TOO_MANY_PARAMETERS.error(card, number=number, limit=PARAMETERS)
-    return state
+        return build(architecture).state_dict()
+
+
+def count_parameters(state: Mapping[str, torch.Tensor]) -> int:
+    """Number of values in a state dict, statistics of the normalisation included."""
+    return sum(tensor.numel() for tensor in state.values())
 
 
 def _check_header(path: Path, expected: Mapping[str, torch.Tensor]) -> None:

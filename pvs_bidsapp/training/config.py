@@ -22,7 +22,7 @@ class Schedule:
     seed : int
         Seed of all random numbers.
     time_limit : float or None
-        Minutes after which training stops and the model is written; pre-training is included.
+        Minutes from the start of the command after which training ends and the model is written.
     patience : int
         Epochs without a better validation score after which training stops; 0 for never.
     precision : str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -61,9 +62,11 @@ class ProcessGroup:
         ids = [device] if device.type == 'cuda' else None
         return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
 
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is set in any process."""
-        return self._reduce(float(flag)) > 0 if self.world_size > 1 else flag
+    def largest(self, number: int) -> int:
+        """The largest `number` of all processes."""
+        if self.world_size == 1:
+            return number
+        return int(self._reduce(number, distributed.ReduceOp.MAX))
 
     def mean(self, value: float) -> float:
         """Mean of `value` over all processes."""
@@ -76,8 +79,8 @@ class ProcessGroup:
         return self._reduce(value if self.is_first else 0.0)
 
     @staticmethod
-    def _reduce(value: float) -> float:
+    def _reduce(value: float, operation: Any = distributed.ReduceOp.SUM) -> float:
         on_gpu = distributed.get_backend() == 'nccl'
         tensor = torch.tensor([value], dtype=torch.float64, device='cuda' if on_gpu else 'cpu')
-        distributed.all_reduce(tensor)
+        distributed.all_reduce(tensor, operation)
         return float(tensor)

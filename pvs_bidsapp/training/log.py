@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from ..runtime.files import atomic_write
 
@@ -28,13 +31,10 @@ class TrainingLog:
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = Path(folder) / 'log.csv'
-        kept = []
-        if self.path.exists() and step:
-            with self.path.open(newline='') as stream:
-                kept = [row for row in csv.reader(stream) if row and row[0].isdigit() and int(row[0]) <= step]
+        kept = [row for row in _read_rows(self.path) if int(row[0]) <= step]
         with atomic_write(self.path) as temporary, temporary.open('w', newline='') as stream:
             csv.writer(stream).writerows([COLUMNS, *kept])
-        self.board = SummaryWriter(str(Path(folder) / 'tensorboard'), purge_step=step + 1)
+        self.board = _Board(Path(folder) / 'tensorboard', step + 1)
 
     def record(self, step: int, *, loss: float, score: float, minutes: float, learning_rate: float) -> None:
         """Write the row of an epoch.
@@ -57,12 +57,70 @@ class TrainingLog:
             csv.writer(stream).writerow(
                 [step, f'{loss:.5f}', f'{score:.4f}', f'{minutes:.2f}', f'{learning_rate:.3g}']
             )
-        self.board.add_scalar('loss', loss, step)
-        self.board.add_scalar('learning_rate', learning_rate, step)
-        if not math.isnan(score):
-            self.board.add_scalar('validation_dice', score, step)
-        self.board.flush()
+        scores = {} if math.isnan(score) else {'validation_dice': score}
+        self.board.add({'loss': loss, 'learning_rate': learning_rate} | scores, step)
 
     def close(self) -> None:
-        """Close TensorBoard's file and end its thread."""
+        """Close TensorBoard's file."""
         self.board.close()
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """Read the log in a training's folder.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    rows : list of dict
+        Values by the names in `COLUMNS`; none if there is no log.
+    """
+    rows = _read_rows(Path(folder) / 'log.csv')
+    return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in rows]
+
+
+def _read_rows(path: Path) -> list[list[str]]:
+    """The complete rows of a log without its head; none if there is no log."""
+    if not path.exists():
+        return []
+    with path.open(newline='', encoding='utf-8', errors='replace') as stream:
+        rows = list(csv.reader(stream))
+    return [
+        row for row in rows if len(row) == len(COLUMNS) and row[0].isdecimal() and all(map(_is_number, row))
+    ]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+class _Board:
+    """TensorBoard's file, written at once.
+
+    The library's own writer has a thread. On a full disk, the thread ends with a traceback, and the training
+    waits for it for ever.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.writer = EventsWriter(str(folder / 'events'))
+        self._write(Event(session_log=SessionLog(status=SessionLog.START)), first_step)
+
+    def add(self, values: dict[str, float], step: int) -> None:
+        """Write the values of a step by their names."""
+        for name, value in values.items():
+            self._write(Event(summary=scalar(name, value)), step)
+        self.writer.flush()
+
+    def _write(self, event: Event, step: int) -> None:
+        event.wall_time, event.step = time.time(), step
+        self.writer.write_event(event)
+
+    def close(self) -> None:
+        self.writer.close()

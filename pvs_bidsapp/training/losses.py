@@ -8,7 +8,7 @@ from monai.losses.dice import DiceLoss
 from monai.losses.focal_loss import FocalLoss
 from torch import nn
 
-from ..errors import InputError
+from ..messages import training
 
 #: Weight of a positive voxel in the cross-entropy.
 POSITIVE_WEIGHT = 8.0
@@ -66,7 +66,7 @@ def make_loss(name: str) -> nn.Module:
         return DiceCrossEntropy()
     if name == 'focal':
         return NormalisedFocalLoss()
-    raise InputError(f'no loss {name!r}; there are: dice, dice-ce, focal')
+    raise training.NO_LOSS.error(name=name, known='dice, dice-ce, focal')
 
 
 class NormalisedFocalLoss(nn.Module):

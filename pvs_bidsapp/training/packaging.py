@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,19 @@ import torch
 from torch import nn
 
 from .. import __version__
+from ..messages import training
+from ..messages.message import one_line
+from ..segmentation.card import TEXT_LENGTH, ModelCard, find_problem, json_content, make_label, shown
 from ..segmentation.intensity import TissueNormalization
-from ..segmentation.card import ModelCard
-from ..segmentation.model import load_model, write_model
+from ..segmentation.model import PARAMETERS, count_parameters, expected_state, load_model, write_model
 from ..segmentation.networks import build
 from .checkpoint import read_checkpoint
 from .config import TrainingConfig
 from .datasets import TrainingImage
 from .losses import undo_positive_weight
 from .recipes import Recipe
-from .validation import Validator
+from .trainer import TrainingEnd
+from .validation import DEFAULT_THRESHOLD, Validator
 
 #: Names of the model's card for fields of `Recipe`, where they differ.
 _CARD_NAMES = {'positive_fraction': 'positive_share', 'all_orientations': 'turns'}
@@ -54,7 +58,13 @@ def recipe_entries(recipe: Recipe) -> dict[str, Any]:
 
 
 def package_model(
-    config: TrainingConfig, folder: Path, summary: TrainingSummary, validation: Sequence[TrainingImage]
+    config: TrainingConfig,
+    folder: Path,
+    summary: TrainingSummary,
+    validation: Sequence[TrainingImage],
+    *,
+    end: TrainingEnd | None = None,
+    wants_to_end: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Write the best weights of a training with their card.
 
@@ -66,6 +76,10 @@ def package_model(
     summary : TrainingSummary
     validation : sequence of TrainingImage
         The threshold is chosen on them; without any it is 0.5.
+    end : TrainingEnd, optional
+        How the training ended; the card says so if the time limit ended it.
+    wants_to_end : callable, optional
+        Called between the scans; the threshold is then chosen on those by then, at least on one.
 
     Returns
     -------
@@ -74,40 +88,90 @@ def package_model(
     Raises
     ------
     InputError
-        If the checkpoint cannot be read.
+        If the checkpoint cannot be read, or belongs to another network.
+    """
+    network, steps = _best_network(config, folder / 'checkpoints' / 'best.pt')
+    threshold, metrics = DEFAULT_THRESHOLD, {}
+    if validation:
+        validator = Validator.of(config.recipe, validation, config.devices[0], wants_to_end=wants_to_end)
+        threshold, dice, number = validator.best_threshold(network)
+        score = None if math.isnan(dice) else round(dice, 4)
+        metrics = {'validation_dice': score, 'validation_scans': number}
+    card = make_card(config, describe_data(config, summary))
+    is_pretrained = (folder / 'pretraining' / 'encoder.pt').exists()
+    entries = {'steps': steps} | card.training | {'pretrained': is_pretrained} | _time_entries(end)
+    entries['recipe'] = entries.pop('recipe')  # last, as it is the longest
+    write_model(folder, network, replace(card, threshold=threshold, metrics=metrics, training=entries))
+    return folder
+
+
+def make_card(config: TrainingConfig, description: str = '') -> ModelCard:
+    """Make the card of a model, as far as it is known before the training.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    description : str
+        Of the training data, unless the configuration has one.
     """
     recipe = config.recipe
-    network, steps = _best_network(config, folder / 'checkpoints' / 'best.pt')
-    threshold, metrics = 0.5, {}
-    if validation:
-        threshold, dice = Validator.of(recipe, validation, config.devices[0]).best_threshold(network)
-        metrics = {'validation_dice': round(dice, 4), 'validation_scans': len(validation)}
-    card = ModelCard(
-        name=config.model_dir.name,
+    text = config.trained_on or description
+    return ModelCard(
+        name=make_label(config.model_dir.resolve().name),
         version=__version__,
         architecture=recipe.architecture,
         channels=recipe.channels,
         spacing=recipe.spacing,
         box=recipe.box,
         intensity=TissueNormalization().card(),
-        threshold=threshold,
+        threshold=DEFAULT_THRESHOLD,
         min_cluster_size=0.0,
-        trained_on=config.trained_on or describe_data(config, summary),
+        trained_on=one_line(text)[:TEXT_LENGTH],
         limits='Research only; not a medical device. Not tested on scans unlike those it was trained on.',
         licence='unspecified: the licence of the scans and tracings decides',
         patch_size=recipe.patch_size if recipe.stride else None,
         stride=recipe.stride,
         mirror=recipe.mirror,
-        metrics=metrics,
-        training={
-            'steps': steps,
-            'seed': config.schedule.seed,
-            'pretrained': (folder / 'pretraining' / 'encoder.pt').exists(),
-            'recipe': recipe_entries(recipe),
-        },
+        training={'seed': config.schedule.seed, 'recipe': recipe_entries(recipe)},
     )
-    write_model(folder, network, card)
-    return folder
+
+
+def check_model(config: TrainingConfig) -> None:
+    """Check that a training gives a model that can be used, before it takes hours.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+
+    Raises
+    ------
+    InputError
+        If an entry of its card is not what it has to be, or its network has too many parameters.
+    """
+    content = json_content(replace(make_card(config), sha256='0' * 64))
+    if problem := find_problem(content):
+        raise training.UNUSABLE_MODEL.error(
+            key=problem.key, value=shown(problem.value), wanted=problem.wanted
+        )
+    number = count_parameters(expected_state(config.recipe.architecture)) * max(1, config.data.folds)
+    if number > PARAMETERS:
+        raise training.TOO_MANY_PARAMETERS.error(number=number, limit=PARAMETERS)
+
+
+def _time_entries(end: TrainingEnd | None) -> dict[str, int]:
+    """What a card says about a training that the time limit has ended."""
+    return {'time_limit_at_step': end.step, 'steps_planned': end.steps} if end and end.is_time_up else {}
+
+
+def is_cut_short(folder: Path) -> bool:
+    """Whether the time limit has ended the training of the model in a folder.
+
+    Raises
+    ------
+    ModelError
+        If its card cannot be used.
+    """
+    return 'time_limit_at_step' in load_model(folder).card.training
 
 
 def _best_network(config: TrainingConfig, checkpoint: Path) -> tuple[nn.Module, int]:
@@ -116,10 +180,14 @@ def _best_network(config: TrainingConfig, checkpoint: Path) -> tuple[nn.Module, 
     state = read_checkpoint(checkpoint, device)
     network = build(config.recipe.architecture).to(device)
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    network.load_state_dict(state['average'])
+    try:
+        network.load_state_dict(state['average'])
+    except RuntimeError as error:
+        reason = one_line(str(error))[:200]
+        raise training.WEIGHTS_MISFIT.error(checkpoint, reason=reason) from error
     if config.recipe.loss == 'dice-ce':
         undo_positive_weight(network)
-    return network.eval(), int(state['step'])
+    return network.eval(), int(state.get('step', 0))
 
 
 def describe_data(config: TrainingConfig, summary: TrainingSummary) -> str:

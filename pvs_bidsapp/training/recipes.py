@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import InputError
+from ..messages import training
+from ..segmentation.card import smallest_patch
 from ..segmentation.grid import BOX, Spacing
 
 LOG = logging.getLogger(__name__)
@@ -87,8 +88,7 @@ class Recipe:
     @property
     def smallest_patch(self) -> int:
         """Edge in voxels of the smallest patch, which the deepest layer reduces to one voxel."""
-        blocks = self.architecture.get('blocks', self.architecture.get('levels', 0) + 1)
-        return int(2 ** (blocks - 1))
+        return smallest_patch(self.architecture)
 
 
 JOLIOT = Recipe(
@@ -148,7 +148,7 @@ def find_recipe(name: str) -> Recipe:
         If there is no such recipe; the message lists the recipes.
     """
     if name not in RECIPES:
-        raise InputError(f'no recipe {name!r}; there are: {", ".join(RECIPES)}')
+        raise training.NO_RECIPE.error(name=name, known=', '.join(RECIPES))
     return RECIPES[name]
 
 
@@ -187,9 +187,7 @@ class InitialModel:
             If they do not; the message names what differs.
         """
         if number := self.architecture.get('members'):
-            raise InputError(
-                f'--init {self.name}: holds {number} networks (of --folds); name the folder of one of them'
-            )
+            raise training.SEVERAL_NETWORKS.error(f'--init {self.name}', number=number)
         without_weights = ('dropout',)
         different = [
             f'{k} {self.architecture[k]} instead of {value}'
@@ -197,10 +195,7 @@ class InitialModel:
             if k not in without_weights and self.architecture.get(k, value) != value
         ]
         if different:
-            raise InputError(
-                f'--init {self.name}: another network than is to be trained ({", ".join(different)}); give '
-                'the --recipe and --filters that it was trained with'
-            )
+            raise training.OTHER_NETWORK.error(f'--init {self.name}', different=', '.join(different))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,7 +278,7 @@ def _resolve_architecture(
 ) -> dict[str, Any]:
     architecture = dict(recipe.architecture)
     if changes.dropout is not None and 'dropout' not in architecture:
-        raise InputError(f'--dropout: the network of {recipe.name} has none; leave it out')
+        raise training.NO_DROPOUT.error('--dropout', recipe=recipe.name)
     for name in ('filters', 'dropout'):
         value = getattr(changes, name)
         if value is None and initial is not None:
@@ -310,9 +305,9 @@ def _resolve_grid(
             )
             size = CPU_PATCH_SIZE
     if size == 0 and recipe.stride:
-        raise InputError(f'--patch-size 0: {recipe.name} is trained on patches')
+        raise training.NEEDS_PATCHES.error('--patch-size 0', recipe=recipe.name)
     if size and size < recipe.smallest_patch:
-        raise InputError(f'--patch-size {size}: this network needs at least {recipe.smallest_patch}')
+        raise training.SMALL_PATCH.error(f'--patch-size {size}', smallest=recipe.smallest_patch)
     if size is not None:
         values['patch_size'] = size or None
     if size:
@@ -349,7 +344,4 @@ def check_batches(recipe: Recipe, *, devices: int, micro_batch: int | None) -> N
     together = min(micro_batch or own, own)
     is_alone = 1 in (together, own % together, recipe.batch_size // devices)
     if recipe.patch_size == recipe.smallest_patch and is_alone:
-        raise InputError(
-            f'a single patch of {recipe.patch_size} voxels leaves the deepest layer one voxel: give a larger '
-            '--patch-size, or at least two samples per device with --batch-size and --micro-batch'
-        )
+        raise training.SINGLE_PATCH.error(size=recipe.patch_size)

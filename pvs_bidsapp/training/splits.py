@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
+from ..messages import training
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ def folds(
     order = _shuffled(persons, seed)
     n = len(order)
     if number < 2 or n < max(number, 3):
-        raise InputError(
-            f'--folds {number}: needs at least 2 folds and {max(number, 3)} labelled persons, have {n}'
-        )
+        raise training.FEW_PERSONS.error(f'--folds {number}', needed=max(number, 3), number=n)
     splits = []
     for k in range(number):
         start = round(k * n / number)

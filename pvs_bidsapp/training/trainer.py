@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,22 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 from tqdm.auto import tqdm
 
-from ..errors import InputError
+from ..messages import training
+from ..runtime.deadline import Deadline
 from ..segmentation.inference import AUTOCAST_DTYPES
 from ..segmentation.networks import build
-from .checkpoint import check_resumable, read_checkpoint, write_checkpoint
+from .checkpoint import LAST, check_resumable, check_state, read_checkpoint, resuming, write_checkpoint
 from .config import TrainingConfig
 from .datasets import Batch
 from .distributed import ProcessGroup
+from .loading import load_batches
 from .log import TrainingLog
 from .losses import POSITIVE_WEIGHT
 from .objectives import Objective
+from .validation import Interrupted
 
 LOG = logging.getLogger(__name__)
 #: Initial logit of the output, a probability of 0.018: perivascular spaces are rare.
@@ -44,6 +47,11 @@ DIVERGED = 10
 RATE_WARMUP = 0.02
 #: Largest norm of the gradient; larger ones are scaled down.
 GRADIENT_NORM = 5.0
+#: Fraction of its time that is kept for what follows a training, as long as no validation was timed; and what
+#: that takes at most, over the time of a validation.
+UNTIMED_FRACTION, TIMED_FACTOR = 0.1, 1.25
+#: Why a training ends early; with several processes, the larger number decides.
+_TIME_UP, _STOPPED = 1, 2
 
 Validation = Callable[[nn.Module], float]
 
@@ -56,13 +64,22 @@ def _running_average(
     return torch.lerp(average.float(), current.float(), 1 - decay)
 
 
-def _ignore_sigterm(worker: int) -> None:
-    """Let a worker of the data loader ignore SIGTERM.
+@dataclass(frozen=True, kw_only=True)
+class TrainingEnd:
+    """How a training ended.
 
-    A batch system sends it to all processes of a job; the training process stops properly, and its worker
-    with it.
+    Attributes
+    ----------
+    step, steps : int
+        Number of steps done, and of those that were to be done.
+    is_stopped, is_time_up : bool
+        Whether a stop request or the time limit ended it before that.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    step: int
+    steps: int
+    is_stopped: bool = False
+    is_time_up: bool = False
 
 
 class Trainer:
@@ -79,6 +96,10 @@ class Trainer:
         The processes that train together.
     stop : callable, optional
         Called after every step; training stops properly if it returns True.
+    deadline : Deadline, optional
+        Looked at after every step; training then ends properly, so that the weights can be used.
+    validations : float
+        Time that is needed after the training and before the deadline, over that of a validation.
 
     Attributes
     ----------
@@ -91,8 +112,8 @@ class Trainer:
         Best validation score, and its step.
     minutes : float
         Minutes spent in training, earlier runs included.
-    stopped : bool
-        Whether `stop` ended the training.
+    stopped, time_is_up : bool
+        Whether `stop` or the deadline ended the training.
     """
 
     def __init__(
@@ -103,6 +124,8 @@ class Trainer:
         *,
         group: ProcessGroup | None = None,
         stop: Callable[[], bool] = lambda: False,
+        deadline: Deadline | None = None,
+        validations: float = 1.0,
     ) -> None:
         recipe = config.recipe
         torch.manual_seed(config.schedule.seed)
@@ -117,7 +140,9 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.schedule.precision == 'fp16')
         self.average = AveragedModel(self.network, avg_fn=_running_average, use_buffers=True)
         self.step, self.best, self.best_step = 0, -np.inf, 0
-        self.minutes, self.stopped = 0.0, False
+        self.minutes, self.stopped, self.time_is_up = 0.0, False, False
+        self.deadline, self.validations = deadline or Deadline(), validations
+        self._seconds_after, self._step_seconds = 0.0, 0.0  # of what follows the training; of a step
         self._losses: list[float] = []  # of the epoch that is not finished
         self._steps_without_gradient = 0  # in a row
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +159,7 @@ class Trainer:
     @property
     def last(self) -> Path:
         """The newest checkpoint."""
-        return self.folder / 'last.pt'
+        return self.folder / LAST
 
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint.
@@ -150,18 +175,21 @@ class Trainer:
         """
         state = read_checkpoint(path, self.device)
         check_resumable(state['plan'], self.config, path)
-        self.network.load_state_dict(state['network'])
-        self.average.module.load_state_dict(state['average'])
-        self.average.n_averaged.fill_(state['step'])
-        self.optimizer.load_state_dict(state['optimizer'])
-        self.schedule.load_state_dict(state['schedule'])
-        self.scaler.load_state_dict(state['scaler'])
+        check_state(state, self.network, path)
+        with resuming(path):
+            self.network.load_state_dict(state['network'])
+            self.average.module.load_state_dict(state['average'])
+            self.average.n_averaged.fill_(state['step'])
+            self.optimizer.load_state_dict(state['optimizer'])
+            self.schedule.load_state_dict(state['schedule'])
+            if state['scaler']:  # empty, if the training had another precision before
+                self.scaler.load_state_dict(state['scaler'])
         self.step, self.best, self.best_step = state['step'], state['best'], state['best_step']
         self._losses, self.minutes = list(state['losses']), state['minutes']
 
     def start_from_checkpoint(self, path: Path) -> None:
         """Start from the averaged weights in a checkpoint of any training; parameters as `resume`."""
-        self.start_from(read_checkpoint(path, self.device)['average'])
+        self.start_from(read_checkpoint(path, self.device)['average'], path)
 
     def start_from_model(self, network: nn.Module) -> None:
         """Start from a finished model. For the loss ``dice-ce``, the weight of positive voxels is restored.
@@ -176,13 +204,15 @@ class Trainer:
             weights['head.bias'] = weights['head.bias'] + float(np.log(POSITIVE_WEIGHT))
         self.start_from(weights)
 
-    def start_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+    def start_from(self, weights: Mapping[str, torch.Tensor], path: Path | str = '') -> None:
         """Start from weights, which are also the first running average.
 
         Parameters
         ----------
         weights : mapping of str to Tensor
             A state dict of the network.
+        path : Path or str
+            Where they come from, for the message.
 
         Raises
         ------
@@ -192,9 +222,9 @@ class Trainer:
         try:
             self.network.load_state_dict(weights)
             self.average.module.load_state_dict(weights)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             reason = ' '.join(str(error).split())[:200]
-            raise InputError(f'these weights do not fit the recipe ({reason})') from error
+            raise training.WEIGHTS_MISFIT.error(path, reason=reason) from error
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; only the first of several processes does."""
@@ -216,9 +246,10 @@ class Trainer:
         }
 
     def fit(self, batches: Dataset[Batch], objective: Objective, validate: Validation | None = None) -> None:
-        """Train until the last step, the time limit, the end of patience, or a stop request.
+        """Train until the last step, the deadline, the end of patience, or a stop request.
 
-        The weights with the best score are written to ``best.pt``.
+        The weights with the best score are written to ``best.pt``; if the deadline comes before there is a
+        score, the newest weights. The epoch in which a training ends early is finished when it is resumed.
 
         Parameters
         ----------
@@ -234,13 +265,51 @@ class Trainer:
         InputError
             If the training diverges.
         """
-        log = TrainingLog(self.folder, self.step) if self.group.is_first else None
+        # rows of the epoch that is not finished are written again
+        log = TrainingLog(self.folder, self.step - len(self._losses)) if self.group.is_first else None
+        if validate is not None:
+            self._seconds_after = UNTIMED_FRACTION * self.deadline.seconds_left
         try:
-            self._fit(batches, objective, validate, log)
+            if not self.must_end():
+                self._fit(batches, objective, validate, log)
+            if self.time_is_up and self.step:
+                self._end_in_time(log)
         finally:
             if log:
                 log.close()
-        self.save(self.last)
+        if self.step:
+            self.save(self.last)
+
+    @property
+    def end(self) -> TrainingEnd:
+        """How the training ended."""
+        return TrainingEnd(
+            step=self.step,
+            steps=self.config.schedule.steps,
+            is_stopped=self.stopped,
+            is_time_up=self.time_is_up,
+        )
+
+    def wants_to_end(self) -> bool:
+        """Whether a stop request or the deadline has come, in this process."""
+        return self._reason() > 0
+
+    def _reason(self) -> int:
+        if self.stop():
+            return _STOPPED
+        return _TIME_UP if self.deadline.is_over(self._seconds_after + self._step_seconds) else 0
+
+    def must_end(self, reason: int | None = None) -> bool:
+        """Whether the training has to end now, on which all processes agree.
+
+        Parameters
+        ----------
+        reason : int, optional
+            Of this process; default: what `stop` and the deadline say.
+        """
+        reason = self.group.largest(self._reason() if reason is None else reason)
+        self.stopped, self.time_is_up = reason == _STOPPED, reason == _TIME_UP
+        return reason > 0
 
     def _fit(
         self,
@@ -251,38 +320,51 @@ class Trainer:
     ) -> None:
         earlier, started = self.minutes, time.monotonic()
         schedule = self.config.schedule
-        while (self.step < schedule.steps or self._losses) and not self.stopped:
+        while self.step < schedule.steps or self._losses:
             begun = self.step - bool(self._losses)  # an epoch stopped after its last step is closed first
             end = min(schedule.steps, (begun // schedule.steps_per_epoch + 1) * schedule.steps_per_epoch)
-            self._epoch(Subset(batches, range(self.step, end)), objective)
+            is_whole = self._epoch(Subset(batches, range(self.step, end)), objective)
             self.minutes = earlier + (time.monotonic() - started) / 60
-            if self.stopped:  # within an epoch, which is finished when training is resumed
-                break
-            self._close_epoch(validate, log)
-            if self._is_over((time.monotonic() - started) / 60, has_score=validate is not None):
+            # an epoch that is not finished is finished when training is resumed
+            if not is_whole or not self._close_epoch(validate, log) or self._is_patience_over(validate):
                 break
 
-    def _is_over(self, minutes: float, *, has_score: bool) -> bool:
-        """Whether time limit or patience end the training after an epoch."""
+    def _is_patience_over(self, validate: Validation | None) -> bool:
+        """Whether the score has not become better for too long."""
         schedule = self.config.schedule
-        if schedule.time_limit is not None and minutes >= schedule.time_limit:
-            LOG.info('time limit of %g min reached at step %d', schedule.time_limit, self.step)
-            return True
         epochs = (self.step - self.best_step) // schedule.steps_per_epoch
-        if has_score and schedule.patience and epochs >= schedule.patience:
+        if validate is not None and schedule.patience and epochs >= schedule.patience:
             LOG.info('no better validation score for %d epochs: stopped at step %d', epochs, self.step)
             return True
         return False
 
-    def _close_epoch(self, validate: Validation | None, log: TrainingLog | None) -> None:
-        """Validate, write the log and the checkpoints."""
-        score = validate(self.average.module.eval()) if validate and self.group.is_first else float('nan')
-        score = self.group.from_first(score)
-        loss = self.group.mean(float(np.nanmean(self._losses)))
+    def _close_epoch(self, validate: Validation | None, log: TrainingLog | None) -> bool:
+        """Validate, write the log and the checkpoints; False if the training has to end before that."""
+        score = self._score(validate)
+        if score is None:
+            return False
+        self._write_row(log, score)
         self._losses = []
         if validate is None or score >= self.best:
             self.best, self.best_step = score if validate else self.best, self.step
             self.save(self.folder / 'best.pt')
+        self.save(self.last)
+        return True
+
+    def _score(self, validate: Validation | None) -> float | None:
+        """The validation score, the same in all processes; None if it was interrupted."""
+        score, reason = float('nan'), 0
+        if validate and self.group.is_first:
+            begun = time.monotonic()
+            try:
+                score = validate(self.average.module.eval())
+                self._seconds_after = TIMED_FACTOR * self.validations * (time.monotonic() - begun)
+            except Interrupted:
+                reason = self._reason()
+        return None if self.must_end(reason) else self.group.from_first(score)
+
+    def _write_row(self, log: TrainingLog | None, score: float) -> None:
+        loss = self.group.mean(float(np.nanmean(self._losses)))
         if log:
             log.record(
                 self.step,
@@ -291,28 +373,39 @@ class Trainer:
                 minutes=self.minutes,
                 learning_rate=float(self.schedule.get_last_lr()[0]),
             )
-        self.save(self.last)
 
-    def _epoch(self, batches: Dataset[Batch], objective: Objective) -> None:
+    def _end_in_time(self, log: TrainingLog | None) -> None:
+        """Write what there is when the time is up; the epoch is finished when training is resumed."""
+        if self._losses:
+            self._write_row(log, float('nan'))
+        if not np.isfinite(self.best):  # never validated: the newest weights count as the best
+            self.best_step = self.step
+            self.save(self.folder / 'best.pt')
+
+    def _epoch(self, batches: Subset[Batch], objective: Objective) -> bool:
+        """Do the steps of an epoch; False if the training has to end in it."""
         schedule = self.config.schedule
         self.network.train()
         network = self.group.wrap(self.network, self.device)
-        # one worker prepares samples during the training; it shares the images by fork
-        loader = DataLoader(
-            batches, batch_size=None, num_workers=1, prefetch_factor=3, worker_init_fn=_ignore_sigterm
-        )
-        saved = time.monotonic()
+        saved = begun = time.monotonic()
+        with contextlib.closing(load_batches(batches)) as loaded:
+            for batch in self._with_progress(loaded, len(batches)):
+                torch.manual_seed(schedule.seed * 1_000_003 + self.step * 97 + self.group.rank)
+                self._losses.append(self._update(network, batch.to(self.device), objective))
+                self.step += 1
+                now = time.monotonic()
+                self._step_seconds, begun = now - begun, now
+                if self.must_end():
+                    return False
+                if now - saved > 60 * schedule.checkpoint_minutes:
+                    saved = now
+                    self.save(self.last)
+        return True
+
+    def _with_progress(self, batches: Iterable[Batch], number: int) -> Iterable[Batch]:
+        """Batches with a progress bar, in the first of several processes."""
         disable = None if self.group.is_first else True
-        for batch in tqdm(loader, desc=f'from step {self.step}', leave=False, disable=disable):
-            torch.manual_seed(schedule.seed * 1_000_003 + self.step * 97 + self.group.rank)
-            self._losses.append(self._update(network, batch.to(self.device), objective))
-            self.step += 1
-            if self.group.any(self.stop()):
-                self.stopped = True
-                break
-            if time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
-                saved = time.monotonic()
-                self.save(self.last)
+        return tqdm(batches, desc=f'from step {self.step}', total=number, leave=False, disable=disable)
 
     def _update(self, network: nn.Module, batch: Batch, objective: Objective) -> float:
         """Do one step of the optimizer; returns the loss."""
@@ -346,10 +439,7 @@ class Trainer:
         """Undo a step without a finite gradient, which would make all weights NaN."""
         self._steps_without_gradient += 1
         if self._steps_without_gradient >= DIVERGED:
-            raise InputError(
-                f'training diverged: no finite gradient in {DIVERGED} steps up to step {self.step}; lower '
-                '--learning-rate, or train with --precision fp32'
-            )
-        LOG.warning('step %d: no finite gradient, skipped', self.step)
+            raise training.DIVERGED.error(number=DIVERGED, step=self.step)
+        training.NO_GRADIENT.log(LOG, step=self.step)
         for buffer, before in zip(self.network.buffers(), statistics, strict=True):
             buffer.copy_(before)

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from ..evaluation.metrics import dice
+from ..messages import training
 from ..segmentation.inference import AUTOCAST_DTYPES, infer
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.network_input import NetworkInput
 from .datasets import TrainingImage
 from .recipes import Recipe
 
+LOG = logging.getLogger(__name__)
 #: Candidates for a model's default threshold.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+#: Threshold of a model that could not be validated.
+DEFAULT_THRESHOLD = 0.5
 #: Thresholds count as equally good if their mean Dice is within this of the best.
 PLATEAU = 0.01
 
 
+class Interrupted(Exception):
+    """A validation was ended before it had seen all scans."""
+
+
 class Validator:
     """Mean voxel Dice over whole scans.
+
+    A scan whose label is empty has no Dice: it would be 1 or 0, whatever a network has learnt. Such scans are
+    left out.
 
     Parameters
     ----------
@@ -36,6 +48,8 @@ class Validator:
         As in `pvs_bidsapp.segmentation.model.ModelCard`.
     autocast_dtype : torch.dtype, optional
         Half precision inside the network.
+    wants_to_end : callable, optional
+        Called between scans; validation ends if it returns True.
     """
 
     def __init__(
@@ -49,10 +63,12 @@ class Validator:
         box: tuple[int, int, int] = (1, 1, 1),
         mirror: bool = False,
         autocast_dtype: torch.dtype | None = None,
+        wants_to_end: Callable[[], bool] = lambda: False,
     ) -> None:
         self.images, self.normalization, self.device = images, normalization, device
         self.patch_size, self.stride, self.box = patch_size, stride, box
         self.mirror, self.autocast_dtype = mirror, autocast_dtype
+        self.wants_to_end = wants_to_end
 
     @classmethod
     def of(
@@ -62,6 +78,7 @@ class Validator:
         device: str | torch.device,
         *,
         precision: str = 'fp32',
+        wants_to_end: Callable[[], bool] = lambda: False,
     ) -> Validator:
         """Make a validator that applies a network as the recipe's model will be applied.
 
@@ -72,6 +89,8 @@ class Validator:
         device : str or torch.device
         precision : str
             ``fp32``, ``bf16`` or ``fp16``, that of the training.
+        wants_to_end : callable, optional
+            Called between scans; validation ends if it returns True.
         """
         return cls(
             images,
@@ -82,7 +101,13 @@ class Validator:
             box=recipe.box,
             mirror=recipe.mirror,
             autocast_dtype=AUTOCAST_DTYPES.get(precision),
+            wants_to_end=wants_to_end,
         )
+
+    @property
+    def scored(self) -> list[TrainingImage]:
+        """The scans that have a Dice."""
+        return [image for image in self.images if image.label.any()]
 
     def probability(self, network: nn.Module, image: TrainingImage) -> np.ndarray:
         """Compute the probability map of a scan.
@@ -123,35 +148,67 @@ class Validator:
         Returns
         -------
         scores : ndarray of float, shape (2, len(THRESHOLDS))
-            Means over the scans: the voxel Dice; the absolute difference of the volumes over their sum.
+            Means over the scans that have a Dice: the voxel Dice; the absolute difference of the volumes over
+            their sum. NaN if there is no such scan.
+
+        Raises
+        ------
+        Interrupted
+            If `wants_to_end` returned True before the last scan.
         """
-        scores = np.zeros((2, len(THRESHOLDS)))
-        for image in self.images:
+        scores, count = self._sum(self._score_scans(network))
+        if count < len(self.scored):
+            raise Interrupted
+        return scores / count if count else np.full_like(scores, np.nan)
+
+    @staticmethod
+    def _sum(scores: Iterator[np.ndarray]) -> tuple[np.ndarray, int]:
+        """Sum and number of the scores of scans."""
+        total, count = np.zeros((2, len(THRESHOLDS))), 0
+        for count, each in enumerate(scores, 1):  # noqa: B007
+            total += each
+        return total, count
+
+    def _score_scans(self, network: nn.Module) -> Iterator[np.ndarray]:
+        """Scores of one scan after the other, until `wants_to_end` returns True; at least of one."""
+        for number, image in enumerate(self.scored):
+            if number and self.wants_to_end():
+                return
             probability, reference = self.probability(network, image), image.label > 0
+            scores = np.zeros((2, len(THRESHOLDS)))
             for k, threshold in enumerate(THRESHOLDS):
                 predicted = probability >= threshold
                 n_predicted, n_reference = int(predicted.sum()), int(reference.sum())
                 difference = abs(n_predicted - n_reference) / max(1, n_predicted + n_reference)
-                scores[:, k] += dice(predicted, reference), difference
-        return scores / max(1, len(self.images))
+                scores[:, k] = dice(predicted, reference), difference
+            yield scores
 
     def __call__(self, network: nn.Module) -> float:
-        """Mean Dice at the best threshold, which depends on the loss."""
+        """Mean Dice at the best threshold, which depends on the loss; NaN if no scan has a Dice."""
         return float(self.scores(network)[0].max())
 
-    def best_threshold(self, network: nn.Module) -> tuple[float, float]:
+    def best_threshold(self, network: nn.Module) -> tuple[float, float, int]:
         """Choose a threshold; parameters as `scores`.
 
         The best one is often part of a plateau. Of the thresholds within `PLATEAU` of its Dice, the one at
-        which the volumes differ least is chosen, since volumes are the measure of interest.
+        which the volumes differ least is chosen, since volumes are the measure of interest. If `wants_to_end`
+        returns True, it is chosen on the scans by then, and this is said.
 
         Returns
         -------
         threshold : float
+            0.5 if no scan has a Dice.
         dice : float
-            Its mean voxel Dice.
+            Its mean voxel Dice; NaN if no scan has one.
+        number : int
+            Number of scans that it was chosen on.
         """
-        scores, differences = self.scores(network)
+        total, count = self._sum(self._score_scans(network))
+        if not count:
+            return DEFAULT_THRESHOLD, float('nan'), 0
+        if count < len(self.scored):
+            training.THRESHOLD_IN_HASTE.log(LOG, used=count, count=len(self.scored))
+        scores, differences = total / count
         plateau = np.flatnonzero(scores >= scores.max() - PLATEAU)
         chosen = int(plateau[differences[plateau].argmin()])
-        return THRESHOLDS[chosen], float(scores[chosen])
+        return THRESHOLDS[chosen], float(scores[chosen]), count

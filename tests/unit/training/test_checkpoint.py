@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from refusals import refused
 
-from pvs_bidsapp.errors import InputError
+from pvs_bidsapp.messages import training
 from pvs_bidsapp.training.checkpoint import check_resumable, plan_entries, read_checkpoint
+from pvs_bidsapp.training.datasets import Batch
 from pvs_bidsapp.training.recipes import M2SS
 from pvs_bidsapp.training.trainer import Trainer
 
@@ -105,7 +115,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, make_config, chan
     trainer = Trainer(make_config(), tmp_path, CPU)
     trainer.save(trainer.last)
     other = Trainer(make_config(**changes), tmp_path, CPU)
-    with pytest.raises(InputError, match=f'another {named};'):
+    with refused(training.OTHER_TRAINING, naming=f'another {named};'):
         other.resume(other.last)
 
 
@@ -117,8 +127,208 @@ def test_the_course_of_a_training_may_change(tmp_path, make_config, changes):
     check_resumable(PLAN, make_config(**changes), tmp_path / 'last.pt')
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path, make_config):
+def written(folder: Path, make_config, **changes: Any) -> Trainer:
+    """A training with a checkpoint after some steps, with moments of Adam."""
+    trainer = Trainer(make_config(**changes), folder, CPU)
+    batch = torch.randn(1, 1, 16, 16, 16)
+    trainer._update(trainer.network, Batch(batch, batch), lambda n, b, s: n(b.image).square().mean())
+    trainer.step = 1
+    trainer.save(trainer.last)
+    return trainer
+
+
+@pytest.mark.parametrize(
+    'data',
+    [b'', b'no checkpoint', b'PK', b'PK\x05\x06' + bytes(18), pickle.dumps({'plan': {}, 'average': {}})],
+)
+def test_a_damaged_checkpoint_is_refused(tmp_path, make_config, data):
     trainer = Trainer(make_config(), tmp_path, CPU)
-    trainer.last.write_bytes(b'no checkpoint')
-    with pytest.raises(InputError, match='cannot be read'):
+    trainer.last.write_bytes(data)
+    with refused(training.CHECKPOINT_UNREADABLE, naming=str(trainer.last)):
         trainer.resume(trainer.last)
+
+
+@pytest.mark.parametrize('fraction', [0.02, 0.5, 0.99])
+def test_a_checkpoint_that_was_cut_short_is_refused(tmp_path, make_config, fraction):
+    trainer = written(tmp_path, make_config)
+    data = trainer.last.read_bytes()
+    trainer.last.write_bytes(data[: int(fraction * len(data))])
+    with refused(training.CHECKPOINT_UNREADABLE, naming='last.pt'):
+        trainer.resume(trainer.last)
+
+
+def test_no_code_of_a_checkpoint_is_run(tmp_path):
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / 'run'),)
+
+    path = tmp_path / 'evil.pt'
+    torch.save({'plan': {}, 'average': {}, 'evil': Evil()}, path)
+    with refused(training.CHECKPOINT_UNREADABLE, naming='evil.pt'):
+        read_checkpoint(path)
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('name', ['nowhere.pt', 'folder.pt', 'loop.pt', 'x' * 300 + '.pt'])
+def test_what_is_no_file_is_refused(tmp_path, name):
+    (tmp_path / 'folder.pt').mkdir()
+    (tmp_path / 'loop.pt').symlink_to('loop.pt')
+    with refused(training.CHECKPOINT_UNREADABLE, naming=name):
+        read_checkpoint(tmp_path / name)
+
+
+def test_an_archive_that_grows_in_memory_is_refused(tmp_path):
+    path = tmp_path / 'bomb.pt'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name in ('bomb/data.pkl', 'bomb/data/0'):
+            archive.writestr(name, bytes(10**7))
+    with refused(training.CHECKPOINT_UNREADABLE, naming='compressed'):
+        read_checkpoint(path)
+
+
+NAN = torch.tensor([float('nan')])
+
+
+@pytest.mark.parametrize(
+    ('change', 'key'),
+    [
+        ({'average': None}, 'average'), ({'average': {'a': 1}}, 'average'), ({'average': []}, 'average'),
+        ({'plan': None}, 'plan'), ({'plan': {}}, 'plan.architecture'),
+        ({'plan': PLAN | {'extra': None}}, 'plan.extra'), ({'plan': {'extra': {}}}, 'plan.architecture'),
+        ({'plan': PLAN | {'seed': NAN}}, 'plan'), ({'plan': PLAN | {'architecture': 'joliot2021'}}, 'plan.'),
+        ({'plan': PLAN | {'extra': {'spacing': -1}}}, 'plan.extra.spacing'),
+        ({'plan': PLAN | {'extra': {'spacing': [1.2]}}}, 'plan.extra.spacing'),
+        ({'plan': PLAN | {'extra': {'patch_size': 'all'}}}, 'plan.extra.patch_size'),
+        ({'step': 'one'}, 'step'), ({'step': -1}, 'step'), ({'step': True}, 'step'),
+        ({'step': 10**12}, 'step'),
+        ({'best': None}, 'best'), ({'best': float('nan')}, 'best'), ({'best_step': 0.5}, 'best_step'),
+        ({'losses': None}, 'losses'), ({'losses': ['a']}, 'losses'), ({'minutes': -1.0}, 'minutes'),
+        ({'minutes': float('nan')}, 'minutes'), ({'network': {}, 'average': {}}, ''),
+        ({'optimizer': []}, 'optimizer'), ({'optimizer': {}}, 'optimizer'),
+        ({'optimizer': {'state': {}, 'param_groups': []}}, 'optimizer'),
+        ({'optimizer': {'state': {0: {'exp_avg': NAN, 'exp_avg_sq': NAN}}, 'param_groups': []}}, 'optimizer'),
+        ({'schedule': {}}, 'optimizer'), ({'schedule': None}, 'schedule'), ({'scaler': 1}, 'scaler'),
+    ],
+)  # fmt: skip
+def test_an_entry_that_cannot_be_used_is_named(tmp_path, make_config, change, key):
+    trainer = written(tmp_path, make_config)
+    torch.save(torch.load(trainer.last, weights_only=True) | change, trainer.last)
+    refusal = training.CHECKPOINT_WRONG if key else training.WEIGHTS_MISFIT
+    with refused(refusal, naming=f'"{key}' if key else 'last.pt'):
+        trainer.resume(trainer.last)
+
+
+@pytest.mark.parametrize('name', sorted(KEYS))
+def test_a_checkpoint_that_lacks_an_entry(tmp_path, make_config, name):
+    trainer = written(tmp_path, make_config)
+    state = torch.load(trainer.last, weights_only=True)
+    torch.save({k: v for k, v in state.items() if k != name}, trainer.last)
+    refusal = training.NO_CHECKPOINT if name in ('plan', 'average') else training.CHECKPOINT_WRONG
+    with refused(refusal, naming='last.pt'):
+        trainer.resume(trainer.last)
+
+
+@pytest.mark.parametrize('key', ['network', 'average'])
+@pytest.mark.parametrize(
+    'change',
+    [lambda s: s | {'head.bias': torch.zeros(2)}, lambda s: s | {'more': torch.zeros(1)},
+     lambda s: {k: v for k, v in s.items() if k != 'head.bias'}],
+)  # fmt: skip
+def test_tensors_of_another_shape_are_refused(tmp_path, make_config, key, change):
+    trainer = written(tmp_path, make_config)
+    state = torch.load(trainer.last, weights_only=True)
+    torch.save(state | {key: change(state[key])}, trainer.last)
+    with refused(training.WEIGHTS_MISFIT, naming=key):
+        trainer.resume(trainer.last)
+
+
+@pytest.mark.parametrize('key', ['network', 'average'])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, make_config, key):
+    trainer = written(tmp_path, make_config)
+    state = torch.load(trainer.last, weights_only=True)
+    torch.save(state | {key: state[key] | {'head.bias': NAN}}, trainer.last)
+    with refused(training.CHECKPOINT_WRONG, naming='head.bias'):
+        trainer.resume(trainer.last)
+
+
+def test_a_training_may_go_on_in_another_precision(tmp_path, make_config):
+    trainer = written(tmp_path, make_config)
+    trainer.resume(trainer.last)
+    trainer.scaler = torch.amp.GradScaler('cpu', enabled=True)  # the checkpoint has no state for it
+    trainer.resume(trainer.last)
+    assert trainer.scaler.get_scale() == 65536
+
+
+@pytest.mark.parametrize('raised', [OSError(28, 'No space left on device'), RuntimeError('broken')])
+def test_a_write_that_fails_leaves_the_earlier_checkpoint(tmp_path, make_config, monkeypatch, raised):
+    trainer = written(tmp_path, make_config)
+    before = trainer.last.read_bytes()
+
+    def fail(state: Any, stream: Any) -> None:
+        stream.write(b'half of it')
+        try:
+            raise raised
+        except OSError as error:
+            raise RuntimeError('unexpected pos 640 vs 534') from error  # as torch does
+
+    monkeypatch.setattr('torch.save', fail)
+    with pytest.raises(type(raised), match=str(raised.args[-1])):
+        trainer.save(trainer.last)
+    assert trainer.last.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ['last.pt']
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import torch
+from pvs_bidsapp.runtime.files import atomic_write
+from pvs_bidsapp.training import checkpoint
+from pvs_bidsapp.training.config import TrainingConfig
+from pvs_bidsapp.training.recipes import JOLIOT
+save = torch.save
+def half(state, stream):
+    save(state, stream)
+    stream.truncate(stream.tell() // 2)
+    stream.flush()
+    os.kill(os.getpid(), 9)
+torch.save = half
+checkpoint.write_checkpoint(Path(sys.argv[1]), {'average': {}}, TrainingConfig(recipe=JOLIOT))
+"""
+
+
+def test_a_process_that_is_killed_in_a_write_leaves_the_earlier_checkpoint(tmp_path, make_config):
+    trainer = written(tmp_path, make_config)
+    before = trainer.last.read_bytes()
+    done = subprocess.run([sys.executable, '-c', KILLED, str(trainer.last)], check=False)
+    assert done.returncode == -9
+    assert trainer.last.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2  # the half one has another name
+    trainer.resume(trainer.last)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from pvs_bidsapp.training import checkpoint
+from pvs_bidsapp.training.config import TrainingConfig
+from pvs_bidsapp.training.recipes import JOLIOT
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
+try:
+    checkpoint.write_checkpoint(
+        Path(sys.argv[1]), {'average': {'a': torch.zeros(10**6)}}, TrainingConfig(recipe=JOLIOT)
+    )
+except OSError as error:
+    print(error.errno, error.filename)
+"""
+
+
+def test_the_error_of_the_system_comes_through(tmp_path):
+    path = tmp_path / 'last.pt'
+    done = subprocess.run(
+        [sys.executable, '-c', FULL, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ['27', str(path)], done.stderr
+    assert not list(tmp_path.iterdir())

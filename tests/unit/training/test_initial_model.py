@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import refused
 
-from pvs_bidsapp.errors import InputError
+from pvs_bidsapp.messages import training
 from pvs_bidsapp.segmentation.model import load_model
 from pvs_bidsapp.training.initial_model import read_initial_model
 from pvs_bidsapp.training.recipes import M2SS, InitialModel
@@ -44,14 +45,14 @@ def test_a_bundled_model_does_so_in_its_card():
     ],
 )
 def test_another_network_is_refused_by_what_differs(change, message):
-    with pytest.raises(InputError, match=message) as refused:
+    with refused(training.OTHER_NETWORK, naming=message):
         initial(SMALL).check(SMALL | change)
-    assert '\n' not in str(refused.value)
-    assert 'mine' in str(refused.value)
+    with refused(training.OTHER_NETWORK, naming='--init mine'):
+        initial(SMALL).check(SMALL | change)
 
 
 def test_several_networks_in_one_model_cannot_be_trained_further():
-    with pytest.raises(InputError, match='2 networks'):
+    with refused(training.SEVERAL_NETWORKS, naming='2 networks'):
         initial({'name': 'ensemble', 'members': 2, 'of': SMALL}).check(SMALL)
 
 
@@ -63,6 +64,26 @@ def test_dropout_may_differ():
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
     path = tmp_path / 'weights.pt'
     path.write_bytes(b'PK') if content == 'damaged' else torch.save({'head.bias': torch.zeros(1)}, path)
-    with pytest.raises(InputError, match=r'weights\.pt.*checkpoint') as refused:
+    refusal = training.CHECKPOINT_UNREADABLE if content == 'damaged' else training.NO_CHECKPOINT
+    with refused(refusal, naming='weights.pt'):
         read_initial_model(str(path))
-    assert '\n' not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ('architecture', 'key'),
+    [
+        (SMALL | {'filters': 10**9}, 'architecture.filters'),
+        (SMALL | {'levels': 10**6}, 'architecture.levels'),
+        ({'name': 'other'}, 'architecture.name'),
+        ({'name': 'joliot2021-autoencoder'}, 'architecture.name'),  # of pre-training
+        ({}, 'architecture.name'),
+    ],
+)
+def test_a_network_of_a_checkpoint_has_bounds(tmp_path, make_config, architecture, key):
+    trainer = Trainer(make_config(architecture=SMALL), tmp_path, torch.device('cpu'))
+    trainer.save(trainer.last)
+    state = torch.load(trainer.last, weights_only=True)
+    state['plan']['architecture'] = architecture
+    torch.save(state, trainer.last)
+    with refused(training.CHECKPOINT_WRONG, naming=key):
+        read_initial_model(str(trainer.last))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+import numpy as np
+import pytest
 import torch
+from refusals import refused
 
+from pvs_bidsapp.messages import training
 from pvs_bidsapp.segmentation.model import load_model
 from pvs_bidsapp.training.config import TrainingData
 from pvs_bidsapp.training.packaging import (
     TrainingSummary,
+    check_model,
     describe_data,
+    is_cut_short,
     join_folds,
     package_model,
     recipe_entries,
 )
-from pvs_bidsapp.training.recipes import JOLIOT
-from pvs_bidsapp.training.trainer import Trainer
+from pvs_bidsapp.training.recipes import JOLIOT, RECIPES
+from pvs_bidsapp.training.trainer import Trainer, TrainingEnd
 
 SUMMARY = TrainingSummary(data_sets=('one', 'two'), labelled=3, unlabelled=2)
 #: As in the cards of all versions.
@@ -72,3 +79,89 @@ def test_whole_volumes_have_no_patches_in_the_card(tmp_path, make_config):
     trainer.save(trainer.folder / 'best.pt')
     package_model(config, tmp_path, SUMMARY, [])
     assert load_model(tmp_path).card.patch_size is None
+
+
+def trained(tmp_path, make_config, **changes):
+    """A configuration whose folder holds a checkpoint."""
+    config = replace(make_config(loss='focal', **changes), model_dir=tmp_path / 'mine')
+    trainer = Trainer(config, config.model_dir / 'checkpoints', torch.device('cpu'))
+    trainer.step = 7
+    trainer.save(trainer.folder / 'best.pt')
+    return config
+
+
+def test_scans_without_spaces_give_no_score(tmp_path, images, make_config):
+    config = trained(tmp_path, make_config)
+    empty = [replace(image, label=np.zeros_like(image.label)) for image in images]
+    package_model(config, config.model_dir, SUMMARY, empty)
+    card = load_model(config.model_dir).card
+    assert card.metrics == {'validation_dice': None, 'validation_scans': 0}
+    assert card.threshold == 0.5
+    assert 'NaN' not in (config.model_dir / 'model.json').read_text()
+    package_model(config, config.model_dir, SUMMARY, [*empty, images[0]])
+    assert load_model(config.model_dir).card.metrics['validation_scans'] == 1
+
+
+def test_a_card_says_that_the_time_limit_ended_the_training(tmp_path, images, make_config):
+    config = trained(tmp_path, make_config)
+    end = TrainingEnd(step=9, steps=48)
+    package_model(config, config.model_dir, SUMMARY, images, end=end)
+    assert not is_cut_short(config.model_dir)
+    package_model(
+        config,
+        config.model_dir,
+        SUMMARY,
+        images,
+        end=replace(end, is_time_up=True),
+        wants_to_end=lambda: True,
+    )
+    card = load_model(config.model_dir).card
+    assert is_cut_short(config.model_dir)
+    assert list(card.training) == [
+        'steps', 'seed', 'pretrained', 'time_limit_at_step', 'steps_planned', 'recipe',
+    ]  # fmt: skip
+    assert [card.training[k] for k in ('steps', 'time_limit_at_step', 'steps_planned')] == [7, 9, 48]
+    assert card.metrics['validation_scans'] == 1
+
+
+def test_a_best_checkpoint_of_another_network_is_refused(tmp_path, make_config):
+    config = trained(tmp_path, make_config)
+    other = replace(
+        config, recipe=replace(config.recipe, architecture=config.recipe.architecture | {'filters': 2})
+    )
+    with refused(training.WEIGHTS_MISFIT, naming='best.pt'):
+        package_model(other, config.model_dir, SUMMARY, [])
+
+
+@pytest.mark.parametrize('name', ['.', '..', 'my model', '.hidden', 'a\nb', 'x' * 200, '\u202ex'])
+def test_any_folder_can_hold_a_model(tmp_path, make_config, monkeypatch, name):
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    config = replace(trained(tmp_path, make_config), model_dir=tmp_path / 'here' / name)
+    check_model(config)
+    package_model(config, tmp_path / 'mine', SUMMARY, [])
+    assert load_model(tmp_path / 'mine').card.name
+
+
+def test_names_of_data_sets_are_shown_in_one_line(tmp_path, make_config):
+    config = trained(tmp_path, make_config)
+    package_model(config, config.model_dir, replace(SUMMARY, data_sets=('a\n\x1b[2Jb',)), [])
+    assert load_model(config.model_dir).card.trained_on == '3 labelled scans of a [2Jb'
+    assert json.loads((config.model_dir / 'model.json').read_text())['trained_on']
+
+
+@pytest.mark.parametrize('recipe', RECIPES.values(), ids=RECIPES)
+def test_each_recipe_gives_a_model_that_can_be_used(make_config, recipe):
+    check_model(replace(make_config(), recipe=recipe))
+
+
+def test_a_model_that_could_not_be_used_is_refused_before_the_training(make_config):
+    config = make_config()
+    with refused(training.UNUSABLE_MODEL, naming='"patch_size"'):
+        check_model(replace(config, recipe=replace(config.recipe, patch_size=400)))
+    with refused(training.UNUSABLE_MODEL, naming='"architecture.filters"'):
+        check_model(make_config(architecture=config.recipe.architecture | {'filters': 1024}))
+    large = make_config(architecture=JOLIOT.architecture | {'filters': 32}, patch_size=64, stride=32)
+    check_model(large)
+    with refused(training.TOO_MANY_PARAMETERS, naming='1.89e+09'):
+        check_model(replace(large, data=TrainingData(folds=5)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from refusals import refused
 
-from pvs_bidsapp.errors import InputError
+from pvs_bidsapp.messages import training
 from pvs_bidsapp.training.recipes import (
     JOLIOT,
     M2SS,
@@ -30,7 +31,7 @@ def test_without_changes_a_recipe_stays_as_it_is(name):
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match='joliot2021, m2ss'):
+    with refused(training.NO_RECIPE, naming='joliot2021, m2ss'):
         find_recipe('other')
 
 
@@ -78,16 +79,18 @@ def test_an_initial_model_is_trained_further_on_its_grid():
 
 
 @pytest.mark.parametrize(
-    ('name', 'changes', 'message'),
-    [
-        ('joliot2021', {'patch_size': 32}, 'at least 64'),
-        ('m2ss', {'patch_size': 0}, 'trained on patches'),
-        ('m2ss', {'dropout': 0.1}, 'm2ss has none'),
-    ],
+    ('name', 'size'), [('joliot2021', 32), ('joliot2021', 63), ('m2ss', 8), ('joliot2021', 1)]
 )
-def test_changes_that_do_not_suit_a_recipe_are_refused(name, changes, message):
-    with pytest.raises(InputError, match=message):
-        resolve(name, **changes)
+def test_a_patch_that_is_too_small_for_the_network(name, size):
+    with refused(training.SMALL_PATCH, naming='at least 64' if name == 'joliot2021' else 'at least 16'):
+        resolve(name, patch_size=size)
+
+
+def test_changes_that_do_not_suit_a_recipe_are_refused():
+    with refused(training.NEEDS_PATCHES, naming='m2ss'):
+        resolve('m2ss', patch_size=0)
+    with refused(training.NO_DROPOUT, naming='m2ss has none'):
+        resolve('m2ss', dropout=0.1)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_a_single_patch_of_the_smallest_size_is_refused(batch_size, devices, mic
     if not is_refused:
         check_batches(recipe, devices=devices, micro_batch=micro_batch)
         return
-    with pytest.raises(InputError, match='two samples'):
+    with refused(training.SINGLE_PATCH, naming='two samples'):
         check_batches(recipe, devices=devices, micro_batch=micro_batch)
     check_batches(replace(recipe, patch_size=65), devices=devices, micro_batch=micro_batch)
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
 
-from pvs_bidsapp.errors import InputError
+from pvs_bidsapp.messages import training
 from pvs_bidsapp.training.splits import folds, hold_out
 
 
@@ -37,5 +37,5 @@ def test_hold_out(n, fraction):
 
 
 def test_too_few_persons():
-    with pytest.raises(InputError, match='--folds 5'):
+    with refused(training.FEW_PERSONS, naming='--folds 5'):
         folds(['a', 'b', 'c'], 5, 1)

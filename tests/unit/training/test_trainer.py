@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
-from pvs_bidsapp.errors import InputError
+from pvs_bidsapp.messages import training
+from pvs_bidsapp.runtime.deadline import Deadline
 from pvs_bidsapp.segmentation.intensity import TissueNormalization
+from pvs_bidsapp.training.checkpoint import read_checkpoint
 from pvs_bidsapp.training.datasets import PatchDataset
+from pvs_bidsapp.training.distributed import ProcessGroup
 from pvs_bidsapp.training.losses import make_loss, undo_positive_weight
 from pvs_bidsapp.training.objectives import Supervised
 from pvs_bidsapp.training.sampling import Sampling
-from pvs_bidsapp.training.trainer import Trainer
-from pvs_bidsapp.training.validation import Validator
+from pvs_bidsapp.training.trainer import Trainer, TrainingEnd
+from pvs_bidsapp.training.validation import Interrupted, Validator
 
 CPU = torch.device('cpu')
 
@@ -28,10 +34,10 @@ def supervised() -> Supervised:
 
 
 class StopAfter:
-    """Requests a stop after a number of steps."""
+    """Requests a stop after a number of steps; it is asked before the first one, too."""
 
     def __init__(self, steps: int) -> None:
-        self.left = steps
+        self.left = steps + 1
 
     def __call__(self) -> bool:
         self.left -= 1
@@ -68,10 +74,7 @@ def test_rows_after_the_checkpoint_are_removed(tmp_path, images, make_config):
     assert steps == ['12', '24', '36']
 
 
-def test_time_limit_and_patience(tmp_path, images, make_config):
-    limited = Trainer(make_config(time_limit=0.0), tmp_path / 'limit', CPU)
-    limited.fit(batches(images, 48), supervised())
-    assert limited.step == 12
+def test_patience(tmp_path, images, make_config):
     waiting = Trainer(make_config(patience=2), tmp_path / 'patience', CPU)
     scores = iter([0.5, 0.4, 0.3, 0.9])
     waiting.fit(batches(images, 48), supervised(), lambda network: next(scores))
@@ -107,7 +110,7 @@ def test_a_checkpoint_of_another_training_gives_its_weights(tmp_path, make_confi
     assert trainer.step == 0
     for one, two in zip(other.average.module.parameters(), trainer.network.parameters(), strict=True):
         torch.testing.assert_close(one, two)
-    with pytest.raises(InputError, match='do not fit'):
+    with refused(training.WEIGHTS_MISFIT, naming='do not fit'):
         trainer.start_from({'head.bias': torch.zeros(1)})
 
 
@@ -141,5 +144,169 @@ def test_a_step_without_a_finite_gradient_is_skipped(tmp_path, images, make_conf
 
 
 def test_a_training_that_diverges_is_ended_with_advice(tmp_path, images, make_config):
-    with pytest.raises(InputError, match=r'diverged.*--learning-rate'):
+    with refused(training.DIVERGED, naming='up to step 10'):
         Trainer(make_config(epochs=1), tmp_path, CPU).fit(batches(images, 12), SometimesNaN(range(1, 12)))
+
+
+class OverAfter(Deadline):
+    """Is over after a number of steps; it is asked before the first one, too."""
+
+    def __init__(self, steps: int) -> None:
+        object.__setattr__(self, 'left', [steps + 1])
+
+    def is_over(self, margin: float = 0.0) -> bool:
+        self.left[0] -= 1
+        return self.left[0] <= 0
+
+
+def rows(folder) -> list[list[str]]:
+    return [line.split(',') for line in (folder / 'log.csv').read_text().splitlines()[1:]]
+
+
+@pytest.mark.parametrize('steps', [1, 5, 11, 12, 13])
+def test_a_training_ends_at_the_step_at_which_its_time_is_up(tmp_path, images, make_config, steps):
+    data = batches(images, 24)
+    limited = Trainer(make_config(epochs=2), tmp_path, CPU, deadline=OverAfter(steps))
+    limited.fit(data, supervised())
+    assert (limited.step, limited.time_is_up, limited.stopped) == (steps, True, False)
+    assert limited.end == TrainingEnd(step=steps, steps=24, is_time_up=True)
+    best = read_checkpoint(tmp_path / 'best.pt')
+    assert best['step'] == steps
+    for name, weights in limited.average.module.state_dict().items():  # there was no validation
+        torch.testing.assert_close(best['average'][name], weights)
+    assert [int(r[0]) for r in rows(tmp_path)] == ([12, 13] if steps == 13 else [steps])
+
+
+@pytest.mark.parametrize('steps', [5, 12, 13])
+def test_a_training_that_its_time_ended_is_resumed_as_if_it_had_not(tmp_path, images, make_config, steps):
+    data, scores = batches(images, 24), {12: 0.5, 24: 0.4}
+    trainers = []
+    for name in ('whole', 'limited', 'resumed'):
+        folder = tmp_path / ('whole' if name == 'whole' else 'limited')
+        deadline = OverAfter(steps) if name == 'limited' else Deadline()
+        trainer = Trainer(make_config(epochs=2), folder, CPU, deadline=deadline)
+        if name == 'resumed':
+            trainer.resume(trainer.last)
+            assert trainer.step == steps
+        trainer.fit(data, supervised(), lambda network, trainer=trainer: scores[trainer.step])
+        trainers.append(trainer)
+    whole, _, resumed = trainers
+    for one, two in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
+        torch.testing.assert_close(one, two)
+    assert (resumed.best, resumed.best_step) == (whole.best, whole.best_step) == (0.5, 12)
+    assert read_checkpoint(tmp_path / 'limited' / 'best.pt')['step'] == 12
+    columns = [[r[0], r[2]] for r in rows(tmp_path / 'whole')]
+    assert [[r[0], r[2]] for r in rows(tmp_path / 'limited')] == columns
+
+
+def test_the_best_weights_stay_the_best_when_the_time_is_up(tmp_path, images, make_config):
+    limited = Trainer(make_config(epochs=2), tmp_path, CPU, deadline=OverAfter(20))
+    limited.fit(batches(images, 24), supervised(), lambda network: 0.5)
+    assert limited.step == 20
+    assert read_checkpoint(tmp_path / 'best.pt')['step'] == 12
+    assert read_checkpoint(tmp_path / 'last.pt')['step'] == 20
+
+
+def test_nothing_is_done_when_the_time_is_up_at_the_start(tmp_path, images, make_config):
+    late = Trainer(make_config(), tmp_path, CPU, deadline=Deadline(0.0))
+    late.fit(batches(images, 48), supervised())
+    assert (late.step, late.time_is_up) == (0, True)
+    assert not list(tmp_path.glob('*.pt'))
+
+
+def test_a_validation_that_is_interrupted_is_done_again(tmp_path, images, make_config):
+    data = batches(images, 24)
+    deadline = [False]
+
+    class Settable(Deadline):
+        def is_over(self, margin: float = 0.0) -> bool:
+            return deadline[0]
+
+    def interrupted(network) -> float:
+        deadline[0] = True
+        raise Interrupted
+
+    limited = Trainer(make_config(epochs=2), tmp_path, CPU, deadline=Settable())
+    limited.fit(data, supervised(), interrupted)
+    assert (limited.step, limited.time_is_up, len(limited._losses)) == (12, True, 12)
+    assert [r[:3:2] for r in rows(tmp_path)] == [['12', 'nan']]
+    assert read_checkpoint(tmp_path / 'best.pt')['step'] == 12
+    resumed = Trainer(make_config(epochs=2), tmp_path, CPU)
+    resumed.resume(resumed.last)
+    seen = []
+    resumed.fit(data, supervised(), lambda network: seen.append(resumed.step) or 0.25)
+    assert seen == [12, 24]
+    assert [r[:3:2] for r in rows(tmp_path)] == [['12', '0.2500'], ['24', '0.2500']]
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    """A clock for training and deadline that a test sets."""
+    fake = SimpleNamespace(now=0.0)
+    fake.monotonic = lambda: fake.now
+    for module in ('runtime.deadline', 'training.trainer'):
+        monkeypatch.setattr(f'pvs_bidsapp.{module}.time', fake)
+    return fake
+
+
+class Timed(Supervised):
+    """An objective that takes a second."""
+
+    def __init__(self, clock: SimpleNamespace) -> None:
+        super().__init__(make_loss('dice-ce'))
+        self.clock = clock
+
+    def __call__(self, network, batch, step):
+        self.clock.now += 1
+        return super().__call__(network, batch, step)
+
+
+@pytest.mark.parametrize(('validations', 'needed'), [(1.0, 5), (3.0, 15)])
+def test_time_is_kept_for_the_choice_of_the_threshold(
+    tmp_path, images, make_config, clock, validations, needed
+):
+    deadline = Deadline(60.0)
+    trainer = Trainer(make_config(epochs=4), tmp_path, CPU, deadline=deadline, validations=validations)
+
+    def validate(network) -> float:
+        clock.now += 5
+        return 0.5
+
+    trainer.fit(batches(images, 48), Timed(clock), validate)
+    assert trainer.time_is_up
+    assert 60 - 1.25 * needed - 2 <= clock.now <= 60 - needed
+
+
+def test_a_tenth_is_kept_as_long_as_no_validation_was_timed(tmp_path, images, make_config, clock):
+    trainer = Trainer(make_config(epochs=2, steps_per_epoch=24), tmp_path, CPU, deadline=Deadline(20.0))
+    trainer.fit(batches(images, 48), Timed(clock), lambda network: 0.5)
+    assert (trainer.step, clock.now) == (17, 17)  # with the next step and two seconds, 20 would be passed
+    other = Trainer(make_config(steps_per_epoch=24), tmp_path / 'other', CPU, deadline=Deadline(37.0))
+    other.fit(batches(images, 96), Timed(clock))  # without validation nothing follows
+    assert other.step == 19
+
+
+class Partner(ProcessGroup):
+    """A process whose partner has its own reasons to end."""
+
+    def __init__(self, reasons: list[int]) -> None:
+        object.__setattr__(self, 'rank', 0)
+        object.__setattr__(self, 'world_size', 1)
+        object.__setattr__(self, 'reasons', reasons)
+
+    def largest(self, number: int) -> int:
+        return max(number, self.reasons.pop(0))
+
+
+@pytest.mark.parametrize(('reason', 'is_stopped'), [(1, False), (2, True)])
+def test_all_processes_end_at_the_same_step(tmp_path, images, make_config, reason, is_stopped):
+    group = Partner([0, 0, 0, reason])
+    trainer = Trainer(make_config(), tmp_path, CPU, group=group)
+    trainer.fit(batches(images, 48), supervised())
+    assert (trainer.step, trainer.stopped, trainer.time_is_up) == (3, is_stopped, not is_stopped)
+
+
+def test_a_stop_request_comes_before_the_time_limit(tmp_path, images, make_config):
+    trainer = Trainer(make_config(), tmp_path, CPU, stop=lambda: True, deadline=Deadline(0.0))
+    trainer.fit(batches(images, 48), supervised())
+    assert (trainer.stopped, trainer.time_is_up) == (True, False)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pvs_bidsapp.segmentation.intensity import TissueNormalization
-from pvs_bidsapp.training.validation import THRESHOLDS, Validator
+from pvs_bidsapp.training.validation import THRESHOLDS, Interrupted, Validator
 
 
 class Identity(nn.Module):
@@ -43,5 +43,43 @@ def test_the_threshold_is_that_with_the_right_volume_among_the_best(images):
     scores = score.scores(Known())
     assert scores.shape == (2, len(THRESHOLDS))
     assert score(Known()) == 1.0
-    threshold, dice = score.best_threshold(Known())
-    assert (threshold, dice) == (0.3, 1.0)
+    assert score.best_threshold(Known()) == (0.3, 1.0, 1)
+
+
+def test_scans_without_spaces_have_no_dice(images):
+    empty = replace(images[0], label=np.zeros_like(images[0].label))
+    mixed, alone = validator([empty, *images]), validator(images)
+    np.testing.assert_array_equal(mixed.scores(Identity()), alone.scores(Identity()))
+    assert mixed.best_threshold(Identity()) == alone.best_threshold(Identity())
+    assert mixed.best_threshold(Identity())[2] == 2
+    nothing = validator([empty, empty])
+    assert np.isnan(nothing(Identity()))  # 1 if nothing is found, 0 otherwise, would say nothing
+    threshold, dice, number = nothing.best_threshold(Identity())
+    assert (threshold, np.isnan(dice), number) == (0.5, True, 0)
+    assert nothing.scored == []
+
+
+class EndAfter:
+    """Wants to end when it is asked for the nth time."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def test_a_validation_ends_between_scans(images):
+    four = [*images, *images]
+    whole = validator(four).scores(Identity())
+    assert validator(four, wants_to_end=EndAfter(4)).scores(Identity()).tolist() == whole.tolist()
+    for asked in (1, 3):
+        with pytest.raises(Interrupted):
+            validator(four, wants_to_end=EndAfter(asked))(Identity())
+
+
+def test_a_threshold_is_chosen_on_one_scan_at_least(images, caplog):
+    late = validator([*images, *images], wants_to_end=lambda: True)
+    assert late.best_threshold(Identity()) == validator(images[:1]).best_threshold(Identity())
+    assert 'chosen on 1 of 4 validation scans' in caplog.text
