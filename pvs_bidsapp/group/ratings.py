@@ -225,9 +225,11 @@ def _proportional(x: np.ndarray, codes: np.ndarray, fitted: float) -> float:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')
                 result = Logit(above, design).fit(disp=0)
+                probability = result.predict(design)
         except (np.linalg.LinAlgError, PerfectSeparationError):  # separation at one cut: no check
             return np.nan
-        probability = result.predict(design)
+        if not result.mle_retvals['converged']:
+            return np.nan
         weight = probability * (1 - probability)
         slopes.append(result.params[1])
         inverses.append(np.linalg.pinv(design.T @ (weight[:, None] * design)))

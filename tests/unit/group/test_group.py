@@ -235,3 +235,9 @@ def test_published_examples_are_reproduced():
     row = regression.regress(part, ['x']).iloc[0]
     assert row.estimate == pytest.approx(0.5001, abs=5e-5)
     assert row.r2 == pytest.approx(0.6665, abs=5e-5)
+
+
+@pytest.mark.filterwarnings('error')
+def test_a_check_of_proportional_odds_that_does_not_converge_is_none():
+    number, grade = pd.Series([15.0, 104, 16, 159, 12]), pd.Series([0, 1, 1, 1, 2])
+    assert np.isnan(ratings.fit(number, grade).p_proportional)
