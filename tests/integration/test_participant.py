@@ -91,7 +91,7 @@ def add_bad_scans(root: Path, good: Path) -> None:
 
 
 def write_unmended(data: np.ndarray, affine: np.ndarray, path: Path) -> None:
-    """Write a scan whose voxel sizes are a tenth larger in pixdim than in the sform; nibabel would mend it."""
+    """Write a scan whose pixdim is a tenth larger than its sform says; nibabel would mend it."""
     image = nib.Nifti1Image(data.astype(np.int16), affine)
     image.header['pixdim'][1:4] *= 1.1
     image.header['vox_offset'] = 352

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from layouts import put, put_images
+from layouts import put, put_images, put_results
 
-from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.cli.main import main
-from pvs_bidsapp.outputs.scan import fingerprint
 from pvs_bidsapp.workflows import engine
 
 
@@ -22,9 +18,7 @@ def worked_on(monkeypatch):
         for scan in scans:
             assert scan.t1w.is_relative_to(settings.bids_dir)
             given.append([path and path.resolve() for path in (scan.t1w, scan.t2w)])
-            status = Naming.of(settings.out_dir, scan.t1w).status
-            record = {'fingerprint': fingerprint(scan, settings), 'inputs': scan.inputs, 'files': []}
-            put(status.parent, status.name, content=json.dumps(record).encode())
+            put_results(scan, settings)
 
     monkeypatch.setattr(engine, 'run_scans', run_scans)
     return given

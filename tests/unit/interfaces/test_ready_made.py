@@ -36,7 +36,8 @@ def scan(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def outputs(scan, tmp_path_factory):
-    return ExtractBrain(seed=1, t1w=scan['in_file'], **scan).run(cwd=str(tmp_path_factory.mktemp('node'))).outputs
+    node = ExtractBrain(seed=1, t1w=scan['in_file'], **scan)
+    return node.run(cwd=str(tmp_path_factory.mktemp('node'))).outputs
 
 
 def load(path):
