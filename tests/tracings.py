@@ -24,7 +24,7 @@ def soft(mask: np.ndarray) -> nib.Nifti1Image:
     """Values between 0 and 1 of which those above 0.5 are the mask."""
     noise = np.random.default_rng(0).uniform(0, 0.4, mask.shape)
     values = np.where(mask, 0.55 + noise, noise)
-    values.flat[0], values.flat[1] = (1.0, 0.55) if mask.flat[0] else (0.0, values.flat[1])
+    values.flat[0] = float(mask.flat[0])
     return nib.Nifti1Image(values.astype(np.float32), AFFINE)
 
 
