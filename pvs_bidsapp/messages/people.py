@@ -207,7 +207,7 @@ NO_COLUMN = Refusal(
 NUMBER_OR_CODE = Caution(
     code='people-number-or-code',
     text='{option} {column}: {count} different whole numbers are used as numbers, not as codes',
-    mend='if they are codes, describe them in Levels of participants.json, or use --formula "C({column})"',
+    mend='give participants.json Levels if they are codes, Units if they are measurements',
 )
 ONE_COHORT = Refusal(
     code='people-one-cohort',

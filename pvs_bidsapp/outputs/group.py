@@ -82,8 +82,11 @@ def exact(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     columns : sequence of str
         Those that come from elsewhere and are to be written as they were.
     """
-    numbers = [c for c in columns if pd.api.types.is_float_dtype(table[c])]
-    return table.assign(**{c: table[c].map('{:.15g}'.format, na_action='ignore') for c in numbers})
+    texts = {}
+    for name in columns:
+        if pd.api.types.is_float_dtype(table[name]):
+            texts[name] = table[name].map({v: f'{v:.15g}' for v in table[name].dropna().unique()})
+    return table.assign(**texts)
 
 
 def map_labels(cohorts: Iterable[str]) -> dict[str, str]:
