@@ -8,13 +8,13 @@ from .message import Message
 
 #: Modules of this package that hold messages, with their headings.
 SUBJECTS = {
-    'options': 'Options and folders',
     'datasets': 'Datasets and names of files',
     'scans': 'Scans',
     'masks': 'Masks and label maps',
     'people': 'Participants and designs',
     'models': 'Models',
     'training': 'Training',
+    'options': 'Options and folders',
 }
 
 
