@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 
 from .. import __version__
 from ..messages import options
 from . import group, participant
-from .arguments import PATH, OptionParser, command_parser, name_of
+from .arguments import PATH, OptionParser, command_parser, log_to_terminal, name_of
 from .folders import check_input, check_output, check_work_dir
 
 DESCRIPTION = """\
@@ -72,7 +71,7 @@ def main(argv: list[str]) -> int:
     p = parser()
     args = p.parse_args(argv)
     level = logging.DEBUG if args.verbose > 1 else logging.INFO
-    logging.basicConfig(level=level, format='pvs: %(message)s', stream=sys.stderr)
+    log_to_terminal(level)
     _check_level(p, args)
     _check_folders(args)
     return group.main(args) if args.level == 'group' else participant.main(args)

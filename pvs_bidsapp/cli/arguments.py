@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import logging
 import math
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from ..messages import options
+from ..messages.message import one_line
 
 #: Names of `pvs_bidsapp.simulation.scanner.SUITES`, which is too heavy to import for a parser.
 SUITES = ('easy', 'hard', 'shift', 'mixed', 'training')
@@ -232,3 +234,26 @@ def add_option(group: argparse._ActionsContainer, *names: str, **kwargs: Any) ->
         if other != name:
             # registered for parsing, but not in option_strings: the help need not list everything twice
             group._option_string_actions[other] = action
+
+
+class _OneLine(logging.Formatter):
+    """Keeps a message in one line, whatever names of files it holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
+
+
+def log_to_terminal(level: int = logging.INFO, prefix: str = 'pvs: ') -> None:
+    """Print log messages on the standard error, one line each.
+
+    Parameters
+    ----------
+    level : int
+        Level of the least important messages that are printed.
+    prefix : str
+        With which each line begins.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine(f'{prefix}%(message)s'))
+    logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger('bidsschematools').setLevel(logging.WARNING)  # it logs which schema it takes

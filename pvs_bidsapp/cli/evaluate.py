@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .arguments import PATH, SIZE, Number, OptionParser, add_option, command_parser
+import logging
+
+from .arguments import PATH, SIZE, Number, OptionParser, add_option, command_parser, log_to_terminal
 from .folders import check_input, check_output
 
 DESCRIPTION = """\
@@ -63,6 +65,7 @@ def main(argv: list[str]) -> int:
     from ..runtime.files import check_writable
 
     args = parser().parse_args(argv)
+    log_to_terminal(logging.WARNING)
     check_input(args.pred_dir, 'the output of participant', 'PRED_DIR')
     check_input(args.ref_dir, 'a dataset with reference masks', 'REF_DIR')
     check_output(args.out_dir, 'OUT_DIR', [(args.ref_dir, 'REF_DIR')])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import participant
-from .arguments import PATH, OptionParser, command_parser
+from .arguments import PATH, OptionParser, command_parser, log_to_terminal
 from .folders import check_output, check_work_dir
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def main(argv: list[str]) -> int:
 
     args = parser().parse_args(argv)
     level = logging.DEBUG if args.verbose > 1 else logging.INFO
-    logging.basicConfig(level=level, format='pvs: %(message)s', stream=sys.stderr)
+    log_to_terminal(level)
     check_output(args.out_dir, 'OUT_DIR', ())
     if args.work_dir:
         check_work_dir(args.work_dir, args.out_dir, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .arguments import (
     WholeNumber,
     add_option,
     command_parser,
+    log_to_terminal,
 )
 from .folders import check_input, check_output
 
@@ -130,6 +132,7 @@ def main(argv: list[str]) -> int:
 
     p = parser()
     args = p.parse_args(argv)
+    log_to_terminal(logging.WARNING)
     if args.seed is None:
         args.seed = SUITE_SEEDS[args.suite]
     inputs = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from .arguments import (
     WholeNumber,
     add_option,
     command_parser,
+    log_to_terminal,
 )
 from .folders import check_input, check_output
 
@@ -316,7 +316,7 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()  # of --time-limit: what follows imports torch, which takes seconds
     args = parser().parse_args(argv)
     _check(args)
-    logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
+    log_to_terminal(prefix='')
     config = make_config(args)
     from ..commands.train import train
 

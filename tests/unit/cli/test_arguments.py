@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 from refusals import refused
 
 from pvs_bidsapp.cli import app, evaluate, group, predict, simulate, train
-from pvs_bidsapp.cli.arguments import Number, PathText, WholeNumber, add_option, command_parser
+from pvs_bidsapp.cli.arguments import (
+    Number,
+    PathText,
+    WholeNumber,
+    add_option,
+    command_parser,
+    log_to_terminal,
+)
 from pvs_bidsapp.messages import options
 
 FOLDERS = {
@@ -88,6 +96,13 @@ def test_values_within_the_limits(kind, text, value):
     for spelling in (['--some-thing', text], [f'--some_thing={text}']):
         assert p.parse_args(spelling).some_thing == value
     assert type(p.parse_args(['--some-thing', text]).some_thing) is type(value) or kind == PathText()
+
+
+def test_a_log_message_has_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(logging.root, 'handlers', [])
+    log_to_terminal()
+    logging.getLogger('pvs').warning('%s: odd', 'a\n\x1b[31mb')
+    assert capsys.readouterr().err == 'pvs: a [31mb: odd\n'
 
 
 def test_limits_are_said_in_words():
