@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -38,8 +39,9 @@ def cross_validate(
 ) -> Path | None:
     """Train and test each fold that has not been done before, and write all of them as one model.
 
-    All scans are prepared first. The folds that are to be done then share the time that is left. A fold that
-    the time limit has ended is continued if training is resumed.
+    All scans are prepared first. The folds that are to be done then share the time that is left. If training
+    is resumed, a fold that the time limit has ended is continued, and one that it has left without tests is
+    tested.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def cross_validate(
     TimeUp
         If the time was over while scans were prepared.
     PVSError
-        If the time was over before all folds had been tested.
+        If the time was over before each fold had a model.
     """
     folder, total = config.model_dir, len(splits)
     for split in splits:
@@ -76,10 +78,11 @@ def cross_validate(
         try:
             if train_split(config, scans, split, fold, share) is None:
                 return None
-            _test(config, fold, _cache_tests(config, scans, split, limits), limits)
         except TimeUp:
             limit = f'--time-limit {config.schedule.time_limit:g}'
             raise training.NO_TIME_IN_FOLDS.error(limit, number=number, total=total) from None
+        with contextlib.suppress(TimeUp):  # the model is there: what is missing is said below
+            _test(config, fold, _cache_tests(config, scans, split, limits), limits)
     return _join(folder, total)
 
 
@@ -89,18 +92,22 @@ def _is_done(fold: Path, config: TrainingConfig) -> bool:
 
 
 def _join(folder: Path, number: int) -> Path:
-    """Write the scores of all folds, and all of them as one model."""
-    scores, sweeps = [], []
-    for k in range(1, number + 1):
-        scores.append(_read_table(folder / f'fold-{k}' / 'test.tsv').assign(fold=k))
-        sweeps.append(_read_table(folder / f'fold-{k}' / 'test_sweep.tsv').assign(fold=k))
-    table = pd.concat(scores, ignore_index=True)
+    """Write the scores of the folds that were tested, and all folds as one model."""
+    tested = [k for k in range(1, number + 1) if (folder / f'fold-{k}' / 'test.tsv').exists()]
+    if len(tested) < number:
+        training.UNTESTED.log(LOG, folder, number=number - len(tested), total=number)
+    tables, sweeps = (
+        [_read_table(folder / f'fold-{k}' / name).assign(fold=k) for k in tested]
+        for name in ('test.tsv', 'test_sweep.tsv')
+    )
+    table = pd.concat(tables, ignore_index=True) if tested else pd.DataFrame(columns=list(SUMMARY))
     summary = summarize(table)
-    write_text(folder / 'crossval.tsv', to_tsv(table))
-    write_json(folder / 'crossval.json', summary)
-    all_sweeps = pd.concat(sweeps, ignore_index=True)
-    write_text(folder / 'crossval_sweep.tsv', to_tsv(all_sweeps))
-    draw_sweep(all_sweeps, folder / 'crossval_sweep.png')
+    if tested:
+        write_text(folder / 'crossval.tsv', to_tsv(table))
+        write_json(folder / 'crossval.json', summary)
+        all_sweeps = pd.concat(sweeps, ignore_index=True)
+        write_text(folder / 'crossval_sweep.tsv', to_tsv(all_sweeps))
+        draw_sweep(all_sweeps, folder / 'crossval_sweep.png')
     return join_folds(folder, number, summary)
 
 

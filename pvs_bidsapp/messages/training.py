@@ -158,6 +158,11 @@ NO_TIME_IN_FOLDS = Refusal(
     mend='what is done is kept: run it again with --resume',
     kind=PVSError,
 )
+UNTESTED = Caution(
+    code='training-untested',
+    text='the time limit left {number} of {total} folds without tests: the scores are those of the others',
+    mend='the same command with --resume tests them',
+)
 THRESHOLD_IN_HASTE = Caution(
     code='training-threshold-in-haste',
     text='the threshold was chosen on {used} of {count} validation scans, since the time limit was reached',

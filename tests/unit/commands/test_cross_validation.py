@@ -19,7 +19,7 @@ from pvs_bidsapp.commands.training_limits import Limits
 from pvs_bidsapp.messages import training
 from pvs_bidsapp.runtime.deadline import Deadline, TimeUp
 from pvs_bidsapp.runtime.signals import Stopped
-from pvs_bidsapp.segmentation.model import write_model
+from pvs_bidsapp.segmentation.model import load_model, write_model
 from pvs_bidsapp.segmentation.networks import build
 from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
 from pvs_bidsapp.training.datasets import TrainingImage
@@ -112,8 +112,8 @@ def test_time_that_is_over_in_the_middle_is_told(tmp_path, make_folds, clock):
     folds = make_folds(100.0)
 
     def slow(config, folder, cached, limits) -> None:
-        clock.now += 400
         folds.test(config, folder, cached, limits)
+        clock.now += 600
 
     module._test = slow  # undone with the fixture's
     with refused(training.NO_TIME_IN_FOLDS, naming='fold 2 of 3', status=1):
@@ -122,6 +122,29 @@ def test_time_that_is_over_in_the_middle_is_told(tmp_path, make_folds, clock):
     assert not (tmp_path / 'model.json').exists()
     module._test = folds.test
     assert run(tmp_path, resume=True) == tmp_path
+
+
+@pytest.mark.parametrize('untested', [1, 3])
+def test_folds_without_tests_are_in_the_model_and_tested_later(tmp_path, make_folds, caplog, untested):
+    folds = make_folds(100.0)
+
+    def no_time(config, folder, cached, limits) -> None:
+        if int(folder.name[-1]) > 3 - untested:
+            raise TimeUp
+        folds.test(config, folder, cached, limits)
+
+    module._test = no_time
+    assert run(tmp_path) == tmp_path
+    assert f'left {untested} of 3 folds without tests' in caplog.text
+    model = load_model(tmp_path)
+    assert model.card.architecture['members'] == 3
+    assert model.card.metrics['cross_validation']['dice']['n'] == 3 - untested
+    assert (tmp_path / 'crossval.tsv').exists() == (untested < 3)
+    folds.shares.clear()
+    module._test = folds.test
+    assert run(tmp_path, resume=True) == tmp_path
+    assert len(folds.shares) == untested
+    assert load_model(tmp_path).card.metrics['cross_validation']['dice']['n'] == 3
 
 
 def test_a_continued_fold_does_not_keep_its_old_tests(tmp_path, make_folds, monkeypatch):
