@@ -30,7 +30,7 @@ def array_to_ants(array: np.ndarray, affine: np.ndarray) -> ants.ANTsImage:
     import ants
 
     spacing = voxel_sizes(affine)
-    direction = _nearest_orthonormal(_RAS_TO_LPS @ affine[:3, :3] / spacing)
+    direction = nearest_orthonormal(_RAS_TO_LPS @ affine[:3, :3] / spacing)
     return ants.from_numpy(
         np.ascontiguousarray(array, np.float32),
         origin=list(_RAS_TO_LPS @ affine[:3, 3]),
@@ -39,7 +39,7 @@ def array_to_ants(array: np.ndarray, affine: np.ndarray) -> ants.ANTsImage:
     )
 
 
-def _nearest_orthonormal(matrix: np.ndarray) -> np.ndarray:
+def nearest_orthonormal(matrix: np.ndarray) -> np.ndarray:
     """The nearest rotation or reflection: ITK refuses direction cosines that are off by 1e-6."""
     u, _, vt = np.linalg.svd(matrix)
     return u @ vt

@@ -14,12 +14,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel import orientations
+from nibabel.affines import voxel_sizes
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import SpatialImage
 
 from ..errors import ImageError
 from ..messages import scans
 from ..messages.message import Finding, error_of
+from .ants_images import nearest_orthonormal
 from .geometry import canonical_order, read_geometry
 from .resampling import Grid, canonical_affine
 
@@ -31,9 +33,10 @@ MAX_VOXELS = 512**3
 MAX_HEADER = 2**24
 #: gzip makes nothing smaller than by this factor.
 MAX_COMPRESSION = 1100
-#: Affines are rounded to these steps (mm per voxel, mm): forms are stored as float32 or quaternions, whose
-#: last digits would differ between two files of one image.
-SCALE_STEP, ORIGIN_STEP = 1e-5, 1e-3
+#: Steps to which affines are rounded: voxel sizes in mm, cosines, and the origin in mm. Forms are stored as
+#: float32 or quaternions, whose last digits differ between two files of one image. The steps are powers of
+#: two, since voxel sizes such as 220 / 256 lie half-way between two decimals.
+SIZE_STEP, DIRECTION_STEP, ORIGIN_STEP = 2.0**-17, 2.0**-16, 2.0**-10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +118,23 @@ class OpenImage:
 
 
 def rounded(affine: np.ndarray) -> np.ndarray:
-    """An affine without the digits in which two files of the same image may differ."""
+    """An affine without the digits in which two files of the same image may differ.
+
+    Voxel sizes, directions and origin are rounded, and the axes made orthonormal, so that the volume of a
+    voxel is the product of its sizes. A voxel moves by a few thousandths of a millimetre.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+
+    Returns
+    -------
+    affine : ndarray, shape (4, 4)
+    """
+    zooms = voxel_sizes(affine)
+    axes = np.rint(affine[:3, :3] / zooms / DIRECTION_STEP) * DIRECTION_STEP
     out = np.eye(4)
-    out[:3, :3] = np.rint(affine[:3, :3] / SCALE_STEP) * SCALE_STEP
+    out[:3, :3] = nearest_orthonormal(axes) * (np.rint(zooms / SIZE_STEP) * SIZE_STEP)
     out[:3, 3] = np.rint(affine[:3, 3] / ORIGIN_STEP) * ORIGIN_STEP
     return out + 0.0  # no negative zero
 

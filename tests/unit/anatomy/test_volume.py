@@ -125,10 +125,16 @@ def test_the_way_back_to_the_file(tmp_path, image, name):
 
 
 def test_rounding_of_an_affine_moves_no_voxel():
-    affine = np.array([[0.7, 0.1234567, 0, -90.12345], [0.2, 0.69, 0, 3], [0, 0, 1, -1e-9], [0, 0, 0, 1]])
+    turn, _ = np.linalg.qr(np.array([[1, 0.1234567, 0.3], [-0.1, 1, 0.2], [-0.3, -0.2, 1.0]]))
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turn * (0.859375, 0.9, 1.15), (-90.12345, 3, -1e-9)
     rounded = volume.rounded(affine)
     corner = np.array([256, 256, 256, 1])
     assert np.abs((rounded - affine) @ corner).max() < 0.006
+    size = abs(np.linalg.det(rounded[:3, :3]))
+    assert size == pytest.approx(0.859375 * 0.9 * 1.15, rel=1e-5)
+    other = affine.astype(np.float32).astype(float)
+    np.testing.assert_array_equal(volume.rounded(other), rounded)
     assert not np.signbit(rounded[2, 3])
 
 
