@@ -264,7 +264,10 @@ def _analysis(args: argparse.Namespace) -> Analysis:
     from ..settings import Analysis
 
     model = load_model(args.model)
-    model.verify()
+    if args.dry_run or args.boilerplate_only or args.reports_only:
+        model.verify()
+    else:
+        model.network()  # what is wrong with it is said here, not after the preparation of each scan
     card = model.card
     threshold = card.threshold if args.threshold is None else args.threshold
     minimum = card.min_cluster_size if args.min_cluster_size is None else args.min_cluster_size

@@ -106,9 +106,9 @@ WEIGHTS_MISFIT = Refusal(
     mend='use card and weights of the same model',
     kind=ModelError,
 )
-WEIGHTS_NOT_FINITE = Refusal(
-    code='model-weights-not-finite',
-    text='its tensor {tensor} holds NaN or infinite values',
+WEIGHTS_IMPOSSIBLE = Refusal(
+    code='model-weights-impossible',
+    text='its tensor {tensor} holds {what}',
     mend='use an earlier copy of the model, or train it again',
     kind=ModelError,
 )

@@ -87,7 +87,8 @@ class Model:
         Raises
         ------
         ModelError
-            If the weights are missing, differ from their checksum, do not fit the card, or are not finite.
+            If the weights are missing, differ from their checksum, do not fit the card, or hold values that
+            no network has.
         """
         import torch
         from safetensors.torch import load_file
@@ -102,11 +103,20 @@ class Model:
         state = {}
         for name, tensor in load_file(self.weights).items():
             state[name] = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
-            if not torch.isfinite(state[name]).all():
-                raise models.WEIGHTS_NOT_FINITE.error(self.weights, tensor=name)
+            _check_values(name, state[name], self.weights)
         network = build(self.card.architecture)
         network.load_state_dict(state)
         return network.eval()
+
+
+def _check_values(name: str, tensor: torch.Tensor, path: Path) -> None:
+    """Refuse values with which a network gives NaN, which no threshold would find."""
+    import torch
+
+    if not torch.isfinite(tensor).all():
+        raise models.WEIGHTS_IMPOSSIBLE.error(path, tensor=name, what='NaN or infinite values')
+    if name.endswith('running_var') and (tensor < 0).any():
+        raise models.WEIGHTS_IMPOSSIBLE.error(path, tensor=name, what='negative variances')
 
 
 @contextlib.contextmanager
@@ -252,7 +262,6 @@ def _stored(name: str, tensor: torch.Tensor, path: Path) -> torch.Tensor:
 
     if not tensor.is_floating_point():
         return tensor.contiguous().cpu()
-    if not torch.isfinite(tensor).all():
-        raise models.WEIGHTS_NOT_FINITE.error(path, tensor=name)
+    _check_values(name, tensor, path)
     half = tensor.to(torch.float16)
     return (half if torch.isfinite(half).all() else tensor.float()).contiguous().cpu()

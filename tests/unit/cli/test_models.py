@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from labelled_data import make_person
 from model_cards import SMALL, card
 
 from pvs_bidsapp.cli.main import main
@@ -75,3 +76,13 @@ def test_one_damaged_model_does_not_hide_the_others(tmp_path, folder, capsys, mo
 def test_show_needs_a_name(capsys):
     assert main(['models', 'show']) == 2
     assert 'joliot2021-t1' in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_used_ends_a_run_before_its_work(folder, tmp_path, capsys):
+    make_person(tmp_path / 'bids', 'sub-01', 1)
+    (tmp_path / 'bids' / 'dataset_description.json').write_text('{"Name": "one", "BIDSVersion": "1.10.0"}')
+    (folder / CARD).write_text((folder / CARD).read_text().replace('"filters": 2', '"filters": 3'))
+    arguments = [tmp_path / 'bids', tmp_path / 'out', 'participant', '--model', folder, '--device', 'cpu']
+    assert main([*map(str, arguments)]) == 3
+    assert f'pvs: error: {folder / WEIGHTS}: does not fit its card' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()

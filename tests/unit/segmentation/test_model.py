@@ -208,15 +208,21 @@ def test_tensors_that_are_not_those_of_the_card(folder, change, words):
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 def test_weights_that_are_no_numbers(folder, value):
     change_weights(folder, lambda s: s | {'head.bias': torch.full((1,), value)})
-    with refused(models.WEIGHTS_NOT_FINITE, naming='head.bias'):
+    with refused(models.WEIGHTS_IMPOSSIBLE, naming='head.bias'):
         load_model(folder).network()
     network = build(SMALL)
     with torch.no_grad():
         network.head.bias.fill_(value)
     before = (folder / CARD).read_bytes()
-    with refused(models.WEIGHTS_NOT_FINITE, naming='head.bias'):
+    with refused(models.WEIGHTS_IMPOSSIBLE, naming='head.bias'):
         write_model(folder, network, card())
     assert (folder / CARD).read_bytes() == before
+
+
+def test_a_variance_below_0_is_refused(folder):
+    change_weights(folder, lambda s: s | {'encoder.0.1.running_var': torch.full((2,), -1.0)})
+    with refused(models.WEIGHTS_IMPOSSIBLE, naming='encoder.0.1.running_var holds negative'):
+        load_model(folder).network()
 
 
 def test_large_weights_keep_their_value(tmp_path):
