@@ -189,12 +189,14 @@ def _execute(top: Any, settings: Settings, failures: Failures, crashes: Path) ->
             top.run(plugin=name, plugin_args=arguments)
             return
         limits = {'n_procs': execution.nprocs, 'memory_gb': execution.memory_gb}
+        limits |= {key: value for key, value in arguments.items() if key in limits}
 
         def on_failure(text: str) -> None:
             failures.collect(crashes)
             failures.note(text)  # has an effect if there is no crash file
 
-        workers = Workers(limits | arguments | {'raise_insufficient': False}, on_failure)
+        always = {'raise_insufficient': False, 'status_callback': progress}
+        workers = Workers(limits | always, on_failure)
         try:
             top.run(plugin=workers)
         finally:

@@ -224,6 +224,13 @@ def test_a_model_of_two_channels_without_the_second(tmp_path):
         at_level(tmp_path, 'participant', '--model', 'm2ss-t1t2', '--modality', 'T1w', '--dry-run')
 
 
+def test_a_plugin_that_is_not_known_is_told_before_the_scans_are_looked_for(tmp_path):
+    (tmp_path / 'plugin.yml').write_text('plugin: Slurm')
+    with refused(options.PLUGIN_UNKNOWN, naming='SLURM'):
+        at_level(tmp_path, 'participant', '--plugin', str(tmp_path / 'plugin.yml'), '--device', 'cpu')
+    assert not (tmp_path / 'out').exists()
+
+
 def test_options_of_heads_have_no_effect_on_real_scans(tmp_path):
     for option, value in (
         ('--label-maps', 'x'),

@@ -72,6 +72,7 @@ def scan(settings):
 def run(settings, scan, monkeypatch):
     """Run steps as those of the scan; returns the failures."""
     monkeypatch.setattr(engine, 'POLL', 0.05)
+    monkeypatch.setattr(engine, 'QUEUE_POLL', 0.05)
 
     def run(*steps, edges=(), config=settings):
         def build(scan, settings):
@@ -142,6 +143,15 @@ def test_logs_that_cannot_be_written_do_not_hide_the_reason(run, scan, settings,
 
     monkeypatch.setattr('nipype.pipeline.plugins.base.report_crash', full)
     assert 'damaged' in run(step('bad', fail, what='ours')).reason(scan)
+
+
+def test_the_plugin_file_of_many_guides_runs_on_this_machine(run, scan, settings, tmp_path):
+    file = tmp_path / 'plugin.yml'
+    file.write_text(
+        'plugin: LegacyMultiProc\nplugin_args: {n_procs: 1, maxtasksperchild: 1, mp_context: odd}\n'
+    )
+    config = replace(settings, execution=replace(settings.execution, plugin=str(file)))
+    assert 'damaged' in run(step('bad', fail, what='ours'), config=config).reason(scan)
 
 
 def test_a_run_goes_on_where_a_killed_one_stopped_whatever_that_left(run, scan, settings, tmp_path):
