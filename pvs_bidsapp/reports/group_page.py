@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader
 
 from .. import __version__
 from ..anatomy import template
@@ -20,6 +19,7 @@ from ..group.cohort import Cohort
 from ..group.exclusions import level_text
 from ..group.results import GroupOptions, GroupResults
 from ..messages.message import one_line
+from . import html
 from .figures import pyplot
 
 #: Template heights (mm) of the sections on which maps are drawn.
@@ -39,8 +39,6 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
     cohort : Cohort
     results : GroupResults
     """
-    environment = Environment(loader=PackageLoader('pvs_bidsapp.reports'), autoescape=True)
-    environment.filters['shown'] = shown
     tables = {
         'Regions': results.summary,
         'Comparison of cohorts': results.comparison,
@@ -48,7 +46,7 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
         'Regression': results.regression,
         'Two scans of one person': results.repeated if len(results.repeated) else None,
     }
-    return environment.get_template('group.html').render(
+    return html.template('group.html', shown=shown).render(
         version=__version__, options=options, notes=[shown(note, 2000) for note in results.notes],
         findings=[shown(f, 1000) for f in results.findings],
         missing=cohort.missing | cohort.without_scans,

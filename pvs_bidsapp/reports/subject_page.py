@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-
 from .. import __version__
+from . import html
 
 CAPTIONS = {
     'pvs': 'Perivascular spaces (red outlines) on the axial sections of the T1w that hold most of them. '
@@ -68,8 +67,7 @@ def render(
     state : str
         For the head of the page, where `pvs_bidsapp.outputs.reports` looks for it.
     """
-    environment = Environment(loader=PackageLoader('pvs_bidsapp.reports'), autoescape=True)
-    return environment.get_template('subject.html').render(
+    return html.template('subject.html').render(
         title=title,
         version=__version__,
         sections=[_content(s) for s in sections],
