@@ -37,6 +37,8 @@ MAX_COMPRESSION = 1100
 #: float32 or quaternions, whose last digits differ between two files of one image. The steps are powers of
 #: two, since voxel sizes such as 220 / 256 lie half-way between two decimals.
 SIZE_STEP, DIRECTION_STEP, ORIGIN_STEP = 2.0**-17, 2.0**-16, 2.0**-10
+#: Voxel sizes this near (mm) to one of three decimals are that one.
+NEAR_DECIMAL = 2e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,10 @@ def rounded(affine: np.ndarray) -> np.ndarray:
     zooms = voxel_sizes(affine)
     axes = np.rint(affine[:3, :3] / zooms / DIRECTION_STEP) * DIRECTION_STEP
     out = np.eye(4)
-    out[:3, :3] = nearest_orthonormal(axes) * (np.rint(zooms / SIZE_STEP) * SIZE_STEP)
+    decimal = np.round(zooms, 3)  # 0.8 mm, as it was meant
+    on_grid = np.rint(zooms / SIZE_STEP) * SIZE_STEP
+    sizes = np.where(np.abs(zooms - decimal) < NEAR_DECIMAL, decimal, on_grid)
+    out[:3, :3] = nearest_orthonormal(axes) * sizes
     out[:3, 3] = np.rint(affine[:3, 3] / ORIGIN_STEP) * ORIGIN_STEP
     return out + 0.0  # no negative zero
 
