@@ -25,6 +25,9 @@ SUFFIX = '_desc-pvs_stats.tsv'
 MAX_TABLE = 100_000_000
 MAX_SIDECAR = 5_000_000
 _TEXT_COLUMNS = ('region', 'hemisphere', 'name')
+_NOT_NEGATIVE = frozenset((
+    'count', 'volume_mm3', 'region_volume_mm3', 'volume_fraction', 'max_probability', 'length_mm',
+))  # fmt: skip
 
 
 def find_results(out_dir: Path) -> tuple[dict[Naming, Path], list[Finding]]:
@@ -152,7 +155,7 @@ def _check_numbers(table: pd.DataFrame, files: Sequence[Path], columns: Iterable
         if name in _TEXT_COLUMNS:
             bad = table[name].isna()
         elif pd.api.types.is_numeric_dtype(table[name]):
-            bad = np.isinf(table[name])
+            bad = np.isinf(table[name]) | ((table[name] < 0) & (name in _NOT_NEGATIVE))
         else:
             bad = pd.to_numeric(table[name], errors='coerce').isna() & table[name].notna()
         if bad.any():

@@ -56,6 +56,7 @@ def test_line_ends_of_windows_and_quotes_do_not_matter(files):
         (TABLE.replace('12.5', '12\r5').encode(), 'a row of it is incomplete'),
         (TABLE.replace('\n', '\r', 2).encode(), 'a row of it is incomplete'),
         (TABLE.replace('12.5', 'many').encode(), "column volume_mm3 holds 'many'"),
+        (TABLE.replace('12.5', '-12.5').encode(), 'column volume_mm3 holds'),
         (TABLE.replace('12.5', '1e999').encode(), 'column volume_mm3 holds'),
         (TABLE.replace('deep', 'n/a').encode(), 'column region holds'),
         (TABLE.replace('extra', 'other').encode(), 'its columns are not those of sub-00_desc-pvs_stats.tsv'),
