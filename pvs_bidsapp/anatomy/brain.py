@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 HEAD_HEIGHT = 175.0
 #: Range of the volume of a skull-stripped brain in ml, from infants to large men.
 STRIPPED_VOLUME = (550, 2100)
+#: Smallest volume of a brain in mm3; a newborn's has 350,000.
+SMALLEST_BRAIN = 2e5
 #: Radius of the closing of the brain mask, in mm.
 CLOSING = 3.0
 #: Voxel size (mm) at which the bias field and the tissue classes are refined together, and the number of
@@ -194,7 +196,7 @@ def register_template(
         aff_iterations=(500, 200), aff_shrink_factors=(2, 1), aff_smoothing_sigmas=(1, 0),
     )  # fmt: skip
     fit = template_fit(image, grid, linear)
-    if fit < MIN_AFFINE_FIT:  # noise, another organ, another contrast: spare the minute that SyN takes
+    if not fit >= MIN_AFFINE_FIT:  # noise, another organ, another contrast: spare the minute that SyN takes
         raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
     return register(
         fixed, moving, 'SyNOnly', folder, 'syn', initial_transform=[str(p) for p in linear.files],
@@ -263,9 +265,22 @@ def fraction_outside(grid: Grid, to_template: Transform) -> float:
     return float(1 - inside.mean())
 
 
-def _check_fit(fit: float, outside: float) -> tuple[Finding, ...]:
-    """Refuse a scan that the template does not fit, or that lacks half of the brain."""
-    if fit < MIN_FIT:
+def check_fit(fit: float, outside: float) -> tuple[Finding, ...]:
+    """What the fit of the template says of a scan.
+
+    Parameters
+    ----------
+    fit : float
+        As `template_fit` measures it.
+    outside : float
+        As `fraction_outside` measures it.
+
+    Raises
+    ------
+    ImageError
+        If the template does not fit, or more than half of the brain is not in the scan.
+    """
+    if not fit >= MIN_FIT:
         raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
     if outside > MAX_CUT:
         raise scans.HALF_BRAIN.error(percent=100 * outside)
@@ -316,7 +331,7 @@ def extract_brain(
     atlas = template.load()
     grid = Grid(image.shape, affine)
     fit = template_fit(corrected, grid, to_subject)
-    findings = _check_fit(fit, fraction_outside(grid, to_template))
+    findings = check_fit(fit, fraction_outside(grid, to_template))
     prior = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject)
     if brain_mask is None and segmentation is not None:
         brain_mask = close(largest_component(segmentation >= tissues.GM), CLOSING)
@@ -326,8 +341,7 @@ def extract_brain(
         initial = ndimage.binary_fill_holes(image > 0.02 * np.percentile(image, 99))
     else:
         initial = edt.edt(prior <= 0.5) < 2.0
-    if initial.sum() < 2e5:
-        raise scans.NO_BRAIN.error()
+    check_volume(initial)
     field = bias.estimate(image, affine, initial)
     if segmentation is not None:
         classes = segmentation
@@ -346,6 +360,22 @@ def extract_brain(
         fit=fit,
         findings=findings,
     )
+
+
+def check_volume(mask: np.ndarray) -> None:
+    """Check that a mask at 1 mm may be a brain.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (x, y, z)
+
+    Raises
+    ------
+    ImageError
+        If it has less than `SMALLEST_BRAIN`.
+    """
+    if mask.sum() < SMALLEST_BRAIN:
+        raise scans.NO_BRAIN.error()
 
 
 def refine_bias_field(

@@ -95,7 +95,7 @@ def coregister_t2w(
         If the T2w leaves out much of the brain, or does not lie on the T1w.
     """
     transform = align_t2w(t2w, t1w, brain_mask, affine, folder)
-    covered = _check_alignment(t2w, transform, t1w, brain_mask, affine)
+    covered = check_alignment(t2w, transform, t1w, brain_mask, affine)
     moved = apply(t2w.image, t2w.grid.affine, grid, transform, interpolation='bSpline')
     moved = np.maximum(moved, 0)
     inside = resample(brain_mask, affine, grid, order=0) > 0.5
@@ -127,10 +127,16 @@ def contrast_correlation(first: np.ndarray, second: np.ndarray, mask: np.ndarray
     return float(np.corrcoef(local(first), local(second))[0, 1])
 
 
-def _check_alignment(
+def check_alignment(
     t2w: ScanImage, transform: Transform, t1w: np.ndarray, brain_mask: np.ndarray, affine: np.ndarray
 ) -> float:
-    """The fraction of the brain that a T2w covers; a T2w that does not lie on the T1w is refused."""
+    """The fraction of the brain that a T2w covers, once it lies on the T1w; parameters as `align_t2w`.
+
+    Raises
+    ------
+    ImageError
+        If it leaves out much of the brain, or does not lie on the T1w.
+    """
     grid = Grid(t1w.shape, affine)
     field_of_view = apply(np.ones(t2w.grid.shape, np.float32), t2w.grid.affine, grid, transform) > 0.5
     covered = float(field_of_view[brain_mask].mean())

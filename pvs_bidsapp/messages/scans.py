@@ -214,12 +214,6 @@ BRAIN_CUT = Caution(
 
 # ---- the T2w beside it
 
-NEEDS_T2W = Refusal(
-    code='scan-needs-t2w',
-    text='the model {model} needs a {channel} of the same session',
-    mend='choose another --model, or leave the scan out',
-    kind=ImageError,
-)
 T2W_UNUSABLE = Refusal(
     code='scan-t2w-unusable',
     text='its T2w cannot be used: {reason}',

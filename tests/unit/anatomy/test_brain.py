@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 from phantoms import ball, no_field, uneven_brain
+from refusals import refused
 from scipy import ndimage
 
-from pvs_bidsapp.anatomy import brain, tissues
+from pvs_bidsapp.anatomy import brain, template, tissues
+from pvs_bidsapp.anatomy.registration import Transform
+from pvs_bidsapp.anatomy.resampling import Grid
+from pvs_bidsapp.messages import scans
 
 
 def test_bias_field_and_classes_correct_each_other(rng):
@@ -56,3 +60,56 @@ def test_refinement_removes_what_thin_bridges_connect():
     mask = brain.refine_mask(classes, np.ones(shape, bool))
     assert mask[40, 45, 45]
     assert not mask[75:].any()
+
+
+IDENTITY = Transform((), ())
+
+
+def test_no_head_and_no_brain_are_refused():
+    with refused(scans.NO_HEAD):
+        brain.head_slices(np.zeros((80, 80, 80), np.float32))
+    with refused(scans.NO_BRAIN):
+        brain.check_volume(ball((80, 80, 80), (40, 40, 40), 30))
+    brain.check_volume(ball((90, 90, 90), (45, 45, 45), 40))
+
+
+def test_the_template_fits_itself_and_no_other_contrast():
+    atlas = template.load()
+    grid = Grid(atlas.t1w.shape, atlas.affine)
+    noise = np.random.default_rng(0).random(atlas.t1w.shape, np.float32)
+    assert brain.template_fit(atlas.t1w, grid, IDENTITY) > 0.999
+    assert brain.template_fit(3 * atlas.t1w + 0.1 * noise, grid, IDENTITY) > 0.99
+    assert abs(brain.template_fit(noise, grid, IDENTITY)) < brain.MIN_AFFINE_FIT
+    assert brain.template_fit(atlas.t2w, grid, IDENTITY) < 0
+    assert brain.template_fit(atlas.t1w[:, ::-1], grid, IDENTITY) < brain.MIN_FIT
+    assert brain.template_fit(np.ones_like(noise), grid, IDENTITY) == 0
+
+
+def test_what_lies_outside_of_the_field_of_view_is_measured():
+    """The lower half, then all but a margin."""
+    atlas = template.load()
+    heights = np.flatnonzero(atlas.brain_mask.any((0, 1)))
+    volume = atlas.brain_mask.sum((0, 1)).cumsum() / atlas.brain_mask.sum()
+    half = int(np.searchsorted(volume, 0.5)) + 1
+    assert brain.fraction_outside(Grid((193, 229, half), atlas.affine), IDENTITY) == pytest.approx(
+        0.5, abs=0.03
+    )
+    assert brain.fraction_outside(Grid((193, 229, heights[-1] + 2), atlas.affine), IDENTITY) == 0
+
+
+@pytest.mark.parametrize(
+    ('fit', 'outside', 'caution'),
+    [(0.8, 0.0, None), (0.6, 0.0, scans.POOR_FIT), (0.8, 0.2, scans.BRAIN_CUT)],
+)
+def test_a_poor_fit_and_a_cut_brain_are_told(fit, outside, caution):
+    found = brain.check_fit(fit, outside)
+    assert [f.code for f in found] == ([] if caution is None else [caution.code])
+
+
+def test_a_scan_that_the_template_does_not_fit_is_refused():
+    with refused(scans.NO_FIT, naming='0.36'):
+        brain.check_fit(0.36, 0.0)
+    with refused(scans.NO_FIT):
+        brain.check_fit(float('nan'), 0.0)
+    with refused(scans.HALF_BRAIN, naming='60 %'):
+        brain.check_fit(0.8, 0.6)

@@ -106,6 +106,19 @@ def test_what_a_header_tells_before_the_work(tmp_path, rng, zooms, shape, cautio
     assert not found.is_refused
 
 
+def test_the_refusals_of_values_and_of_the_field_of_view(tmp_path):
+    """Each by itself."""
+    shape = (40, 40, 40)
+    with refused(scans.EMPTY, naming='a.nii'):
+        load_scan(save(tmp_path / 'a.nii', np.zeros(shape)))
+    with refused(scans.CONSTANT, naming='a.nii'):
+        load_scan(save(tmp_path / 'a.nii', np.ones(shape)))
+    with refused(scans.FIELD_OF_VIEW, naming='7 mm'):
+        load_scan(save(tmp_path / 'a.nii', np.arange(64000).reshape(shape), zoom=7.0))
+    with refused(scans.FIELD_OF_VIEW, naming='40 x 40 x 40 mm'):
+        load_scan(save(tmp_path / 'a.nii', np.arange(64000).reshape(shape), zoom=1.0))
+
+
 def test_a_refusal_by_the_header_is_found_without_the_values(tmp_path):
     small = nib.Nifti1Image(np.ones((20, 20, 20), np.float32), np.eye(4))
     (found,) = audit_scan(write(small, tmp_path / 'a.nii.gz'))

@@ -1,0 +1,63 @@
+"""Whether a T2w lies on its T1w; its registration is tested with whole scans."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from disguises import write
+from refusals import refused
+
+from pvs_bidsapp.anatomy import template
+from pvs_bidsapp.anatomy.conform import load_scan
+from pvs_bidsapp.anatomy.coregistration import check_alignment, contrast_correlation
+from pvs_bidsapp.anatomy.registration import Transform
+from pvs_bidsapp.messages import scans
+
+IDENTITY = Transform((), ())
+
+
+@pytest.fixture(scope='module')
+def atlas():
+    return template.load()
+
+
+@pytest.fixture
+def scan(tmp_path, atlas):
+    """An image on the template's grid, or on a part of it, as it is read from a file."""
+
+    def make(image, part=slice(None)):
+        whole = nib.Nifti1Image(np.rint(20 * image).astype(np.int16), atlas.affine)
+        return load_scan(write(whole.slicer[:, :, part], tmp_path / 'scan.nii'))
+
+    return make
+
+
+def check(atlas, scan):
+    return check_alignment(scan, IDENTITY, atlas.t1w, atlas.brain_mask, atlas.affine)
+
+
+def test_a_t2w_on_its_t1w_covers_the_brain(atlas, scan):
+    assert check(atlas, scan(atlas.t2w)) == 1
+
+
+def test_a_bias_field_does_not_matter(atlas, scan):
+    field = np.exp(np.linspace(-0.7, 0.7, 193)).reshape(-1, 1, 1).astype(np.float32)
+    both = contrast_correlation(atlas.t1w * field, atlas.t2w * field, atlas.brain_mask)
+    assert both == pytest.approx(contrast_correlation(atlas.t1w, atlas.t2w, atlas.brain_mask), abs=0.05)
+    assert check(atlas, scan(atlas.t2w * field)) == 1
+
+
+def test_a_part_of_the_brain_is_told(atlas, scan):
+    heights = np.flatnonzero(atlas.brain_mask.any((0, 1)))
+    assert 0.75 < check(atlas, scan(atlas.t2w, slice(heights[0] + 30, None))) < 0.99
+
+
+def test_a_slab_is_refused(atlas, scan):
+    with refused(scans.T2W_NO_OVERLAP):
+        check(atlas, scan(atlas.t2w, slice(70, 135)))
+
+
+@pytest.mark.parametrize('wrong', ['moved', 'turned', 'a T1w'])
+def test_what_does_not_lie_on_the_t1w_is_refused(atlas, scan, wrong):
+    image = {'moved': np.roll(atlas.t2w, 12, 1), 'turned': atlas.t2w[:, ::-1], 'a T1w': atlas.t1w}[wrong]
+    with refused(scans.T2W_NO_FIT):
+        check(atlas, scan(image))
