@@ -24,6 +24,10 @@ LOG = logging.getLogger(__name__)
 #: Folders of a dataset that hold no scans of its own.
 _IGNORED = ('derivatives', 'sourcedata', 'code', 'stimuli', 'models', 'phenotype')
 _SCANS = {'suffix': ['T1w', 'T2w'], 'datatype': ['anat'], 'extension': ['.nii', '.nii.gz']}
+#: Bytes of a file name that are no UTF-8, which a database does not take.
+_NOT_UNICODE = re.compile('[\ud800-\udfff]')
+#: A label that a name can have.
+_LABEL = re.compile(r'[a-zA-Z0-9+.]{1,255}')
 
 
 class ImageIndex:
@@ -41,6 +45,11 @@ class ImageIndex:
         know them, or knows others, is of another state of the dataset, and made anew.
     database_dir : Path, optional
         Where the index of all subjects is kept from run to run. Without it, `subjects` alone are indexed.
+
+    Raises
+    ------
+    InputError
+        If the path of the dataset is no Unicode.
     """
 
     def __init__(
@@ -52,6 +61,8 @@ class ImageIndex:
         database_dir: Path | None = None,
     ) -> None:
         self._root, self._subjects = bids_dir.absolute(), list(subjects)
+        if _NOT_UNICODE.search(str(self._root)):
+            raise datasets.ROOT_NAME.error(bids_dir)
         if database_dir is None:
             self._layout = self._index(subjects if len(subjects) < len(present) else None)
         else:
@@ -80,7 +91,7 @@ class ImageIndex:
             if name in conditions:
                 conditions[name] = [v for v in conditions[name] if v in labels or '*' in labels]
             else:
-                conditions[name] = [special.get(label, label) for label in labels]
+                conditions[name] = [special.get(v, v) for v in labels if v in special or _can_occur(v)]
         return self._find(self._layout, conditions) if all(conditions.values()) else set()
 
     def _find(self, layout: Any, conditions: dict[str, list[Any]]) -> set[str]:
@@ -91,7 +102,7 @@ class ImageIndex:
         """Index the dataset, or some subjects alone; no metadata is read."""
         from bids import BIDSLayout, BIDSLayoutIndexer
 
-        ignored: list[Any] = [*_IGNORED, re.compile(r'/\.')]
+        ignored: list[Any] = [*_IGNORED, re.compile(r'/\.'), _NOT_UNICODE]
         if subjects is not None:
             wanted = '|'.join(re.escape(subject) for subject in subjects)
             ignored.append(re.compile(rf'/sub-(?!(?:{wanted})(?:/|_|$))'))
@@ -126,6 +137,13 @@ class ImageIndex:
             except Exception as error:  # of pybids, SQLAlchemy or SQLite, for a file that may be anything
                 LOG.debug('%s: %s', kept, error)
                 return None
+
+
+def _can_occur(label: str | None) -> bool:
+    """Whether a name can have a label; a database takes no other ones, and whole numbers of 64 bits."""
+    if label is None or _LABEL.fullmatch(label) is None:
+        return False
+    return not label.isdigit() or int(label) < 2**63
 
 
 def _anchored_config(root: Path) -> dict[str, Any]:

@@ -13,6 +13,12 @@ NO_SUBJECT_FOLDERS = Refusal(
     mend='give the root of a BIDS dataset',
     kind=InputError,
 )
+ROOT_NAME = Refusal(
+    code='dataset-root-name',
+    text='the path of the dataset holds bytes that are no UTF-8',
+    mend='rename the folder, or give a link to it',
+    kind=InputError,
+)
 NO_SUBJECT = Refusal(
     code='dataset-no-subject',
     text='no subject {labels} in it',

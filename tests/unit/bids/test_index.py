@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from layouts import put
+from refusals import refused
 
 from pvs_bidsapp.bids.filters import read_filters
 from pvs_bidsapp.bids.index import ImageIndex
+from pvs_bidsapp.messages import datasets
 
 FILES = {'a': '_acq-x_run-01', 'b': '_acq-x_run-2', 'c': '_acq-y_run-1', 'd': '_acq-y', 'e': '_hemi-L'}
 NAMES = {letter: f'sub-1/anat/sub-1{rest}_T1w.nii' for letter, rest in FILES.items()}
@@ -88,3 +91,34 @@ def test_an_index_that_does_not_fit_is_made_anew(dataset, tmp_path, caplog, chan
     assert index(dataset, kept).passing('T1w', {}) == expected
     assert 'made anew' in caplog.text
     assert index(dataset, kept).passing('T1w', {}) == expected
+
+
+@pytest.mark.parametrize(
+    'label', ['9' * 19, '9' * 300, '\udcff', 'a\0b', "' OR 1=1 --", '%', '.*', '\u0663', 'a' * 5000, '']
+)
+def test_labels_that_no_name_can_have_match_nothing(dataset, tmp_path, label):
+    path = tmp_path / 'filter.json'
+    for entity in ('run', 'acquisition'):
+        path.write_text(json.dumps({'t1w': {entity: label}}))
+        assert index(dataset).passing('T1w', read_filters(path)['t1w']) == set()
+        path.write_text(json.dumps({'t1w': {entity: [label, '*']}}))
+        assert index(dataset).passing('T1w', read_filters(path)['t1w']) >= {NAMES['a']}
+
+
+@pytest.mark.parametrize(
+    'name', [b'\xff.json', b'sub-1/anat/\xff.txt', b'sub-1/\xff/x', b'sub-\xff/anat/x_T1w.nii']
+)
+@pytest.mark.parametrize('is_kept', [True, False])
+def test_names_that_are_no_unicode_hide_nothing(dataset, tmp_path, name, is_kept):
+    path = os.fsencode(dataset) + b'/' + name
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'wb'):
+        pass
+    database = tmp_path / 'database' if is_kept else None
+    assert index(dataset, database).passing('T1w', {}) == {*NAMES.values()}
+
+
+def test_a_dataset_whose_path_is_no_unicode_is_refused(dataset):
+    root = dataset.rename(os.fsdecode(os.fsencode(dataset.parent) + b'/bids\xff'))
+    with refused(datasets.ROOT_NAME):
+        index(root)
