@@ -26,6 +26,8 @@ _IGNORED = ('derivatives', 'sourcedata', 'code', 'stimuli', 'models', 'phenotype
 _SCANS = {'suffix': ['T1w', 'T2w'], 'datatype': ['anat'], 'extension': ['.nii', '.nii.gz']}
 #: Bytes of a file name that are no UTF-8, which a database does not take.
 _NOT_UNICODE = re.compile('[\ud800-\udfff]')
+#: Largest description of a dataset that is read, in bytes.
+_MAX_DESCRIPTION = 20_000_000
 #: A label that a name can have.
 _LABEL = re.compile(r'[a-zA-Z0-9+.]{1,255}')
 
@@ -49,7 +51,7 @@ class ImageIndex:
     Raises
     ------
     InputError
-        If the path of the dataset is no Unicode.
+        If the path of the dataset is no Unicode, or its description cannot be used.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ImageIndex:
         self._root, self._subjects = bids_dir.absolute(), list(subjects)
         if _NOT_UNICODE.search(str(self._root)):
             raise datasets.ROOT_NAME.error(bids_dir)
+        _check_description(self._root / 'dataset_description.json')
         if database_dir is None:
             self._layout = self._index(subjects if len(subjects) < len(present) else None)
         else:
@@ -137,6 +140,24 @@ class ImageIndex:
             except Exception as error:  # of pybids, SQLAlchemy or SQLite, for a file that may be anything
                 LOG.debug('%s: %s', kept, error)
                 return None
+
+
+def _check_description(path: Path) -> None:
+    """Refuse a description that pybids cannot read; one that is no JSON, or empty, is none to it."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise datasets.DESCRIPTION.error(path, reason='it is no file')
+    if path.stat().st_size > _MAX_DESCRIPTION:
+        raise datasets.DESCRIPTION.error(path, reason=f'more than {_MAX_DESCRIPTION / 1e6:.0f} MB')
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        return
+    except (RecursionError, ValueError) as error:
+        raise datasets.DESCRIPTION.error(path, reason=str(error)[:100]) from error
+    if content and not isinstance(content, dict):
+        raise datasets.DESCRIPTION.error(path, reason='it is no JSON object')
 
 
 def _can_occur(label: str | None) -> bool:

@@ -19,6 +19,12 @@ ROOT_NAME = Refusal(
     mend='rename the folder, or give a link to it',
     kind=InputError,
 )
+DESCRIPTION = Refusal(
+    code='dataset-description',
+    text='cannot be used ({reason})',
+    mend='give it the content that BIDS asks for, a JSON object, or remove it',
+    kind=InputError,
+)
 NO_SUBJECT = Refusal(
     code='dataset-no-subject',
     text='no subject {labels} in it',
