@@ -57,6 +57,8 @@ LOG = logging.getLogger(__name__)
 T = TypeVar('T')
 #: Fraction of the epochs, and of the time that is left at its start, that pre-training gets.
 PRETRAINING_FRACTION = 0.25
+#: Seconds in which the other processes of a training end by themselves when one has failed.
+GRACE = 10.0
 #: With fewer validation scans than this, chance decides which checkpoint is best.
 FEW_SCANS = 3
 
@@ -257,7 +259,7 @@ def train_split(
         unlabelled=len(parts.unlabelled),
     )
     images.limits = Limits()  # a model needs its validation scans, even if the time is over
-    package_model(config, folder, summary, images.validation, end=end, wants_to_end=limits.deadline.is_over)
+    package_model(config, folder, summary, images.validation, end=end, wants_to_end=limits.deadline.paced())
     if end.is_time_up:
         best = load_model(folder).card.training['steps']
         training.TIME_UP.log(LOG, folder, step=end.step, steps=end.steps, best=best)
@@ -318,7 +320,7 @@ def _start_processes(run: TrainingRun, stop: Callable[[], bool]) -> TrainingEnd:
     )
     is_passed_on = False
     try:
-        while not group.join(timeout=1.0):
+        while not group.join(timeout=1.0, grace_period=GRACE):
             if stop() and not is_passed_on:
                 is_passed_on = True
                 for process in group.processes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -59,3 +60,15 @@ class Deadline:
         if self.end == math.inf:
             return self
         return Deadline(time.monotonic() + fraction * self.seconds_left)
+
+    def paced(self) -> Callable[[], bool]:
+        """Make a function that says between pieces of work whether one more like the last is too late."""
+        last = time.monotonic()
+
+        def is_too_late() -> bool:
+            nonlocal last
+            now = time.monotonic()
+            seconds, last = now - last, now
+            return self.is_over(seconds)
+
+        return is_too_late

@@ -49,7 +49,7 @@ RATE_WARMUP = 0.02
 GRADIENT_NORM = 5.0
 #: Fraction of its time that is kept for what follows a training, as long as no validation was timed; and what
 #: that takes at most, over the time of a validation.
-UNTIMED_FRACTION, TIMED_FACTOR = 0.1, 1.25
+UNTIMED_FRACTION, TIMED_FACTOR = 0.1, 1.5
 #: Why a training ends early; with several processes, the larger number decides.
 _TIME_UP, _STOPPED = 1, 2
 

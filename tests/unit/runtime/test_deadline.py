@@ -50,6 +50,19 @@ def test_a_part_of_what_is_left_now(clock):
     assert deadline.part(0.25).is_over()
 
 
+def test_a_piece_of_work_that_would_end_too_late_is_not_begun(clock):
+    is_too_late = Deadline.after(1).paced()
+    clock.now += 20
+    assert not is_too_late()
+    clock.now += 15
+    assert not is_too_late()
+    clock.now += 13  # 12 seconds are left
+    assert is_too_late()
+    clock.now += 1
+    assert not is_too_late()
+    assert not Deadline().paced()()
+
+
 def test_without_a_limit_it_is_never_over(clock):
     deadline = Deadline.after(None)
     assert deadline == Deadline() == deadline.part(0.25)
