@@ -165,7 +165,8 @@ def check_options(options: GroupOptions, cohort: Cohort) -> None:
 
 
 def _check_column(option: str, name: str, cohort: Cohort) -> None:
-    if name not in cohort.scans:
+    # sites are those of people; other columns may be measures of the results
+    if name not in (cohort.columns if option == '--harmonize' else cohort.scans):
         own = {there: here for here, there in cohort.renamed.items()}
         hint = f' (participants.tsv has {name}, which is called {own[name]} here)' if name in own else ''
         columns = listed(('ICV', *cohort.columns), 30)

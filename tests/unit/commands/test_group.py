@@ -271,6 +271,7 @@ def test_some_identifiers_that_match_nobody_are_named(study):
         ({'rating': 'sex'}, people.RATING_WORDS, 'F, M'),
         ({'rating': 'age'}, people.RATING_MANY, '--rating age'),
         ({'harmonize': 'site'}, people.HARMONIZED_ALONE, '--harmonize site'),
+        ({'harmonize': 'count', 'covariates': ('age',)}, people.NO_COLUMN, '--harmonize count'),
     ],
 )
 def test_options_that_cannot_be_done(study, options, refusal, naming):
