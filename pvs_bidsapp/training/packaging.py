@@ -115,7 +115,7 @@ def make_card(config: TrainingConfig, description: str = '') -> ModelCard:
         Of the training data, unless the configuration has one.
     """
     recipe = config.recipe
-    text = config.trained_on or description
+    text = one_line(config.trained_on) or one_line(description)[:TEXT_LENGTH]
     return ModelCard(
         name=make_label(config.model_dir.resolve().name),
         version=__version__,
@@ -126,7 +126,7 @@ def make_card(config: TrainingConfig, description: str = '') -> ModelCard:
         intensity=TissueNormalization().card(),
         threshold=DEFAULT_THRESHOLD,
         min_cluster_size=0.0,
-        trained_on=one_line(text)[:TEXT_LENGTH],
+        trained_on=text,
         limits='Research only; not a medical device. Not tested on scans unlike those it was trained on.',
         licence='unspecified: the licence of the scans and tracings decides',
         patch_size=recipe.patch_size if recipe.stride else None,
@@ -235,7 +235,7 @@ def join_folds(folder: Path, number: int, scores: dict[str, Any]) -> Path:
         first,
         architecture=architecture,
         threshold=float(np.median([m.card.threshold for m in members])),
-        trained_on=f'{number} folds of a cross-validation; the first: {first.trained_on}',
+        trained_on=f'{number} folds of a cross-validation; the first: {first.trained_on}'[:TEXT_LENGTH],
         metrics={'cross_validation': scores},
     )
     write_model(folder, ensemble.eval(), card)

@@ -150,6 +150,16 @@ def test_names_of_data_sets_are_shown_in_one_line(tmp_path, make_config):
     assert json.loads((config.model_dir / 'model.json').read_text())['trained_on']
 
 
+def test_a_long_description_fits_in_the_card_of_all_folds(tmp_path, make_config):
+    config = replace(trained(tmp_path, make_config), trained_on='x' * 20_000)
+    fold = config.model_dir / 'fold-1'
+    fold.mkdir()
+    (config.model_dir / 'checkpoints').rename(fold / 'checkpoints')
+    package_model(config, fold, SUMMARY, [])
+    join_folds(config.model_dir, 1, {})
+    assert load_model(config.model_dir).card.trained_on.startswith('1 folds')
+
+
 @pytest.mark.parametrize('recipe', RECIPES.values(), ids=RECIPES)
 def test_each_recipe_gives_a_model_that_can_be_used(make_config, recipe):
     check_model(replace(make_config(), recipe=recipe))
@@ -161,6 +171,9 @@ def test_a_model_that_could_not_be_used_is_refused_before_the_training(make_conf
         check_model(replace(config, recipe=replace(config.recipe, patch_size=400)))
     with refused(training.UNUSABLE_MODEL, naming='"architecture.filters"'):
         check_model(make_config(architecture=config.recipe.architecture | {'filters': 1024}))
+    with refused(training.UNUSABLE_MODEL, naming='"trained_on"'):
+        check_model(replace(config, trained_on='x' * 20_001))
+    check_model(replace(config, trained_on='two\nlines\x07'))
     large = make_config(architecture=JOLIOT.architecture | {'filters': 32}, patch_size=64, stride=32)
     check_model(large)
     with refused(training.TOO_MANY_PARAMETERS, naming='1.89e+09'):
