@@ -15,6 +15,7 @@ from ..errors import PVSError
 from ..messages import options
 from ..messages.message import one_line
 from ..runtime import faults
+from ..runtime.signals import Terminated
 
 COMMANDS = ('train', 'predict', 'evaluate', 'simulate', 'models')
 REPORT = (
@@ -36,9 +37,11 @@ def main(argv: list[str] | None = None) -> int:
         return status
     except PVSError as error:
         return _say(error)
-    except KeyboardInterrupt:
-        print('pvs: interrupted; run the same command again to go on', file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, Terminated) as error:
+        by_sigterm = isinstance(error, Terminated)
+        how = 'ended by SIGTERM' if by_sigterm else 'interrupted'
+        print(f'pvs: {how}; run the same command again to go on', file=sys.stderr)
+        return 143 if by_sigterm else 130
     except BrokenPipeError:
         if not _reader_has_gone():
             raise  # a pipe between processes of the program

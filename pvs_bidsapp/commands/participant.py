@@ -17,7 +17,7 @@ from ..outputs.dataset import describe_output
 from ..outputs.records import clear_failure, forget_gone, relative_path, write_failure
 from ..outputs.reports import find_outdated, write_pages
 from ..outputs.scan import findings_of, status
-from ..runtime.files import write_json
+from ..runtime.files import remove_leftovers, write_json
 from ..runtime.locks import Lock, Locks
 from ..settings import Settings
 from ..workflows import engine
@@ -65,6 +65,7 @@ def run(selection: Selection, settings: Settings) -> Outcome:
     outcome : Outcome
     """
     describe_output(settings)
+    remove_leftovers(logs_dir(settings.out_dir))
     selection = audit_inputs(selection, settings)
     shown, outcome = names_of(selection, settings), Outcome()
     changed = forget_gone(settings, selection.subjects)
@@ -119,9 +120,17 @@ def _conclude(scan: Scan, settings: Settings, outcome: Outcome, name: str, failu
             LOG.warning('%s', finding)
         return
     absent = check_present(scan)
-    reason = failures.reason(scan) if absent is None else str(absent)
+    reason = _as_named(failures.reason(scan), scan) if absent is None else str(absent)
     outcome.failed[name] = one_line(reason)
     write_failure(names, relative_path(scan, settings), one_line(reason))
+
+
+def _as_named(reason: str, scan: Scan) -> str:
+    """A reason with the names that the owner gave to files in place of those of links to them."""
+    for link, source in ((scan.t1w, scan.source), (scan.t2w, scan.t2w_source)):
+        if link is not None and source is not None:
+            reason = reason.replace(str(link), str(source))
+    return reason
 
 
 def run_unlocked_scans(

@@ -120,3 +120,13 @@ def test_a_hostile_file_name_reaches_neither_terminal_nor_page(tmp_path, worked_
     for page in (tmp_path / 'out').glob('*.html'):
         assert '<script>' not in page.read_text()
     assert all(p.is_relative_to(tmp_path / 'out') for p in (tmp_path / 'out').rglob('*'))
+
+
+def test_a_reason_names_the_file_and_not_the_link_to_it(tmp_path, monkeypatch, capsys):
+    put_images(tmp_path, 'a/T1.nii')
+    monkeypatch.setattr(engine, 'run_scans', lambda *_: None)
+    monkeypatch.setattr(engine.Failures, 'reason', lambda _, scan: f'{scan.t1w}: it could not')
+    assert predict(tmp_path / 'a' / 'T1.nii', tmp_path / 'out') == 1
+    error = capsys.readouterr().err
+    assert f'{tmp_path / "a" / "T1.nii"}: it could not' in error
+    assert '.pvs-tmp' not in error
