@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := .demo
 NPROCS ?= $(shell nproc)
 
-.PHONY: demo test coverage lint docs image lock clean
+.PHONY: demo test coverage lint audit docs image lock clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,15 @@ demo: $(VENV)/.installed
 # One process for each test file, so that fixtures that its tests share are made once.
 test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NPROCS) --dist loadfile
+
+# Known vulnerabilities of the pinned dependencies, by pip-audit in an environment of its own.
+audit: $(VENV)-audit/.installed
+	$(VENV)-audit/bin/python .ci/audit requirements.lock
+
+$(VENV)-audit/.installed:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet 'pip-audit>=2.9'
+	touch $@
 
 # The same tests with their coverage, that of the programs they start included.
 coverage: $(VENV)/.installed
@@ -64,4 +73,4 @@ lock:
 	mv requirements.new requirements.lock && rm -rf $(VENV)-lock build
 
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info
+	rm -rf $(VENV) $(VENV)-audit $(DEMO) build *.egg-info
