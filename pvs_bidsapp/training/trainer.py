@@ -270,7 +270,7 @@ class Trainer:
         if validate is not None:
             self._seconds_after = UNTIMED_FRACTION * self.deadline.seconds_left
         try:
-            if not self.must_end():
+            if self._has_work and not self.must_end():
                 self._fit(batches, objective, validate, log)
             if self.time_is_up and self.step:
                 self._end_in_time(log)
@@ -279,6 +279,11 @@ class Trainer:
                 log.close()
         if self.step:
             self.save(self.last)
+
+    @property
+    def _has_work(self) -> bool:
+        """Whether there is a step to be done, or an epoch to be closed."""
+        return self.step < self.config.schedule.steps or bool(self._losses)
 
     @property
     def end(self) -> TrainingEnd:
@@ -320,7 +325,7 @@ class Trainer:
     ) -> None:
         earlier, started = self.minutes, time.monotonic()
         schedule = self.config.schedule
-        while self.step < schedule.steps or self._losses:
+        while self._has_work:
             begun = self.step - bool(self._losses)  # an epoch stopped after its last step is closed first
             end = min(schedule.steps, (begun // schedule.steps_per_epoch + 1) * schedule.steps_per_epoch)
             is_whole = self._epoch(Subset(batches, range(self.step, end)), objective)

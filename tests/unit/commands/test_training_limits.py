@@ -47,7 +47,7 @@ def test_time_that_is_over_before_the_work_is_told(config, folds):
     started = time.monotonic()
     with refused(training.NO_TIME, naming='--time-limit 1:', status=1):
         train(late, started=started - 60)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     assert not list(config.model_dir.rglob('*'))
 
 

@@ -225,7 +225,7 @@ def test_a_huge_card_is_neither_read_nor_held_in_memory(tmp_path):
         read_card(path)
     assert tracemalloc.get_traced_memory()[1] < 10e6
     tracemalloc.stop()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
 
 
 def test_a_card_that_cannot_be_opened(tmp_path):

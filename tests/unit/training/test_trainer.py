@@ -214,6 +214,15 @@ def test_nothing_is_done_when_the_time_is_up_at_the_start(tmp_path, images, make
     assert not list(tmp_path.glob('*.pt'))
 
 
+def test_a_training_that_is_done_needs_no_time(tmp_path, images, make_config):
+    data = batches(images, 12)
+    Trainer(make_config(epochs=1), tmp_path, CPU).fit(data, supervised())
+    again = Trainer(make_config(epochs=1), tmp_path, CPU, deadline=Deadline(0.0))
+    again.resume(again.last)
+    again.fit(data, supervised())
+    assert again.end == TrainingEnd(step=12, steps=12)
+
+
 def test_a_validation_that_is_interrupted_is_done_again(tmp_path, images, make_config):
     data = batches(images, 24)
     deadline = [False]
