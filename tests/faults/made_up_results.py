@@ -40,8 +40,9 @@ def make_results(folder: Path) -> Results:
     folder.mkdir(parents=True)
     rng, paths = np.random.default_rng(0), {}
     for name in ('preproc', 'brain', 'tissues', 'regions', 'probability', 'clusters'):
-        paths[name] = folder / f'{name}.nii'
-        nib.save(nib.Nifti1Image(rng.integers(0, 4, SHAPE, np.uint8), AFFINE), paths[name])
+        paths[name], values = folder / f'{name}.nii', np.zeros(SHAPE, np.uint8)
+        values[:20, :20, :20] = rng.integers(0, 4, (20, 20, 20))
+        nib.save(nib.Nifti1Image(values, AFFINE), paths[name])
     for name, columns in (('cluster_table', CLUSTER_COLUMNS), ('region_table', REGION_COLUMNS)):
         paths[name] = folder / f'{name}.tsv'
         rows = [[*columns], *([str(k)] * len(columns) for k in range(4))]

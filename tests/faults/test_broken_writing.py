@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 from faults import outputs
 from faults.made_up_results import make_dataset, make_results, make_settings
+from nipype.pipeline import engine as pe
 
-from pvs_bidsapp.bids.query import Query, find_scans
+from pvs_bidsapp.bids.query import Query, Scan, find_scans
 from pvs_bidsapp.commands import participant
 from pvs_bidsapp.outputs.scan import write
 from pvs_bidsapp.runtime.files import check_writable
 from pvs_bidsapp.workflows import engine
+from pvs_bidsapp.workflows import scan as scan_workflow
 
 #: Changes of the file system, by the names of Python's audit events.
 CHANGES = ('os.rename', 'os.remove', 'os.mkdir', 'os.rmdir', 'shutil.rmtree')
@@ -31,25 +33,32 @@ STRIDES = [
 
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> Callable[[Path], None]:
-    """The participant level on two scans, whose results are ready; the work folder is not empty."""
-    results = make_results(tmp_path / 'results')
-    bids = make_dataset(tmp_path / 'bids', '01', '02')
+    """The participant level on two scans, whose results are ready; nipype is given nothing to do."""
+    results, bids = make_results(tmp_path / 'results'), make_dataset(tmp_path / 'bids', '01', '02')
+    selection = find_scans(bids, Query())
+    given: list[Scan] = []
 
-    def run_scans(scans, settings, *_):
-        engine._remove_leftovers(scans, settings)
-        for scan in scans:
-            (settings.execution.work_dir / engine.WORKFLOW).mkdir(parents=True, exist_ok=True)
-            write(scan, settings, results)
+    def init_scan_wf(scan, settings):
+        given.append(scan)
+        return pe.Workflow(name=scan_workflow.workflow_name(scan, settings))
 
-    monkeypatch.setattr(engine, 'run_scans', run_scans)
+    def execute(top, settings, *_):
+        while given:
+            folder = settings.execution.work_dir / engine.WORKFLOW
+            (folder / scan_workflow.workflow_name(given[0], settings)).mkdir(parents=True, exist_ok=True)
+            write(given.pop(0), settings, results)
+
+    monkeypatch.setattr(scan_workflow, 'init_scan_wf', init_scan_wf)
+    monkeypatch.setattr(engine, '_execute', execute)
 
     def run_in(folder: Path) -> None:
         settings = make_settings(bids, folder)
         check_writable(settings.out_dir, 'OUT_DIR')
-        outcome = participant.run(find_scans(bids, Query()), settings)
+        outcome = participant.run(selection, settings)
         assert outcome.exit_status == 0
         assert len([*outcome.done, *outcome.reused]) == 2
 
+    run_in(tmp_path / 'first')  # here, so that all is imported before processes are forked
     return run_in
 
 

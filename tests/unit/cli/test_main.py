@@ -15,6 +15,7 @@ from refusals import refused
 from pvs_bidsapp.cli import main as program
 from pvs_bidsapp.messages import options
 from pvs_bidsapp.runtime import faults
+from pvs_bidsapp.runtime.signals import Terminated
 
 MODELS = ['models']
 
@@ -154,3 +155,14 @@ def test_the_help_needs_nothing_heavy():
     root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, '-c', program_text], capture_output=True, text=True, cwd=root)
     assert done.stdout == '[]\n', done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ('error', 'status', 'how'), [(KeyboardInterrupt(), 130, 'interrupted'), (Terminated(), 143, 'SIGTERM')]
+)
+def test_a_stop_is_told_with_what_to_do(monkeypatch, capsys, error, status, how):
+    assert ends_with(monkeypatch, error) == status
+    told = capsys.readouterr().err
+    assert how in told
+    assert 'run the same command again to go on' in told
+    assert told.count('\n') == 1
