@@ -262,21 +262,24 @@ def test_some_identifiers_that_match_nobody_are_named(study):
     assert study.left_out('regression') == {study.ids(1)[0]: 'no age (not in participants.tsv)'}
 
 
-@pytest.mark.parametrize(
-    ('options', 'refusal', 'naming'),
-    [
-        ({'cohort': 'colour'}, people.NO_COLUMN, '--cohort colour'),
-        ({'match': ('colour',), 'cohort': 'sex'}, people.NO_COLUMN, 'there are: ICV, age, sex, site, rating'),
-        ({'match': ('sex',), 'cohort': 'sex'}, people.MATCHED_ON_COHORT, '--match sex'),
-        ({'rating': 'sex'}, people.RATING_WORDS, 'F, M'),
-        ({'rating': 'age'}, people.RATING_MANY, '--rating age'),
-        ({'harmonize': 'site'}, people.HARMONIZED_ALONE, '--harmonize site'),
-        ({'harmonize': 'count', 'covariates': ('age',)}, people.NO_COLUMN, '--harmonize count'),
-    ],
-)
-def test_options_that_cannot_be_done(study, options, refusal, naming):
-    with refused(refusal, naming=naming):
-        study.run(**options)
+def test_columns_that_are_not_there_are_refused_with_those_that_are(study):
+    with refused(people.NO_COLUMN, naming='--cohort colour'):
+        study.run(cohort='colour')
+    with refused(people.NO_COLUMN, naming='there are: ICV, age, sex, site, rating'):
+        study.run(cohort='sex', match=('colour',))
+    with refused(people.NO_COLUMN, naming='--harmonize count'):
+        study.run(harmonize='count', covariates=('age',))
+
+
+def test_options_that_cannot_be_done(study):
+    with refused(people.MATCHED_ON_COHORT, naming='--match sex'):
+        study.run(cohort='sex', match=('sex',))
+    with refused(people.RATING_WORDS, naming='F, M'):
+        study.run(rating='sex')
+    with refused(people.RATING_MANY, naming='--rating age'):
+        study.run(rating='age')
+    with refused(people.HARMONIZED_ALONE, naming='--harmonize site'):
+        study.run(harmonize='site')
 
 
 def test_cohorts_need_two_values_and_not_too_many(study):
