@@ -21,8 +21,8 @@ from ..messages import datasets
 from .filters import Filter, known_entities
 
 LOG = logging.getLogger(__name__)
-#: Folders of a dataset that hold no scans of its own.
-_IGNORED = ('derivatives', 'sourcedata', 'code', 'stimuli', 'models', 'phenotype')
+#: Name that no file has: pybids would take patterns for names from a file in the dataset.
+_NO_CONFIG = f'{os.devnull}/none'
 _SCANS = {'suffix': ['T1w', 'T2w'], 'datatype': ['anat'], 'extension': ['.nii', '.nii.gz']}
 #: Bytes of a file name that are no UTF-8, which a database does not take.
 _NOT_UNICODE = re.compile('[\ud800-\udfff]')
@@ -105,11 +105,14 @@ class ImageIndex:
         """Index the dataset, or some subjects alone; no metadata is read."""
         from bids import BIDSLayout, BIDSLayoutIndexer
 
-        ignored: list[Any] = [*_IGNORED, re.compile(r'/\.'), _NOT_UNICODE]
-        if subjects is not None:
-            wanted = '|'.join(re.escape(subject) for subject in subjects)
-            ignored.append(re.compile(rf'/sub-(?!(?:{wanted})(?:/|_|$))'))
-        indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignored)
+        labels = '|'.join(map(re.escape, subjects)) if subjects is not None else '[a-zA-Z0-9+]+'
+        # beyond these folders lies nothing that is wanted, but links may lead anywhere, and in circles
+        elsewhere = re.compile(
+            rf'^(?!/sub-({labels})(/ses-[a-zA-Z0-9+]+)?(/anat(/[^/.][^/]*)?)?\Z)', re.DOTALL
+        )
+        indexer = BIDSLayoutIndexer(
+            validate=False, index_metadata=False, ignore=[elsewhere, _NOT_UNICODE], config_filename=_NO_CONFIG
+        )
         kept = {'database_path': str(database)} if database is not None else {}
         config = [_anchored_config(self._root)]
         return BIDSLayout(str(self._root), validate=False, indexer=indexer, config=config, **kept)

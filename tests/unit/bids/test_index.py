@@ -153,3 +153,24 @@ def test_a_huge_description_is_refused(dataset):
 def test_other_descriptions_do_not_matter(dataset, content):
     (dataset / 'dataset_description.json').write_bytes(content)
     assert index(dataset).passing('T1w', {}) == {*NAMES.values()}
+
+
+def test_links_in_circles_and_to_elsewhere_are_not_followed(dataset):
+    for folder in ('sub-1', 'sub-1/ses-1', 'sub-1/ses-1/anat', 'sub-2'):
+        (dataset / folder).mkdir(exist_ok=True)
+        for name in ('ses-2', 'ses-3', 'func', 'derivatives'):
+            (dataset / folder / name).symlink_to(dataset)
+    (dataset / 'sub-1' / 'anat' / 'anat').symlink_to('.')
+    (dataset / 'sub-1' / 'ses-1' / 'anat' / 'sub-1_ses-1').symlink_to('..')
+    assert index(dataset).passing('T1w', {}) == {*NAMES.values()}
+
+
+def test_patterns_for_names_are_not_taken_from_the_dataset(dataset):
+    config = {
+        'name': 'other',
+        'entities': [{'name': 'acquisition', 'pattern': '(T1w)'}],
+        'default_path_patterns': [],
+    }
+    for folder in (dataset, dataset / 'sub-1', dataset / 'sub-1' / 'anat'):
+        (folder / 'layout_config.json').write_text(json.dumps(config))
+    assert index(dataset).passing('T1w', {'acq': ('x',)}) == {NAMES['a'], NAMES['b']}
