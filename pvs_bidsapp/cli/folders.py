@@ -11,7 +11,10 @@ from ..messages import options
 #: Folder in the work folder in which intermediate files lie.
 _WORKFLOWS = 'pvs'
 #: Folders in an output folder, or work folder, to which the program writes.
-_WRITTEN = ('sub-*', 'logs', 'work', 'derivatives', 'cache', _WORKFLOWS)
+_WRITTEN = (
+    'sub-*', 'sub-*/ses-*', 'sub-*/anat', 'sub-*/figures', 'sub-*/ses-*/anat', 'sub-*/ses-*/figures',
+    'logs', 'work', 'derivatives', 'cache', _WORKFLOWS,
+)  # fmt: skip
 
 
 def check_input(folder: Path, wanted: str, name: str = '') -> None:

@@ -52,11 +52,15 @@ def test_what_only_looks_like_a_way_into_a_dataset(places, path):
     check_output(Path(path), 'OUT_DIR', [(Path('data/bids'), 'BIDS_DIR')])
 
 
-def test_a_link_among_the_results_that_leads_into_the_dataset(places):
+@pytest.mark.parametrize(
+    'link', ['sub-01', 'sub-01/anat', 'sub-01/figures', 'sub-01/ses-1', 'sub-01/ses-1/anat', 'logs', 'work']
+)
+def test_a_link_among_the_results_that_leads_into_the_dataset(places, link):
     (places / 'out' / 'raw').symlink_to('../data/bids')  # nothing is written to it
     check_output(Path('out'), 'OUT_DIR', [(Path('data/bids'), 'BIDS_DIR')])
-    (places / 'out' / 'sub-01').symlink_to('../data/bids/sub-01')
-    with refused(options.INSIDE_INPUT, naming='out/sub-01'):
+    (places / 'out' / link).parent.mkdir(parents=True, exist_ok=True)
+    (places / 'out' / link).symlink_to(places / 'data' / 'bids' / 'sub-01')
+    with refused(options.INSIDE_INPUT, naming=f'out/{link}'):
         check_output(Path('out'), 'OUT_DIR', [(Path('data/bids'), 'BIDS_DIR')])
 
 
