@@ -39,6 +39,8 @@ from .config import TrainingConfig
 
 #: Name of the newest checkpoint in a training's folder.
 LAST = 'last.pt'
+#: Most numbers, texts and lists of them in ``plan``.
+PLAIN_PARTS = 10_000
 #: Entries of ``plan`` that may change when a training is resumed.
 FREE_ENTRIES = frozenset((
     'epochs', 'time_limit', 'patience', 'micro_batch', 'checkpoint_minutes', 'precision',
@@ -146,13 +148,20 @@ _SPACING = Rule(
 _EXTRA = {'spacing': _SPACING, 'patch_size': optional(integer(1, 10_000))}
 
 
-def _is_plain(value: Any, depth: int = 8) -> bool:
-    """Whether a value is made of numbers and texts only, so that it can be compared."""
-    if isinstance(value, dict):
-        value = [*value, *value.values()]
-    if isinstance(value, list | tuple):
-        return depth > 0 and all(_is_plain(part, depth - 1) for part in value)
-    return value is None or isinstance(value, str | int | float)
+def _is_plain(value: Any) -> bool:
+    """Whether a value is made of some numbers and texts only, so that it can be compared."""
+    parts = [value]
+    for _ in range(PLAIN_PARTS):
+        if not parts:
+            return True
+        part = parts.pop()
+        if isinstance(part, dict):
+            parts += [*part, *part.values()]
+        elif isinstance(part, list | tuple):
+            parts += part
+        elif part is not None and not isinstance(part, str | int | float):
+            return False
+    return False
 
 
 def read_checkpoint(path: Path, device: torch.device | str = 'cpu') -> dict[str, Any]:
@@ -177,6 +186,7 @@ def read_checkpoint(path: Path, device: torch.device | str = 'cpu') -> dict[str,
     try:
         _check_archive(path)
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        _check_tensors(state, path)
     except Exception as error:  # torch raises exceptions of many kinds on a damaged file
         reason = getattr(error, 'strerror', None) or error
         raise training.CHECKPOINT_UNREADABLE.error(path, reason=one_line(str(reason))[:120]) from error
@@ -199,6 +209,21 @@ def _check_archive(path: Path) -> None:
         raise ValueError('compressed')
     if sum(part.file_size for part in parts) > path.stat().st_size:
         raise ValueError('its parts overlap')
+
+
+def _check_tensors(state: Any, path: Path) -> None:
+    """Refuse tensors that would become larger than the file when they are copied, such as repeated values."""
+    parts, seen, size = [state], set(), 0
+    while parts:
+        part = parts.pop()
+        if torch.is_tensor(part):
+            bytes_ = part.numel() * part.element_size()
+            size += bytes_
+            if bytes_ > part.untyped_storage().nbytes() or size > 2 * path.stat().st_size:
+                raise ValueError('a tensor is larger than its data')
+        elif isinstance(part, dict | list | tuple) and id(part) not in seen:
+            seen.add(id(part))
+            parts += part.values() if isinstance(part, dict) else part
 
 
 def _check(

@@ -186,6 +186,39 @@ def test_an_archive_that_grows_in_memory_is_refused(tmp_path):
         read_checkpoint(path)
 
 
+def repeated(depth: int) -> list:
+    """A list of a thousand of the same lists, and so on: small in a file, endless to walk through."""
+    inner: list = []
+    for _ in range(depth):
+        inner = [inner] * 1000
+    return inner
+
+
+@pytest.mark.parametrize('place', ['average', 'optimizer'])
+def test_a_value_that_is_repeated_by_a_tensor_is_not_copied(tmp_path, make_config, place):
+    trainer = written(tmp_path, make_config)
+    state = torch.load(trainer.last, weights_only=True)
+    target = state['average'] if place == 'average' else state['optimizer']['state'][0]
+    target['head.bias' if place == 'average' else 'step'] = torch.zeros(1).expand(10**13)
+    torch.save(state, trainer.last)
+    with refused(training.CHECKPOINT_UNREADABLE, naming='larger than its data'):
+        trainer.resume(trainer.last)
+
+
+def test_lists_that_hold_each_other_come_to_an_end(tmp_path, make_config):
+    trainer = written(tmp_path, make_config)
+    state = torch.load(trainer.last, weights_only=True)
+    for plan in (PLAN | {'seed': repeated(6)}, PLAN | {'extra': PLAN['extra'] | {'loss': repeated(6)}}):
+        torch.save(state | {'plan': plan}, trainer.last)
+        with refused(training.CHECKPOINT_WRONG, naming='"plan"'):
+            trainer.resume(trainer.last)
+    circle: list = []
+    circle.append(circle)
+    torch.save(state | {'losses': circle}, trainer.last)
+    with refused(training.CHECKPOINT_WRONG, naming='"losses"'):
+        trainer.resume(trainer.last)
+
+
 NAN = torch.tensor([float('nan')])
 
 
