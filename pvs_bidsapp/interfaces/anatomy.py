@@ -188,7 +188,8 @@ class _CoregisterInputSpec(BaseInterfaceInputSpec):
     brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
     reference = File(exists=True, mandatory=True, desc="an image on the T1w's own grid")
     seed = traits.Int(mandatory=True)
-    is_channel = traits.Bool(mandatory=True, desc='the model needs the T2w')
+    # the same T2w serves models with and without this channel: it is not part of the hash
+    is_channel = traits.Bool(mandatory=True, nohash=True, desc='the model needs the T2w')
 
 
 class _CoregisterOutputSpec(TraitedSpec):
@@ -233,7 +234,7 @@ class Coregister(SimpleInterface):
         t2w = load_scan(Path(self.inputs.t2w))
         findings += [replace(f, finding=f'T2w: {f.finding}') for f in t2w.findings]
         out, covered = coregister_t2w(t2w, t1w, brain_mask, affine, grid, Path(runtime.cwd))
-        if self.inputs.is_channel and covered < WELL_COVERED:
+        if covered < WELL_COVERED:
             findings.append(scans.T2W_PARTIAL.finding(percent=100 * covered))
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
 

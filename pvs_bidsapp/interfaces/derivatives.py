@@ -47,6 +47,7 @@ class WriteDerivatives(SimpleInterface):
     always_run = True  # outputs lie outside the node's folder: nipype cannot know of them
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
+        from ..messages import scans
         from ..outputs.scan import Results, write
         from .files import read_quality, read_source
 
@@ -58,7 +59,9 @@ class WriteDerivatives(SimpleInterface):
         quality, found = read_quality(self.inputs.quality)
         findings += found
         if isdefined(self.inputs.t2w_quality):
-            findings += read_quality(self.inputs.t2w_quality)[1]
+            is_channel = 'T2w' in self.inputs.settings.analysis.channels
+            found = read_quality(self.inputs.t2w_quality)[1]
+            findings += [f for f in found if is_channel or f.code != scans.T2W_PARTIAL.code]
         results = Results(
             **{name: Path(getattr(self.inputs, name)) for name in files},
             figures={k: Path(v) for k, v in self.inputs.figures.items()},
