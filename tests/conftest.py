@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+
+# A shell that starts the tests in the background makes them ignore Ctrl-C, as would all programs that they
+# start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared' / 'data'
 

@@ -27,7 +27,7 @@ from pvs_bidsapp.workflows import scan as scan_workflow
 CHANGES = ('os.rename', 'os.remove', 'os.mkdir', 'os.rmdir', 'shutil.rmtree')
 #: Every so many changes, a run is stopped; at each one if PVS_FAULTS is set.
 STRIDES = [
-    (how, 1 if 'PVS_FAULTS' in os.environ else n) for how, n in ((signal.SIGKILL, 7), (signal.SIGINT, 40))
+    (how, 1 if 'PVS_FAULTS' in os.environ else n) for how, n in ((signal.SIGKILL, 20), (signal.SIGINT, 40))
 ]
 
 
