@@ -128,8 +128,12 @@ def run_scans(scans: Sequence[Scan], settings: Settings, failures: Failures | No
 
 
 def _remove_leftovers(scans: Sequence[Scan], settings: Settings) -> None:
-    """Remove the temporary files that killed runs have left, in the work folder and among these scans."""
-    remove_leftovers(settings.execution.work_dir)
+    """Remove what killed runs have left, in the work folder, the logs and among these scans.
+
+    The run that was killed may be the one for whose scans this run has waited.
+    """
+    for folder in (settings.execution.work_dir, logs_dir(settings.out_dir)):
+        remove_leftovers(folder)
     for scan in scans:
         names = Naming.of(settings.out_dir, scan.t1w)
         for path in (names.anat('T1w'), names.figure('brain')):

@@ -189,12 +189,21 @@ def test_half_written_outputs_of_an_earlier_crash(undisturbed, check, tmp_path, 
     check(out)
 
 
-@pytest.mark.parametrize('name', [
-    'extract_brain/result_*.pklz', 'extract_brain/brain.nii', 'extract_brain/*Warp.nii.gz',
-    'measure/cluster_table.tsv', 'to_native/_node.pklz', 'draw/pvs.png',
-])  # fmt: skip
+def empty(path: Path) -> None:
+    path.write_bytes(b'')
+
+
 @pytest.mark.parametrize(
-    'damage', [cut, lambda path: path.write_bytes(b''), Path.unlink], ids=['cut', 'empty', 'gone']
+    ('name', 'damage'),
+    [
+        ('extract_brain/result_*.pklz', cut),
+        ('extract_brain/*Warp.nii.gz', empty),
+        ('find_regions/regions.nii', cut),
+        ('to_native/_node.pklz', cut),
+        ('segment/result_*.pklz', empty),
+        ('measure/cluster_table.tsv', Path.unlink),
+        ('draw/pvs.png', cut),
+    ],
 )
 def test_damaged_files_in_the_work_folder(undisturbed, check, tmp_path, name, damage):
     work = undisturbed.restore_work()

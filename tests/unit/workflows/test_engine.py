@@ -180,9 +180,10 @@ def test_a_run_goes_on_where_a_killed_one_stopped_whatever_that_left(run, scan, 
 
 def test_what_killed_runs_have_left_is_removed_and_what_is_in_use_stays(run, settings, scan):
     names = scan_workflow.Naming.of(settings.out_dir, scan.t1w)
-    folders = (settings.execution.work_dir, names.anat('T1w').parent, names.figure('brain').parent)
+    results = (names.anat('T1w').parent, names.figure('brain').parent)
+    folders = (settings.execution.work_dir, names.logs, *results)
     for folder in folders:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / f'{own_prefix()}1.nii.gz').write_bytes(b'half')
         (folder / 'mine.nii.gz').write_bytes(b'whole')
     run(step('good', fail, what=''))
