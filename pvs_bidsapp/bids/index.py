@@ -94,7 +94,8 @@ class ImageIndex:
             if name in conditions:
                 conditions[name] = [v for v in conditions[name] if v in labels or '*' in labels]
             else:
-                conditions[name] = [special.get(v, v) for v in labels if v in special or _can_occur(v)]
+                possible = [v for v in dict.fromkeys(labels) if v in special or _can_occur(v)]
+                conditions[name] = [special.get(v, v) for v in possible]
         return self._find(self._layout, conditions) if all(conditions.values()) else set()
 
     def _find(self, layout: Any, conditions: dict[str, list[Any]]) -> set[str]:

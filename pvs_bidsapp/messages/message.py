@@ -9,6 +9,9 @@ from typing import Any
 
 from ..errors import ImageError, InputError, PVSError
 
+#: Longest value in a message, and longest file or option, in characters: people may give any length.
+LONGEST, LONGEST_FILE = 600, 2000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -70,11 +73,12 @@ class Message:
         **values
             For the places in `text` and `mend`.
         """
+        shown = {name: _cut(value) if isinstance(value, str) else value for name, value in values.items()}
         return Finding(
             code=self.code,
-            file=os.fspath(file),
-            finding=self.text.format(**values),
-            mend=self.mend.format(**values),
+            file=_cut(os.fspath(file), LONGEST_FILE),
+            finding=self.text.format(**shown),
+            mend=self.mend.format(**shown),
             is_refused=isinstance(self, Refusal),
         )
 
@@ -112,6 +116,11 @@ def error_of(finding: Finding, kind: type[PVSError] = ImageError) -> PVSError:
     error = kind(str(finding))
     error.finding = finding
     return error
+
+
+def _cut(text: str, longest: int = LONGEST) -> str:
+    """A text with its middle left out if nobody would read it."""
+    return text if len(text) <= longest else f'{text[: longest // 2]} … {text[-longest // 4 :]}'
 
 
 def one_line(text: str) -> str:

@@ -40,6 +40,8 @@ def dataset(tmp_path):
         ({'run': ['1', 2]}, 'abc'),
         ({'run': None}, 'de'),
         ({'run': [None, 2]}, 'bde'),
+        ({'run': [None, 2, None]}, 'bde'),
+        ({'run': [None, '*', 'Query.NONE', 'Query.ANY', 1]}, 'abcde'),
         ({'run': '*'}, 'abc'),
         ({'run': 'Query.NONE'}, 'de'),
         ({'run': 'Query.ANY'}, 'abc'),

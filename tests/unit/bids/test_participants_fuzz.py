@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pvs_bidsapp.bids.participants import read_participants
@@ -65,10 +66,14 @@ SIDECARS = st.one_of(
 )
 
 
+@pytest.fixture(autouse=True)
+def _quiet(caplog):
+    caplog.set_level(logging.ERROR, 'pvs_bidsapp')
+
+
 @settings(max_examples=EXAMPLES, deadline=5000, suppress_health_check=list(HealthCheck), database=None)
 @given(data=tables(), sidecar=SIDECARS)
 def test_a_mutated_table_is_read_or_refused(data, sidecar):
-    logging.getLogger('pvs_bidsapp').setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / 'participants.tsv').write_bytes(data)

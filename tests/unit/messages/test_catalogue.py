@@ -69,3 +69,11 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal():
     found = messages_of('scans')['EMPTY'].finding('sub-01\n\x1b[31m_T1w.nii')
     assert '\n' not in str(found)
     assert '\x1b' not in str(found)
+
+
+def test_a_long_value_is_cut_in_the_middle():
+    message = Caution(code='a', text='{value}', mend='{value}')
+    line = str(message.finding('file', value='x' * 10_000 + 'end'))
+    assert len(line) < 1200
+    assert line.endswith('xend')
+    assert str(message.finding(value='short')) == 'short; short'
