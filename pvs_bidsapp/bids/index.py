@@ -12,12 +12,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from ..messages import datasets
 from .filters import Filter, known_entities
@@ -28,6 +26,8 @@ _NO_CONFIG = f'{os.devnull}/none'
 _SCANS = {'suffix': ['T1w', 'T2w'], 'datatype': ['anat'], 'extension': ['.nii', '.nii.gz']}
 #: Bytes of a file name that are no UTF-8, which a database does not take.
 _NOT_UNICODE = re.compile('[\ud800-\udfff]')
+#: Largest description of a dataset that is read, in bytes.
+_MAX_DESCRIPTION = 20_000_000
 #: A label that a name can have.
 _LABEL = re.compile(r'[a-zA-Z0-9+.]{1,255}')
 
@@ -51,7 +51,7 @@ class ImageIndex:
     Raises
     ------
     InputError
-        If the path of the dataset is no Unicode.
+        If the path of the dataset is no Unicode, or its description cannot be used.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class ImageIndex:
         self._root, self._subjects = bids_dir.absolute(), list(subjects)
         if _NOT_UNICODE.search(str(self._root)):
             raise datasets.ROOT_NAME.error(bids_dir)
+        _check_description(self._root / 'dataset_description.json')
         if database_dir is None:
             self._layout = self._index(subjects if len(subjects) < len(present) else None)
         else:
@@ -115,8 +116,7 @@ class ImageIndex:
         )
         kept = {'database_path': str(database)} if database is not None else {}
         config = [_anchored_config(self._root)]
-        with _without_description():
-            return BIDSLayout(str(self._root), validate=False, indexer=indexer, config=config, **kept)
+        return BIDSLayout(str(self._root), validate=False, indexer=indexer, config=config, **kept)
 
     def _kept_index(self, folder: Path, images: set[str]) -> Any:
         """The index in a folder if it is of the dataset as it is now; else a new one, which replaces it."""
@@ -146,14 +146,29 @@ class ImageIndex:
                 return None
 
 
-@contextmanager
-def _without_description() -> Iterator[None]:
-    """Keep pybids from reading ``dataset_description.json``: it may be anything, and nothing of it is used."""
-    from bids.layout import layout
-    from upath import UPath
-
-    with mock.patch.object(layout, 'validate_root', lambda root, validate: (UPath(root), None)):
-        yield
+def _check_description(path: Path) -> None:
+    """Refuse a description that pybids cannot read; one that is no JSON, or empty, is none to it."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise datasets.DESCRIPTION.error(path, reason='it is no file')
+    if path.stat().st_size > _MAX_DESCRIPTION:
+        raise datasets.DESCRIPTION.error(path, reason=f'more than {_MAX_DESCRIPTION / 1e6:.0f} MB')
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        return
+    except (RecursionError, ValueError) as error:
+        raise datasets.DESCRIPTION.error(path, reason=str(error)[:100]) from error
+    if not content:
+        return
+    if not isinstance(content, dict):
+        raise datasets.DESCRIPTION.error(path, reason='it is no JSON object')
+    made_by = content.get('GeneratedBy', [])
+    if not isinstance(made_by, list) or not all(isinstance(entry, dict) for entry in made_by):
+        raise datasets.DESCRIPTION.error(path, reason='its GeneratedBy is no list of JSON objects')
+    if not isinstance(content.get('PipelineDescription', {}), dict):
+        raise datasets.DESCRIPTION.error(path, reason='its PipelineDescription is no JSON object')
 
 
 def _can_occur(label: str | None) -> bool:

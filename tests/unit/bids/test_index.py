@@ -130,19 +130,36 @@ def test_a_dataset_whose_path_is_no_unicode_is_refused(dataset):
 @pytest.mark.parametrize(
     'content',
     [
-        b'', b'{', b'[]', b'null', b'5', b'[1]', b'\xff\xfe', b'[' * 100_000, b'{"a": ' + b'1' * 5000 + b'}',
-        b'{"DatasetType": "derivative"}', b'{"DatasetType": "derivative", "GeneratedBy": {"Name": "x"}}',
-        b'{"DatasetType": "derivative", "PipelineDescription": 5}', b'{"Name": 5, "DatasetType": ["x"]}',
+        '5', '"x"', '[1]', '[' * 100_000, '{"a": ' + '1' * 5000 + '}', '{"GeneratedBy": null}',
+        '{"GeneratedBy": [1]}', '{"DatasetType": "derivative", "PipelineDescription": "x"}',
     ],
 )  # fmt: skip
-def test_the_description_of_a_dataset_does_not_matter(dataset, content):
-    (dataset / 'dataset_description.json').write_bytes(content)
-    assert index(dataset).passing('T1w', {}) == {*NAMES.values()}
+def test_a_description_that_pybids_cannot_read_is_refused(dataset, content):
+    path = dataset / 'dataset_description.json'
+    path.write_text(content)
+    with refused(datasets.DESCRIPTION, naming=str(path)):
+        index(dataset)
 
 
 @pytest.mark.parametrize('make', [Path.mkdir, os.mkfifo])
-def test_a_description_that_is_no_file_does_not_matter(dataset, make):
+def test_a_description_that_is_no_file_is_refused(dataset, make):
     make(dataset / 'dataset_description.json')
+    with refused(datasets.DESCRIPTION, naming='it is no file'):
+        index(dataset)
+
+
+def test_a_huge_description_is_refused(dataset):
+    with (dataset / 'dataset_description.json').open('wb') as stream:
+        stream.truncate(10**8)
+    with refused(datasets.DESCRIPTION, naming='more than 20 MB'):
+        index(dataset)
+
+
+@pytest.mark.parametrize(
+    'content', [b'', b'{', b'[]', b'null', b'\xff\xfe', b'{"Name": 5, "GeneratedBy": "x"}']
+)
+def test_other_descriptions_do_not_matter(dataset, content):
+    (dataset / 'dataset_description.json').write_bytes(content)
     assert index(dataset).passing('T1w', {}) == {*NAMES.values()}
 
 
