@@ -164,8 +164,12 @@ def _check_description(path: Path) -> None:
         return
     if not isinstance(content, dict):
         raise datasets.DESCRIPTION.error(path, reason='it is no JSON object')
-    if content.get('DatasetType') != 'derivative':
-        return
+    if content.get('DatasetType') == 'derivative':
+        _check_pipelines(path, content)
+
+
+def _check_pipelines(path: Path, content: dict[str, Any]) -> None:
+    """Refuse a description of derivatives in which pybids does not find who made them."""
     made_by = content.get('GeneratedBy', [])
     if not isinstance(made_by, list) or not all(isinstance(entry, dict) for entry in made_by):
         raise datasets.DESCRIPTION.error(path, reason='its GeneratedBy is no list of JSON objects')

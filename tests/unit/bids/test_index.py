@@ -130,8 +130,10 @@ def test_a_dataset_whose_path_is_no_unicode_is_refused(dataset):
 @pytest.mark.parametrize(
     'content',
     [
-        '5', '"x"', '[1]', '[' * 100_000, '{"a": ' + '1' * 5000 + '}', '{"DatasetType": "derivative", "GeneratedBy": null}',
-        '{"DatasetType": "derivative", "GeneratedBy": [1]}', '{"DatasetType": "derivative", "PipelineDescription": "x"}',
+        '5', '"x"', '[1]', '[' * 100_000, '{"a": ' + '1' * 5000 + '}',
+        '{"DatasetType": "derivative", "GeneratedBy": null}',
+        '{"DatasetType": "derivative", "GeneratedBy": [1]}',
+        '{"DatasetType": "derivative", "PipelineDescription": "x"}',
     ],
 )  # fmt: skip
 def test_a_description_that_pybids_cannot_read_is_refused(dataset, content):
