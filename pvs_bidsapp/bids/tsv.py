@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import logging
 import re
 from collections.abc import Sequence
@@ -100,6 +101,8 @@ def read_text_table(path: Path) -> TextTable:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise OSError(errno.EINVAL, 'it is no file')
     with path.open('rb') as stream:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

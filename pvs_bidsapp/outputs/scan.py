@@ -22,7 +22,7 @@ from ..bids.query import Scan
 from ..clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, describe
 from ..clusters.visual_grades import GRADES
 from ..errors import InputError
-from ..messages.message import Finding
+from ..messages.message import Finding, one_line
 from ..runtime.files import copy_file, read_image, save_image, write_json, write_text
 from ..settings import Settings
 from . import sidecars
@@ -147,7 +147,7 @@ def _finding_of(entry: Any) -> Finding | None:
     texts = ('code', 'file', 'finding', 'mend')
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in texts):
         return None
-    return Finding(**{key: entry[key] for key in texts})
+    return Finding(**{key: one_line(entry[key]) for key in texts})
 
 
 def _recorded_files(names: Naming) -> list[Path]:

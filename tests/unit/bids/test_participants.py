@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -222,3 +223,11 @@ def test_labels_that_nearly_match():
     assert similar_labels(listed_ids, wanted) == {
         'sub-01': 'sub-1', 'sub-abc': 'sub-ABC', 'sub-03': 'sub-sub03', 'sub-x4': 'sub-x_4',
     }  # fmt: skip
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
+def test_a_link_to_something_that_is_no_file_is_not_waited_for(tmp_path, make):
+    make(tmp_path / 'other')
+    (tmp_path / 'participants.tsv').symlink_to('other')
+    listing = read_participants(tmp_path)
+    assert (listing.table, [f.code for f in listing.findings]) == (None, ['people-table-unreadable'])

@@ -85,3 +85,10 @@ def test_files_that_are_out_of_date_are_removed_if_they_are_outputs_of_the_scan(
         change_record(names, files=[*files, path])
         write(scan, settings, make_results(tmp_path / f'again{hash(path)}'))
     assert all(path.exists() for path in others)
+
+
+def test_findings_are_read_again_as_one_line(written):
+    scan, settings, names = written
+    change_record(names, findings=[dict.fromkeys(('code', 'file', 'finding', 'mend'), 'a\n\x1b[31mb')])
+    (finding,) = findings_of(scan, settings)
+    assert all(text.isprintable() for text in finding.row().values())
