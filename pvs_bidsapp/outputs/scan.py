@@ -144,10 +144,11 @@ def findings_of(scan: Scan, settings: Settings) -> list[Finding]:
 
 def _finding_of(entry: Any) -> Finding | None:
     """A finding as a record holds it; None if it is none."""
-    texts = ('code', 'file', 'finding', 'mend')
-    if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in texts):
+    keys = ('code', 'file', 'finding', 'mend')
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in keys):
         return None
-    return Finding(**{key: one_line(entry[key]) for key in texts})
+    code, file, finding, mend = (one_line(entry[key]) for key in keys)
+    return Finding(code=code, file=file, finding=finding, mend=mend)
 
 
 def _recorded_files(names: Naming) -> list[Path]:
