@@ -168,9 +168,9 @@ def open_image(path: Path) -> OpenImage:
             warnings.simplefilter('ignore')
             _check_size_of_header(path)
             image = nib.load(path)
-        shape = _volume_shape(path, image)
-        _check_type_and_size(path, image, shape)
-        geometry = read_geometry(path, image, shape)
+            shape = _volume_shape(path, image)
+            _check_type_and_size(path, image, shape)
+            geometry = read_geometry(path, image, shape)
     except ImageError:
         raise
     except Exception as error:  # a damaged file raises exceptions of nibabel, zlib and the system

@@ -142,3 +142,16 @@ def test_a_folder_is_no_image(tmp_path):
     (tmp_path / 'a.nii.gz').mkdir()
     with refused(scans.DAMAGED, naming='a.nii.gz'):
         open_image(tmp_path / 'a.nii.gz')
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('value', [1e200, -1e300, np.inf])
+def test_an_affine_that_overflows_is_refused_without_a_warning(tmp_path, value):
+    image = nib.Nifti2Image(np.ones((3, 3, 3), np.float32), np.eye(4))
+    image.set_qform(None, 0)
+    data = bytearray(image.to_bytes())
+    place = image.header.structarr.dtype.fields['srow_x'][1]
+    data[place : place + 8] = struct.pack('<d', value)
+    (tmp_path / 'scan.nii').write_bytes(data)
+    with refused(scans.INVALID_AFFINE, naming='scan.nii'):
+        open_volume(tmp_path / 'scan.nii')
