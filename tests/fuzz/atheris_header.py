@@ -66,6 +66,7 @@ def main() -> None:
     """Fuzz until an option of libFuzzer, or a fault, ends it."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter('ignore', ResourceWarning)
+    warnings.simplefilter('error', RuntimeWarning)
     fill(Path(sys.argv[1]))
     shared = '/dev/shm'
     with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
