@@ -22,4 +22,4 @@ else
     run=(pvs "$BIDS" "$OUT")
     work_dir=$work
 fi
-exec "${run[@]}" participant --participant-label "$subject" -w "$work_dir" --clean-workdir "$@"
+exec "${run[@]}" participant --participant-label "$subject" -w "$work_dir" "$@"

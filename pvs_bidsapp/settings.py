@@ -35,6 +35,8 @@ class Analysis:
         Of this program.
     architecture : str
         Name of the network's architecture.
+    precision : str
+        Inside the network: ``fp32``, ``bf16``, or ``auto``, which is fp32 on a CPU and fp16 on a GPU.
     """
 
     model_name: str
@@ -48,6 +50,7 @@ class Analysis:
     modality: str
     version: str
     architecture: str = 'joliot2021'
+    precision: str = 'auto'
 
     @property
     def needs_t2w(self) -> bool:
@@ -78,6 +81,8 @@ class Analysis:
             'version': RESULTS_VERSION,
             'architecture': self.architecture,
         }
+        if self.precision != 'auto':  # so that scans that were finished before there was a choice stay so
+            content['precision'] = self.precision
         text = json.dumps([content, inputs], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -89,18 +94,20 @@ class Execution:
     Attributes
     ----------
     nprocs, omp_nthreads : int
-        Processes in parallel; threads of the network's process.
+        Processes in parallel; threads of a step that can use several.
     memory_gb : float
         Memory that all processes together may use, in GiB.
     device : str
         A torch device.
     work_dir : Path
     clean_workdir : bool
-        Remove the work folder at the end.
+        Remove the intermediate files of a scan when it is done.
     plugin : str or None
         File with a nipype plugin and its arguments.
     stop_on_first_crash : bool
     verbose : int
+    adapt_threads : bool
+        Give a step fewer threads than `omp_nthreads` while other scans need the processors.
     """
 
     nprocs: int
@@ -112,6 +119,7 @@ class Execution:
     plugin: str | None = None
     stop_on_first_crash: bool = False
     verbose: int = 0
+    adapt_threads: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

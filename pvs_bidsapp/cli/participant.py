@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from ..bids.query import Query, Selection
     from ..settings import Analysis, Execution, Settings
 
+LOG = logging.getLogger(__name__)
 DEFAULT_MODEL = 'joliot2021-t1'
+#: Threads of a step if nobody says otherwise: more help little.
+MOST_THREADS = 8
 #: Probabilities from which voxels count as PVS.
 _THRESHOLD = Number(low=0, above=True, high=1)
 #: Seeds that numpy and ITK take; to ITK, 0 means a new one each time.
@@ -77,26 +81,30 @@ def add_analysis(g: argparse._ArgumentGroup) -> None:
         g, '--random-seed', type=_RANDOM_SEED, default=1, metavar='N',
         help='seed of all random numbers, at least 1 (default 1)',
     )  # fmt: skip
+    add_option(
+        g, '--precision', choices=('auto', 'fp32', 'bf16'), default='auto',
+        help='of the numbers in the network; bf16 is faster on processors with units for it, with slightly '
+        'other masks (default auto: fp32 on a CPU, fp16 on a GPU)',
+    )  # fmt: skip
 
 
 def add_execution(g: argparse._ArgumentGroup) -> None:
     """Add the options that decide how the program runs."""
     add_option(
         g, '-w', '--work-dir', type=PATH, metavar='DIR',
-        help='folder for intermediate files (default OUT_DIR/work, removed once all scans are done)',
+        help='folder for intermediate files, which are removed as soon as a scan is done (default OUT_DIR/work)',
     )  # fmt: skip
+    add_option(g, '--keep-workdir', action='store_true', help='keep the intermediate files of all scans')
     add_option(
-        g, '--clean-workdir', action='store_true',
-        help='remove the intermediate files from --work-dir once all scans are done',
-    )  # fmt: skip
+        g, '--clean-workdir', action='store_true', help='accepted for compatibility; this is the default'
+    )
     add_option(
         g, '--nprocs', '--n-cpus', type=PROCESSES, metavar='N',
-        help='processes in parallel (default: one per available core)',
+        help='processes in parallel, and scans under way (default: one per available core)',
     )  # fmt: skip
     add_option(
         g, '--omp-nthreads', type=PROCESSES, metavar='N',
-        help='threads of the network (default: --nprocs, at most 8); registration always uses one thread, '
-        'so that its results can be repeated',
+        help='threads of a step that can use several (default: at most 8, as other scans leave of --nprocs)',
     )  # fmt: skip
     add_option(
         g, '--mem', type=_MEMORY, metavar='GB', help='memory limit (default: 90 %% of the available memory)'
@@ -285,6 +293,7 @@ def _analysis(args: argparse.Namespace) -> Analysis:
         modality=args.modality,
         version=__version__,
         architecture=model.architecture,
+        precision=args.precision,
     )
 
 
@@ -293,18 +302,30 @@ def _execution(args: argparse.Namespace, out_dir: Path) -> Execution:
     from ..segmentation.device import choose_device
     from ..settings import Execution
 
-    nprocs = args.nprocs or cores()
+    if args.keep_workdir and args.clean_workdir:
+        raise options.CONFLICT.error('--keep-workdir', other='--clean-workdir')
+    nprocs, plugin = args.nprocs or cores(), _plugin_file(args.plugin)
     return Execution(
         nprocs=nprocs,
-        omp_nthreads=min(args.omp_nthreads or min(nprocs, 8), nprocs),
+        omp_nthreads=_threads(args.omp_nthreads, nprocs, is_local=plugin is None),
+        adapt_threads=args.omp_nthreads is None,
         memory_gb=memory_for_scans(args.mem),
         device='cpu' if args.dry_run or args.boilerplate_only else choose_device(args.device),
         work_dir=(args.work_dir or out_dir / 'work').resolve(),
-        clean_workdir=args.clean_workdir or args.work_dir is None,
-        plugin=_plugin_file(args.plugin),
+        clean_workdir=not args.keep_workdir,
+        plugin=plugin,
         stop_on_first_crash=args.stop_on_first_crash,
         verbose=args.verbose,
     )
+
+
+def _threads(asked: int | None, nprocs: int, *, is_local: bool) -> int:
+    """Threads of a step; the cores of a job of a batch system are not known here, only in the job."""
+    if not is_local:
+        return asked or MOST_THREADS
+    if asked is not None and asked > nprocs:
+        options.THREADS_CAPPED.log(LOG, f'--omp-nthreads {asked}', nprocs=nprocs)
+    return min(asked or MOST_THREADS, nprocs)
 
 
 def _plugin_file(path: Path | None) -> str | None:

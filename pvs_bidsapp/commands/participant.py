@@ -6,8 +6,8 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..bids.naming import Naming, logs_dir
@@ -49,6 +49,12 @@ class Outcome:
         """0 if nothing failed, else 1."""
         return 1 if self.failed else 0
 
+    def sort(self, names: Sequence[str]) -> None:
+        """Put the scans into the order of these names, in place of that in which they have ended."""
+        position = {name: number for number, name in enumerate(names)}
+        self.done.sort(key=position.__getitem__)
+        self.failed = dict(sorted(self.failed.items(), key=lambda item: position[item[0]]))
+
 
 def run(selection: Selection, settings: Settings) -> Outcome:
     """Process all scans that are not done yet, then write the pages.
@@ -80,19 +86,104 @@ def run(selection: Selection, settings: Settings) -> Outcome:
     changed += [names for names in kept if clear_failure(names)]
     changed += find_outdated(kept)
     failures, clock = engine.Failures(settings), time.monotonic()
+    ends = _Ends(selection, settings, outcome, failures)
     try:
-        run_unlocked_scans(waiting, settings, failures)
+        run_unlocked_scans(waiting, settings, failures, ends.note_at_once)
     finally:
         for scan in waiting:
-            _conclude(scan, settings, outcome, shown[scan], failures)
+            ends.note(scan)
+        outcome.sort(list(shown.values()))
         if waiting or selection.refused or changed:
-            write_pages(selection, settings, changed=changed)
+            write_pages(ends.not_shown(), settings, changed=changed)
             _record(settings, outcome, time.monotonic() - clock)
         for scan in reused:
             _remove_traces(scan, settings)
-        if settings.execution.clean_workdir and not {shown[scan] for scan in waiting} & set(outcome.failed):
-            clean_work_dir(waiting, settings)
+        if settings.execution.clean_workdir:
+            clean_work_dir([scan for scan in waiting if shown[scan] in outcome.done], settings)
     return outcome
+
+
+class _Ends:
+    """What became of the scans of a run: in its outcome, in their records, and on their pages.
+
+    Parameters
+    ----------
+    selection : Selection
+    settings : Settings
+    outcome : Outcome
+        To which each scan is added.
+    failures : Failures
+    """
+
+    def __init__(
+        self, selection: Selection, settings: Settings, outcome: Outcome, failures: engine.Failures
+    ) -> None:
+        self.selection, self.settings, self.outcome, self.failures = selection, settings, outcome, failures
+        self._shown_as = names_of(selection, settings)
+        #: Why each scan that has ended is not done; None if it is.
+        self._reasons: dict[Scan, str | None] = {}
+        self._pages: dict[Path, list[Scan | Refused]] = {}
+        members: list[Scan | Refused] = [*selection.scans, *selection.refused]
+        for member in members:
+            self._pages.setdefault(self._page_of(member), []).append(member)
+        self._are_current: set[Path] = set()
+
+    def _page_of(self, member: Scan | Refused) -> Path:
+        root = self.settings.out_dir
+        if isinstance(member, Scan):
+            return Naming.of(root, member.t1w).report
+        return Naming(root, member.entities).report if member.entities else root
+
+    def note(self, scan: Scan) -> str | None:
+        """Note what became of a scan, once; returns why it is not done, None if it is."""
+        if scan not in self._reasons:
+            self._are_current.discard(self._page_of(scan))
+            self._reasons[scan] = self._record(scan)
+        return self._reasons[scan]
+
+    def _record(self, scan: Scan) -> str | None:
+        names, shown = Naming.of(self.settings.out_dir, scan.t1w), self._shown_as[scan]
+        if status(scan, self.settings) == 'done':
+            clear_failure(names)
+            self.outcome.done.append(shown)
+            for finding in findings_of(scan, self.settings):
+                LOG.warning('%s', finding)
+            return None
+        absent = check_present(scan)
+        reason = one_line(_as_named(self.failures.reason(scan), scan) if absent is None else str(absent))
+        self.outcome.failed[shown] = reason
+        write_failure(names, relative_path(scan, self.settings), reason)
+        return reason
+
+    def note_at_once(self, scan: Scan) -> str | None:
+        """The same for a scan that has just ended and is still locked; shows it, and tidies up after it."""
+        reason = self.note(scan)
+        page = self._page_of(scan)
+        try:
+            write_pages(self._part({page}), self.settings)
+            self._are_current.add(page)
+        except OSError as error:  # a full disk, say: the page is written at the end of the run
+            LOG.debug('%s: %s', page, error)
+        if reason is None and self.settings.execution.clean_workdir:
+            engine.remove_work_folder(scan, self.settings)
+        elif reason is not None and (folder := engine.work_folder(scan, self.settings)).exists():
+            LOG.info('%s: the next run goes on with what is in %s', one_line(self._shown_as[scan]), folder)
+        return reason
+
+    def not_shown(self) -> Selection:
+        """The scans whose pages are still to be written."""
+        members: list[Scan | Refused] = [*self._reasons, *self.selection.refused]
+        ended = {self._page_of(member) for member in members}
+        return self._part(ended - self._are_current)
+
+    def _part(self, pages: Collection[Path]) -> Selection:
+        """The scans of some pages."""
+        members = [member for page in pages for member in self._pages[page]]
+        return replace(
+            self.selection,
+            scans=tuple(member for member in members if isinstance(member, Scan)),
+            refused=tuple(member for member in members if isinstance(member, Refused)),
+        )
 
 
 def names_of(selection: Selection, settings: Settings) -> dict[Scan | Refused, str]:
@@ -110,21 +201,6 @@ def _is_done(scan: Scan, settings: Settings) -> bool:
     return state == 'done'
 
 
-def _conclude(scan: Scan, settings: Settings, outcome: Outcome, name: str, failures: engine.Failures) -> None:
-    """Note what became of a scan, in the outcome and in its record."""
-    names = Naming.of(settings.out_dir, scan.t1w)
-    if status(scan, settings) == 'done':
-        clear_failure(names)
-        outcome.done.append(name)
-        for finding in findings_of(scan, settings):
-            LOG.warning('%s', finding)
-        return
-    absent = check_present(scan)
-    reason = _as_named(failures.reason(scan), scan) if absent is None else str(absent)
-    outcome.failed[name] = one_line(reason)
-    write_failure(names, relative_path(scan, settings), one_line(reason))
-
-
 def _as_named(reason: str, scan: Scan) -> str:
     """A reason with the names that the owner gave to files in place of those of links to them."""
     for link, source in ((scan.t1w, scan.source), (scan.t2w, scan.t2w_source)):
@@ -134,29 +210,86 @@ def _as_named(reason: str, scan: Scan) -> str:
 
 
 def run_unlocked_scans(
-    scans: Sequence[Scan], settings: Settings, failures: engine.Failures | None = None
+    scans: Sequence[Scan],
+    settings: Settings,
+    failures: engine.Failures,
+    on_end: Callable[[Scan], str | None],
 ) -> None:
     """Run the scans that no other job has locked; wait for the rest, and run those not finished by then.
 
-    Scans of which a file has vanished are left out.
+    A scan is locked from its begin to its end, so that jobs of the same scans share the work. Scans of which
+    a file has vanished are left out.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+    settings : Settings
+    failures : Failures
+    on_end : callable
+        Called with each scan that has ended, while it is locked; returns why it is not done.
     """
-    left, is_logged = list(scans), False
-    while left:
-        locks = {scan: locks_of(scan, settings) for scan in left}
-        mine = [scan for scan in left if locks[scan].acquire()]
+    turns, is_logged = _Turns(scans, settings), False
+    while turns.left:
+        before = len(turns.left)
+
+        def end(scan: Scan) -> str | None:
+            try:
+                return on_end(scan)
+            finally:
+                turns.release(scan)
+
         try:
-            todo = [scan for scan in mine if status(scan, settings) != 'done' and check_present(scan) is None]
-            if todo:
-                engine.run_scans(todo, settings, failures)
+            engine.run_scans(turns.take(), settings, failures, total=before, on_end=end)
         finally:
-            for scan in mine:
-                locks[scan].release()
-        left = [scan for scan in left if scan not in mine]
-        if left and not mine:
+            turns.release_all()
+        if failures.are_known and settings.execution.stop_on_first_crash:
+            return
+        if len(turns.left) == before:
             if not is_logged:
                 is_logged = True
-                LOG.info('%s: another job is working on it; waiting', one_line(left[0].name))
+                LOG.info('%s: another job is working on it; waiting', one_line(turns.left[0].name))
             time.sleep(WAITING)
+
+
+class _Turns:
+    """Scans that are locked when it is their turn.
+
+    Parameters
+    ----------
+    scans : sequence of Scan
+    settings : Settings
+
+    Attributes
+    ----------
+    left : list of Scan
+        Those that were locked by other jobs when it was their turn, or have not had it.
+    """
+
+    def __init__(self, scans: Sequence[Scan], settings: Settings) -> None:
+        self.left, self.settings = list(scans), settings
+        self._held: dict[Scan, Locks] = {}
+
+    def take(self) -> Iterator[Scan]:
+        """The scans that no other job has locked or finished, each locked."""
+        for scan in tuple(self.left):
+            locks = locks_of(scan, self.settings)
+            if not locks.acquire():
+                continue
+            self._held[scan] = locks
+            self.left.remove(scan)
+            if status(scan, self.settings) != 'done' and check_present(scan) is None:
+                yield scan
+            else:
+                self.release(scan)
+
+    def release(self, scan: Scan) -> None:
+        """Release the locks of a scan."""
+        self._held.pop(scan).release()
+
+    def release_all(self) -> None:
+        """Release all locks that are held."""
+        for scan in tuple(self._held):
+            self.release(scan)
 
 
 def locks_of(scan: Scan, settings: Settings) -> Locks:

@@ -170,6 +170,11 @@ TOO_LITTLE_MEMORY = Refusal(
     mend='ask for more (docker -m 6g, sbatch --mem=6G, --mem 6)',
 )
 
+THREADS_CAPPED = Caution(
+    code='option-threads-capped',
+    text='more threads than --nprocs allows, which is {nprocs}',
+    mend='{nprocs} are used',
+)
 MEMORY_CAPPED = Caution(
     code='option-memory-capped',
     text='no more than {available:.1f} GB may be used here',

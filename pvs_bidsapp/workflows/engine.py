@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import itertools
 import logging
 import multiprocessing.util
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..bids.naming import Naming, logs_dir
 from ..bids.query import Scan
@@ -24,11 +25,15 @@ from ..runtime.tracebacks import reason_of
 from ..settings import Settings
 from .plugin_file import LOCAL, read_plugin_file
 
+if TYPE_CHECKING:
+    from .progress import Progress
+
 LOG = logging.getLogger(__name__)
 WORKFLOW = 'pvs'
-#: Seconds between two looks at the workers, and between two status queries to a batch system, whose scheduler
-#: more frequent ones would burden.
-POLL, QUEUE_POLL = 1.0, 5.0
+#: Seconds between two status queries to a batch system, whose scheduler more frequent ones would burden.
+QUEUE_POLL = 5.0
+#: Scans under way at a time in a batch system, if the plugin's file does not limit the number of jobs.
+SCANS_IN_QUEUE = 20
 #: Longest path of a folder for sockets: that of a socket may have 107 bytes.
 _LONGEST_SOCKET_FOLDER = 60
 _NODE = re.compile(rf'^Node: {WORKFLOW}\.(\w+)\.', re.MULTILINE)
@@ -95,57 +100,184 @@ def error_line(text: str) -> str:
     return reason_of(text[max(start, 0) :]) or 'failed for an unknown reason'
 
 
-def run_scans(scans: Sequence[Scan], settings: Settings, failures: Failures | None = None) -> None:
-    """Run the scans' workflows; outputs show which of them are done.
+def run_scans(
+    scans: Iterable[Scan],
+    settings: Settings,
+    failures: Failures | None = None,
+    *,
+    total: int = 1,
+    on_end: Callable[[Scan], str | None] = lambda scan: None,
+) -> None:
+    """Run the scans' workflows, scan by scan; outputs show which of them are done.
 
     Parameters
     ----------
-    scans : sequence of Scan
-        Of which this process holds the locks.
+    scans : iterable of Scan
+        Of which this process holds the locks. A scan is taken when it begins.
     settings : Settings
     failures : Failures
         To which the reasons of failures are added.
+    total : int
+        Scans of the run, for what is said of its progress.
+    on_end : callable
+        Called with each scan of which nothing is left to do; returns why it is not done, None if it is.
     """
-    work_dir = settings.execution.work_dir
+    scans, work_dir = iter(scans), settings.execution.work_dir
+    if (first := next(scans, None)) is None:
+        return
     failures = failures or Failures(settings)
     work_dir.mkdir(parents=True, exist_ok=True)
     logs_dir(settings.out_dir).mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(scans, settings)
+    for folder in (work_dir, logs_dir(settings.out_dir)):
+        remove_leftovers(folder)
     with temporary_folder(work_dir) as folder, temporary_folder(logs_dir(settings.out_dir)) as crashes:
         _configure_nipype(settings, folder)
+        from .progress import Progress
+
+        with (
+            _temporary_files_in(folder),
+            ending_on_sigterm(),
+            Progress(total).shown() as progress,
+        ):
+            run = _Run(settings, failures, crashes, progress, on_end)
+            try:
+                run.execute(itertools.chain([first], scans))
+            finally:
+                failures.collect(crashes)
+
+
+class _Run:
+    """A run of scans by one plugin.
+
+    Parameters
+    ----------
+    settings : Settings
+    failures : Failures
+    crashes : Path
+        Folder of nipype's crash files.
+    progress : Progress
+    on_end : callable
+        As for `run_scans`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        failures: Failures,
+        crashes: Path,
+        progress: Progress,
+        on_end: Callable[[Scan], str | None],
+    ) -> None:
+        self.settings, self.failures, self.crashes = settings, failures, crashes
+        self.progress, self._on_end = progress, on_end
+        self.config = _execution_config(settings) | {'crashdump_dir': str(crashes)}
+
+    def execute(self, scans: Iterable[Scan]) -> None:
+        """Run scans on this machine, or by the plugin that the settings name."""
+        plugin = self.settings.execution.plugin
+        name, arguments = read_plugin_file(Path(plugin)) if plugin else (LOCAL[0], {})
+        arguments = arguments | {'status_callback': self.progress}
+        try:
+            if name in LOCAL:
+                self._by_workers(scans, arguments)
+            else:
+                with contextlib.suppress(KeyError):  # the user has no name, as in some containers
+                    # nipype's SLURM plugin names its jobs by it; batch jobs and containers may lack it
+                    os.environ.setdefault('LOGNAME', getpass.getuser())
+                self._by_plugin(scans, name, arguments)
+        except Exception as error:  # nipype's summary of failed nodes, mostly a RuntimeError
+            self.failures.collect(self.crashes)
+            if not self.failures.are_known and not isinstance(error, RuntimeError):
+                raise
+            LOG.debug('nipype: %s', one_line(str(error)))
+
+    def _by_workers(self, scans: Iterable[Scan], arguments: dict[str, Any]) -> None:
+        from .plugin import Workers
+
+        execution = self.settings.execution
+        limits = {'n_procs': execution.nprocs, 'memory_gb': execution.memory_gb}
+        limits |= {key: value for key, value in arguments.items() if key in limits}
+
+        def on_failure(text: str) -> None:
+            self.failures.collect(self.crashes)
+            self.failures.note(text)  # has an effect if there is no crash file
+
+        always = {'raise_insufficient': False, 'status_callback': self.progress}
+        workers = Workers(limits | always, on_failure, adapt_threads=execution.adapt_threads)
+        try:
+            self._by_scan(
+                scans, workers, int(limits['n_procs']), poll=0
+            )  # it waits for the workers by itself
+        finally:
+            workers.stop()
+
+    def _by_plugin(self, scans: Iterable[Scan], name: str, arguments: dict[str, Any]) -> None:
+        from nipype.pipeline import plugins
+        from nipype.pipeline.plugins.base import DistributedPluginBase
+
+        from .by_scan import ByScan
+
+        kind = getattr(plugins, f'{name}Plugin')
+        if issubclass(kind, DistributedPluginBase):
+            by_scan = type(kind.__name__, (ByScan, kind), {})
+            limit = int(arguments.get('max_jobs', SCANS_IN_QUEUE))
+            self._by_scan(scans, by_scan(plugin_args=arguments), limit, poll=QUEUE_POLL)
+            return
+        for scan in scans:  # such a plugin takes a whole graph
+            try:
+                self._workflow(scan).run(plugin=name, plugin_args=arguments)
+            except Exception as error:
+                LOG.debug('nipype: %s', one_line(str(error)))
+            self._end(scan)
+            if self.failures.are_known and self.settings.execution.stop_on_first_crash:
+                return
+
+    def _by_scan(self, scans: Iterable[Scan], runner: Any, limit: int, *, poll: float) -> None:
+        from .by_scan import graph_of
+
+        graphs = ((scan, graph_of(self._workflow(scan))) for scan in scans)
+        config = {'execution': self.config | {'poll_sleep_duration': str(poll)}}
+        runner.run_scans(graphs, config, limit=limit, on_end=self._end)
+
+    def _workflow(self, scan: Scan) -> Any:
+        """The workflow of a scan, which begins with this."""
         from nipype.pipeline import engine as pe
 
-        from .scan import init_scan_wf
+        from .scan import init_scan_wf, workflow_name
 
-        top = pe.Workflow(name=WORKFLOW, base_dir=str(work_dir))
-        top.config = {'execution': _execution_config(settings) | {'crashdump_dir': str(crashes)}}
-        top.add_nodes([init_scan_wf(scan, settings) for scan in scans])
-        try:
-            with _temporary_files_in(folder), ending_on_sigterm():
-                _execute(top, settings, failures, crashes)
-        finally:
-            failures.collect(crashes)
+        _remove_leftovers(scan, self.settings)
+        top = pe.Workflow(name=WORKFLOW, base_dir=str(self.settings.execution.work_dir))
+        top.config = {'execution': self.config}
+        top.add_nodes([init_scan_wf(scan, self.settings)])
+        n_steps = sum(not name.endswith('inputnode') for name in top.list_node_names())
+        name = Naming.of(self.settings.out_dir, scan.t1w).stem
+        self.progress.begin(workflow_name(scan, self.settings), name, n_steps)
+        return top
+
+    def _end(self, scan: Scan) -> None:
+        from .scan import workflow_name
+
+        self.failures.collect(self.crashes)
+        self.progress.end(workflow_name(scan, self.settings), self._on_end(scan))
 
 
-def _remove_leftovers(scans: Sequence[Scan], settings: Settings) -> None:
-    """Remove what killed runs have left, in the work folder, the logs and among these scans.
+def _remove_leftovers(scan: Scan, settings: Settings) -> None:
+    """Remove what a killed run has left of a scan; it may be the one for which this run has waited."""
+    names = Naming.of(settings.out_dir, scan.t1w)
+    for path in (names.anat('T1w'), names.figure('brain')):
+        remove_leftovers(path.parent)
 
-    The run that was killed may be the one for whose scans this run has waited.
-    """
-    for folder in (settings.execution.work_dir, logs_dir(settings.out_dir)):
-        remove_leftovers(folder)
-    for scan in scans:
-        names = Naming.of(settings.out_dir, scan.t1w)
-        for path in (names.anat('T1w'), names.figure('brain')):
-            remove_leftovers(path.parent)
+
+def work_folder(scan: Scan, settings: Settings) -> Path:
+    """Folder of nipype's intermediate files of one scan."""
+    from .scan import workflow_name
+
+    return settings.execution.work_dir / WORKFLOW / workflow_name(scan, settings)
 
 
 def remove_work_folder(scan: Scan, settings: Settings) -> None:
-    """Remove nipype's intermediate files of one scan."""
-    from .scan import workflow_name
-
-    folder = settings.execution.work_dir / WORKFLOW / workflow_name(scan, settings)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the intermediate files of one scan."""
+    shutil.rmtree(work_folder(scan, settings), ignore_errors=True)
 
 
 def remove_empty_work_folder(settings: Settings) -> None:
@@ -178,46 +310,12 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
             os.environ['TMPDIR'] = before
 
 
-def _execute(top: Any, settings: Settings, failures: Failures, crashes: Path) -> None:
-    """Run a workflow on this machine, or by the plugin that the settings name."""
-    from .plugin import ProgressBar, Workers
-
-    execution, progress = settings.execution, ProgressBar(top)
-    name, arguments = read_plugin_file(Path(execution.plugin)) if execution.plugin else (LOCAL[0], {})
-    arguments = arguments | {'status_callback': progress}
-    try:
-        if name not in LOCAL:
-            with contextlib.suppress(KeyError):  # the user has no name, as in some containers
-                # nipype's SLURM plugin names its jobs by it; batch jobs and containers may lack it
-                os.environ.setdefault('LOGNAME', getpass.getuser())
-            top.run(plugin=name, plugin_args=arguments)
-            return
-        limits = {'n_procs': execution.nprocs, 'memory_gb': execution.memory_gb}
-        limits |= {key: value for key, value in arguments.items() if key in limits}
-
-        def on_failure(text: str) -> None:
-            failures.collect(crashes)
-            failures.note(text)  # has an effect if there is no crash file
-
-        always = {'raise_insufficient': False, 'status_callback': progress}
-        workers = Workers(limits | always, on_failure)
-        try:
-            top.run(plugin=workers)
-        finally:
-            workers.stop()
-    except Exception as error:  # nipype's summary of failed nodes, mostly a RuntimeError
-        failures.collect(crashes)
-        if not failures.are_known and not isinstance(error, RuntimeError):
-            raise
-        LOG.debug('nipype: %s', one_line(str(error)))
-
-
 def _execution_config(settings: Settings) -> dict[str, str]:
     """Nipype's settings of a run."""
     return {
         'crashfile_format': 'txt',
         'stop_on_first_crash': str(settings.execution.stop_on_first_crash).lower(),
-        'poll_sleep_duration': str(QUEUE_POLL if settings.execution.plugin else POLL),
+        'job_finished_timeout': '5',
         'hash_method': 'timestamp',
         'check_version': 'false',
         'remove_unnecessary_outputs': 'false',

@@ -1,30 +1,34 @@
-"""Nipype plugin: worker processes, of which one may be killed without a hang, and a progress display."""
+"""Nipype plugin: worker processes, of which one may be killed without a hang."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import os
-import sys
 import traceback
+import weakref
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
-from tqdm.auto import tqdm
 
 from ..messages import options
 from ..runtime.processes import kill_workers, start_worker
+from .by_scan import ByScan
 
 #: Attempts at a step whose worker is killed: another process may have used up the memory.
 TRIES = 2
 #: Variables of the environment of a run; the fork server, which outlives a run, has those of the first one.
 _OF_A_RUN = ('TMPDIR', 'NIPYPE_CONFIG_DIR', 'NIPYPE_NO_ET', 'NO_ET')
+#: Memory (GiB) that is free before one more scan begins: that of its first step.
+_ROOM = 1.0
+#: Seconds after which the workers are looked at although none has said anything.
+_PATIENCE = 5.0
 
 
-class Workers(MultiProcPlugin):
+class Workers(ByScan, MultiProcPlugin):
     """Worker processes of a run.
 
     nipype waits forever for the result of a worker that the system has killed. Here such a step is tried
@@ -38,10 +42,20 @@ class Workers(MultiProcPlugin):
     on_failure : callable, optional
         Called with the text of each failure, ``Node: NAME`` and the traceback, after nipype's crash file has
         been written.
+    adapt_threads : bool
+        Give a step that can use several threads (an input ``num_threads``) fewer than that, if other scans
+        need the processors.
     """
 
-    def __init__(self, plugin_args: dict[str, Any], on_failure: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        plugin_args: dict[str, Any],
+        on_failure: Callable[[str], None] | None = None,
+        *,
+        adapt_threads: bool = False,
+    ) -> None:
         super().__init__(plugin_args=plugin_args)
+        self._adapt_threads, self._most_threads = adapt_threads, weakref.WeakKeyDictionary[Any, int]()
         self._steps: dict[int, tuple[Any, bool]] = {}
         self._tries: dict[int, int] = {}
         self._own_pools: dict[int, ProcessPoolExecutor] = {}
@@ -56,6 +70,30 @@ class Workers(MultiProcPlugin):
         return ProcessPoolExecutor(
             size, mp_context=context, initializer=start_worker, initargs=(os.getcwd(), environment)
         )
+
+    def _has_room(self) -> bool:
+        memory, processors, _ = self._check_resources(self.pending_tasks)
+        # a scan alone may begin with whatever memory there is
+        return super()._has_room() and processors > 0 and (memory >= _ROOM or not self._under_way)
+
+    def _send_procs_to_workers(self, updatehash: bool = False, graph: Any = None) -> None:
+        """Hand out what can be done now, and wait until a step has ended: nipype need not look for it."""
+        super()._send_procs_to_workers(updatehash=updatehash, graph=graph)
+        under_way = [self._task_obj[taskid] for taskid, _ in self.pending_tasks]
+        wait(under_way, timeout=_PATIENCE, return_when=FIRST_COMPLETED)
+
+    def _sort_jobs(self, jobids: Any, scheduler: str = 'tsort') -> list[int]:
+        """The steps that are ready, in their order, each with the threads that it may use now."""
+        jobids = super()._sort_jobs(jobids, scheduler)
+        if self._adapt_threads:
+            _, free, _ = self._check_resources(self.pending_tasks)
+            fair = max(1, self.processors // max(1, self.most_under_way))
+            for step in (self.procs[jobid] for jobid in jobids):
+                if hasattr(step.interface.inputs, 'num_threads'):
+                    most = self._most_threads.setdefault(step, step.n_procs)
+                    step.n_procs = max(1, min(most, fair, free))
+                free -= step.n_procs
+        return list(jobids)
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> int:
         self._taskid += 1
@@ -116,30 +154,3 @@ class Workers(MultiProcPlugin):
         for pool in (self.pool, *self._own_pools.values()):
             kill_workers(pool)
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-class ProgressBar:
-    """Status callback of nipype's plugins: counts finished nodes.
-
-    Parameters
-    ----------
-    workflow : nipype.Workflow
-    """
-
-    def __init__(self, workflow: Any) -> None:
-        self.total = sum(not name.endswith('inputnode') for name in workflow.list_node_names())
-        self.finished = 0
-        self.bar = tqdm(total=self.total, unit='step') if sys.stderr.isatty() else None
-
-    def __call__(self, node: Any, status: str) -> None:
-        """Record the state of a node: ``start``, ``end`` or ``exception``."""
-        name = node.fullname.removeprefix('pvs.scan_')
-        if status == 'start' or name.endswith('.inputnode'):
-            return
-        self.finished += 1
-        failed = ' FAILED' if status == 'exception' else ''
-        if self.bar is not None:
-            self.bar.set_postfix_str(name + failed)
-            self.bar.update(self.finished - self.bar.n)
-        else:
-            print(f'[{self.finished}/{self.total}] {name}{failed}', file=sys.stderr, flush=True)

@@ -95,11 +95,9 @@ def _check_arguments(arguments: Any, name: str, shown: str) -> dict[str, Any]:
             raise options.PLUGIN_ENTRIES.error(
                 shown, reason=f'plugin_args: {str(key)[:50]!r} is no plain value'
             )
-    if name in LOCAL:
-        for key, least in (('n_procs', 1), ('memory_gb', 0.1)):
-            value = arguments.get(key, least)
-            if isinstance(value, str | bool | None) or not least <= value < float('inf'):
-                raise options.PLUGIN_ENTRIES.error(
-                    shown, reason=f'plugin_args: {key} is not at least {least}'
-                )
+    limits = {'max_jobs': 1} | ({'n_procs': 1, 'memory_gb': 0.1} if name in LOCAL else {})
+    for key, least in limits.items():
+        value = arguments.get(key, least)
+        if isinstance(value, str | bool | None) or not least <= value < float('inf'):
+            raise options.PLUGIN_ENTRIES.error(shown, reason=f'plugin_args: {key} is not at least {least}')
     return arguments

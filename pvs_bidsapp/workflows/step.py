@@ -13,6 +13,7 @@ from typing import Any
 from nipype.pipeline import engine as pe
 
 from ..runtime.files import write_json
+from ..runtime.resources import cores
 
 LOG = logging.getLogger(__name__)
 #: List of the files of a finished step, with their sizes and checksums.
@@ -59,6 +60,8 @@ class Step(pe.Node):
         updatehash : bool
             As for `nipype.Node`.
         """
+        if hasattr(self.inputs, 'num_threads'):  # a job of a batch system may have fewer cores
+            self.inputs.num_threads = min(self.inputs.num_threads, cores())
         result = super().run(updatehash)
         folder = Path(self.output_dir())
         if not (folder / SEAL).exists():

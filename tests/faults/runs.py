@@ -18,7 +18,7 @@ from .small_head import SmallHead
 
 #: Seconds within which every wait of these tests has to end.
 PATIENCE = 900
-_STEP = re.compile(r'^\[\d+/\d+\] \S+\.(\w+)( FAILED)?$')
+_STEP = re.compile(r'^\[\d+/\d+\] \S+: (\w+) (?:done|FAILED) \(step ')
 
 
 @dataclass

@@ -51,12 +51,12 @@ class SmallHead:
         (path,) = self.bids.glob('sub-*/anat/*_T1w.nii.gz')
         return path
 
-    def command(self, out: Path, work: Path, *, keep_work: bool = False) -> list[str]:
-        """The participant level on this scan in one process, with one thread."""
-        fixed: list[object] = ['--modality', 'T1w', '--device', 'cpu', '--nprocs', 1, '--omp-nthreads', 1]
+    def command(self, out: Path, work: Path, *, keep_work: bool = False, nprocs: int = 1) -> list[str]:
+        """The participant level on this scan, by default in one process."""
+        fixed: list[object] = ['--modality', 'T1w', '--device', 'cpu', '--nprocs', nprocs]
         fixed += ['-w', work, '--model', self.model, '-d', f'labels={self.labels}']
-        clean = [] if keep_work else ['--clean-workdir']
-        return [*RUN, *map(str, (self.bids, out, 'participant', *fixed, *clean))]
+        keep = ['--keep-workdir'] if keep_work else []
+        return [*RUN, *map(str, (self.bids, out, 'participant', *fixed, *keep))]
 
 
 def make_small_head(folder: Path) -> SmallHead:

@@ -103,7 +103,8 @@ def write_unmended(data: np.ndarray, affine: np.ndarray, path: Path) -> None:
 def first(bids, tmp_path_factory):
     out = tmp_path_factory.mktemp('first') / 'out'
     before = {p: p.lstat().st_mtime_ns for p in bids.rglob('*')}
-    done = pvs(bids, out, *OPTIONS, '--nprocs', NPROCS, '-d', f'labels={bids / "derivatives" / "labels"}')
+    labels = f'labels={bids / "derivatives" / "labels"}'
+    done = pvs(bids, out, *OPTIONS, '--nprocs', NPROCS, '-d', labels, '--keep-workdir')
     assert {p: p.lstat().st_mtime_ns for p in bids.rglob('*')} == before, 'BIDS_DIR was written to'
     return out, done
 

@@ -14,11 +14,12 @@ def worked_on(monkeypatch):
     """Finish every scan at once; returns where the links led that the steps would have read."""
     given = []
 
-    def run_scans(scans, settings, failures):
+    def run_scans(scans, settings, failures, *, total, on_end):
         for scan in scans:
             assert scan.t1w.is_relative_to(settings.bids_dir)
             given.append([path and path.resolve() for path in (scan.t1w, scan.t2w)])
             put_results(scan, settings)
+            on_end(scan)
 
     monkeypatch.setattr(engine, 'run_scans', run_scans)
     return given
@@ -124,7 +125,7 @@ def test_a_hostile_file_name_reaches_neither_terminal_nor_page(tmp_path, worked_
 
 def test_a_reason_names_the_file_and_not_the_link_to_it(tmp_path, monkeypatch, capsys):
     put_images(tmp_path, 'a/T1.nii')
-    monkeypatch.setattr(engine, 'run_scans', lambda *_: None)
+    monkeypatch.setattr(engine, 'run_scans', lambda scans, *_, **__: list(scans))
     monkeypatch.setattr(engine.Failures, 'reason', lambda _, scan: f'{scan.t1w}: it could not')
     assert predict(tmp_path / 'a' / 'T1.nii', tmp_path / 'out') == 1
     error = capsys.readouterr().err

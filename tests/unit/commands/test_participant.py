@@ -71,11 +71,12 @@ def worked_on(monkeypatch):
     """Let a run finish every scan but those of sub-2; returns the names of all that it was given."""
     given = []
 
-    def run_scans(scans, settings, failures):
+    def run_scans(scans, settings, failures, *, total, on_end):
         for scan in scans:
             given.append(scan.t1w.name)
             if scan.entities['sub'] != '2':
                 put_results(scan, settings)
+            on_end(scan)
 
     monkeypatch.setattr(engine, 'run_scans', run_scans)
     monkeypatch.setattr(engine.Failures, 'reason', lambda *_: 'it could not')
@@ -179,7 +180,7 @@ def test_a_scan_that_vanishes_before_its_turn_is_named_and_the_others_are_done(
 def test_an_interrupted_run_leaves_records_and_pages(settings, worked_on, monkeypatch):
     put_images(settings.bids_dir, GOOD, BAD)
 
-    def interrupt(scans, settings, failures):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(engine, 'run_scans', interrupt)
@@ -187,6 +188,89 @@ def test_an_interrupted_run_leaves_records_and_pages(settings, worked_on, monkey
         run(find(settings), settings)
     assert failures(settings) == ['sub-1_failure.json', 'sub-2_failure.json']
     assert (settings.out_dir / 'sub-1.html').exists()
+
+
+def test_a_scan_is_shown_and_recorded_and_its_intermediate_files_are_gone_before_the_next_begins(
+    settings, worked_on, monkeypatch, caplog
+):
+    put_images(settings.bids_dir, GOOD, BAD, 'sub-3/anat/sub-3_T1w.nii.gz')
+    seen = []
+
+    def run_scans(scans, settings, failures, *, total, on_end):
+        for scan in scans:
+            seen.append(state())
+            folder = engine.work_folder(scan, settings)
+            put(folder, 'conform/t1w.nii')
+            if scan.entities['sub'] != '2':
+                put_results(scan, settings)
+            on_end(scan)
+        seen.append(state())
+
+    def state():
+        pages = sorted(page.stem for page in settings.out_dir.glob('*.html'))
+        locks = sorted(lock.name for lock in settings.out_dir.rglob('*.lock'))
+        work = sorted(p.name[:10] for p in settings.execution.work_dir.glob('pvs/*'))
+        return pages, len(locks), work
+
+    monkeypatch.setattr(engine, 'run_scans', run_scans)
+    caplog.set_level('INFO')
+    run(find(settings), settings)
+    assert seen == [
+        ([], 1, []),
+        (['sub-1'], 1, []),
+        (['sub-1', 'sub-2'], 1, ['scan_sub_2']),
+        (['sub-1', 'sub-2', 'sub-3'], 0, ['scan_sub_2']),
+    ]
+    assert failures(settings) == ['sub-2_failure.json']
+    (said,) = [line for line in caplog.messages if 'scan_sub_2' in line]
+    assert said.startswith('sub-2_T1w.nii.gz: ')
+
+
+def test_intermediate_files_stay_if_the_user_says_so(settings, worked_on):
+    put_images(settings.bids_dir, GOOD)
+    kept = replace(settings, execution=replace(settings.execution, clean_workdir=False))
+    folder = engine.work_folder(find(kept).scans[0], kept)
+    put(folder, 'conform/t1w.nii')
+    assert run(find(kept), kept).exit_status == 0
+    assert (folder / 'conform' / 't1w.nii').exists()
+
+
+def test_a_page_that_cannot_be_written_when_its_scan_ends_is_written_at_the_end(
+    settings, worked_on, monkeypatch
+):
+    put_images(settings.bids_dir, GOOD, BAD)
+    write, calls = participant.write_pages, []
+
+    def write_pages(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(28, 'No space left on device')
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(participant, 'write_pages', write_pages)
+    outcome = run(find(settings), settings)
+    assert (outcome.done, list(outcome.failed)) == (['sub-1_T1w.nii.gz'], ['sub-2_T1w.nii.gz'])
+    assert all((settings.out_dir / f'sub-{n}.html').exists() for n in '12')
+
+
+def test_jobs_of_the_same_scans_share_the_work(settings, worked_on, monkeypatch):
+    """Another job has a scan when it is its turn; it is finished by the time the others are."""
+    put_images(settings.bids_dir, GOOD, 'sub-3/anat/sub-3_T1w.nii.gz')
+    monkeypatch.setattr(participant, 'WAITING', 0.01)
+    selection = find(settings)
+    other = locks_of(selection.scans[0], settings)
+    assert other.acquire()
+    run_scans = engine.run_scans
+
+    def run_and_let_go(scans, *arguments, **options):
+        run_scans(scans, *arguments, **options)
+        if worked_on:
+            put_results(selection.scans[0], settings)
+            other.release()
+
+    monkeypatch.setattr(engine, 'run_scans', run_and_let_go)
+    assert run(selection, settings).done == ['sub-1_T1w.nii.gz', 'sub-3_T1w.nii.gz']
+    assert worked_on == ['sub-3_T1w.nii.gz']
 
 
 def test_two_scans_of_the_same_name_size_and_time_share_no_work_folder(settings, tmp_path):

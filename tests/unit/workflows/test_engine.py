@@ -71,7 +71,6 @@ def scan(settings):
 @pytest.fixture
 def run(settings, scan, monkeypatch):
     """Run steps as those of the scan; returns the failures."""
-    monkeypatch.setattr(engine, 'POLL', 0.05)
     monkeypatch.setattr(engine, 'QUEUE_POLL', 0.05)
 
     def run(*steps, edges=(), config=settings):

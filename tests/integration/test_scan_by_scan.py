@@ -1,0 +1,110 @@
+"""The whole program on small heads: at most as many are under way as there are processes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from faults.small_head import SmallHead, make_small_head
+
+N_SCANS, NPROCS = 3, 2
+
+
+@dataclass
+class Watched:
+    """What was seen while the program ran.
+
+    Attributes
+    ----------
+    work_sizes : list of dict
+        Bytes under the work folder by scan, at each look.
+    seen : dict of str to float
+        When each file was there first.
+    stderr : str
+    """
+
+    head: SmallHead
+    out: Path
+    work_sizes: list[dict[str, int]] = field(default_factory=list)
+    seen: dict[str, float] = field(default_factory=dict)
+    stderr: str = ''
+
+    def look(self) -> None:
+        sizes: dict[str, int] = {}
+        for path in (self.out / 'work').glob('pvs/*/**/*'):
+            try:
+                size = path.stat().st_size
+            except OSError:  # has just been removed
+                continue
+            scan = path.relative_to(self.out / 'work' / 'pvs').parts[0]
+            sizes[scan] = sizes.get(scan, 0) + size
+        self.work_sizes.append(sizes)
+        for scan in sizes:
+            self.seen.setdefault(scan.split('_')[2], time.monotonic())
+        for path in (*self.out.glob('*.html'), *self.out.glob('sub-*/anat/*_label-PVS_mask.nii.gz')):
+            self.seen.setdefault(path.name, time.monotonic())
+
+
+@pytest.fixture(scope='module')
+def watched(tmp_path_factory) -> Watched:
+    folder = tmp_path_factory.mktemp('scan_by_scan')
+    head = make_small_head(folder / 'head')
+    for root in (head.bids, head.labels):
+        (first,) = root.glob('sub-*')
+        for number in range(2, N_SCANS + 1):
+            for path in first.rglob('*.nii.gz'):
+                copy = Path(str(path).replace('0001', f'{number:04}'))
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, copy)
+    run = Watched(head, folder / 'out')
+    command = head.command(run.out, run.out / 'work', nprocs=NPROCS)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(process.stderr))
+        reader.start()
+        while process.poll() is None:
+            run.look()
+            time.sleep(0.05)
+        reader.join()
+    run.stderr = ''.join(lines)
+    run.look()
+    assert process.returncode == 0, run.stderr
+    return run
+
+
+def test_all_scans_are_done_and_nothing_is_left_of_their_intermediate_files(watched):
+    assert len(list(watched.out.glob('sub-*/anat/*_label-PVS_mask.nii.gz'))) == N_SCANS
+    assert not (watched.out / 'work').exists()
+
+
+def test_the_work_folder_never_holds_more_than_the_scans_under_way(watched):
+    whole = max(max(sizes.values(), default=0) for sizes in watched.work_sizes)
+    assert whole > 0
+    assert max(len(sizes) for sizes in watched.work_sizes) <= NPROCS + 1
+    assert max(sum(sizes.values()) for sizes in watched.work_sizes) <= (NPROCS + 1) * whole
+
+
+def test_the_first_mask_and_page_are_there_before_the_third_scan_begins(watched):
+    finished = sorted(at for name, at in watched.seen.items() if name.endswith('_mask.nii.gz'))
+    shown = sorted(at for name, at in watched.seen.items() if name.endswith('.html'))
+    begun = sorted(at for name, at in watched.seen.items() if '.' not in name)
+    assert len(finished) == len(shown) == len(begun) == N_SCANS
+    assert finished[0] < begun[2]
+    assert shown[0] <= begun[2]
+
+
+def test_progress_says_scan_step_and_what_is_left(watched):
+    lines = [line for line in watched.stderr.splitlines() if line.startswith('[')]
+    assert lines[0].startswith(f'[1/{N_SCANS}] sub-0001: conform done (step 1 of ')
+    assert any(' left' in line for line in lines)
+    assert sum(': finished in ' in line for line in lines) == N_SCANS
+
+
+def test_the_same_head_gives_the_same_results_beside_others(watched):
+    masks = {path.read_bytes() for path in watched.out.glob('sub-*/anat/*_label-PVS_probseg.nii.gz')}
+    assert len(masks) == 1
