@@ -92,7 +92,7 @@ def add_execution(g: argparse._ArgumentGroup) -> None:
     """Add the options that decide how the program runs."""
     add_option(
         g, '-w', '--work-dir', type=PATH, metavar='DIR',
-        help='folder for intermediate files, which are removed as soon as a scan is done (default OUT_DIR/work)',
+        help='folder for intermediate files, removed as soon as a scan is done (default OUT_DIR/work)',
     )  # fmt: skip
     add_option(g, '--keep-workdir', action='store_true', help='keep the intermediate files of all scans')
     add_option(

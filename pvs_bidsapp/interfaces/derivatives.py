@@ -28,6 +28,7 @@ class _WriteDerivativesInputSpec(BaseInterfaceInputSpec):
     region_table = File(exists=True, mandatory=True)
     grades = File(exists=True, mandatory=True)
     figures = traits.Dict(mandatory=True)
+    inference = traits.Dict(mandatory=True)
     stripped = traits.Bool(mandatory=True)
     source = File(exists=True, mandatory=True)
     quality = File(exists=True, mandatory=True)
@@ -65,6 +66,7 @@ class WriteDerivatives(SimpleInterface):
         results = Results(
             **{name: Path(getattr(self.inputs, name)) for name in files},
             figures={k: Path(v) for k, v in self.inputs.figures.items()},
+            inference=self.inputs.inference,
             stripped=self.inputs.stripped,
             source=source,
             quality=quality,

@@ -25,14 +25,17 @@ class _SegmentInputSpec(BaseInterfaceInputSpec):
     t2w = File(exists=True, desc="bias corrected T2w on the T1w's grid")
     brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
     tissues = File(exists=True, mandatory=True, desc='tissue classes at 1 mm')
+    regions = File(exists=True, mandatory=True, desc="regions on the T1w's grid")
     model = traits.Str(mandatory=True, desc="the model's folder")
     identity = traits.Str(desc='its version and checksum, so that a new model in that folder is run anew')
+    precision = traits.Enum('auto', 'fp32', 'bf16', usedefault=True, desc='inside the network')
     device = traits.Str('cpu', usedefault=True, nohash=True)
     num_threads = traits.Int(1, usedefault=True, nohash=True)
 
 
 class _SegmentOutputSpec(TraitedSpec):
     probability = File(exists=True, desc="probability map on the T1w's grid")
+    inference = traits.Dict(desc='engine and precision, for the sidecars')
 
 
 class Segment(SimpleInterface):
@@ -42,15 +45,12 @@ class Segment(SimpleInterface):
     output_spec = _SegmentOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        import torch
-
         from ..anatomy.resampling import Grid
         from ..messages import models
         from ..segmentation.model import load_model
         from ..segmentation.network_input import BrainAnatomy
         from ..segmentation.predict import predict
 
-        torch.set_num_threads(self.inputs.num_threads)
         model = load_model(self.inputs.model)
         t1w, affine = read_image(self.inputs.t1w)
         images = {'T1w': t1w}
@@ -60,14 +60,18 @@ class Segment(SimpleInterface):
             raise models.NEEDS_CHANNEL.error(name=model.card.name, channel=missing[0])
         brain, anatomy_affine = read_image(self.inputs.brain)
         tissues, _ = read_image(self.inputs.tissues)
-        probability = predict(
+        found = predict(
             [images[c] for c in model.card.channels],
             Grid(t1w.shape, affine),
             BrainAnatomy(brain=brain > 0, tissues=tissues, affine=anatomy_affine),
             model,
+            regions=read_image(self.inputs.regions)[0],
             device=self.inputs.device,
+            precision=self.inputs.precision,
+            num_threads=self.inputs.num_threads,
         )
-        self._results['probability'] = write(runtime.cwd, 'probability.nii', probability, affine)
+        self._results['probability'] = write(runtime.cwd, 'probability.nii', found.probability, affine)
+        self._results['inference'] = {'Engine': found.engine, 'Precision': found.precision}
         return runtime
 
 

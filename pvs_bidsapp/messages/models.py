@@ -165,3 +165,13 @@ NO_GPU = Caution(
     text='no usable GPU found ({reason})',
     mend='running on the CPU, which takes longer',
 )
+NO_OPENVINO = Caution(
+    code='model-no-openvino',
+    text='OpenVINO cannot run this network ({reason})',
+    mend='torch runs it, which takes several times as long; the results differ by rounding',
+)
+NO_BF16 = Caution(
+    code='model-no-bf16',
+    text='this processor has no units for bf16',
+    mend='the network runs in fp32, without --precision bf16',
+)

@@ -43,6 +43,8 @@ class Results:
     cluster_table, region_table, grades : Path
     figures : dict of str to Path
         Pictures by ``desc``.
+    inference : dict of str to str
+        Engine and precision of the network, for the sidecars.
     stripped : bool
         The T1w came without a skull.
     source : SourceGrid
@@ -64,6 +66,7 @@ class Results:
     region_table: Path
     grades: Path
     figures: dict[str, Path]
+    inference: dict[str, str]
     stripped: bool
     source: SourceGrid
     quality: dict[str, Any]
@@ -221,7 +224,8 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
     inputs = [scan.t1w]
     if scan.t2w is not None and 'T2w' in settings.analysis.channels:
         inputs.append(scan.t2w)
-    source, grid = _common(inputs, settings, results) | sidecars.model(settings), results.source
+    source = _common(inputs, settings, results) | sidecars.model(settings) | results.inference
+    grid = results.source
     clusters, _ = read_image(results.clusters)
     files = [
         *_pair(names, grid, read_image(results.probability)[0], np.float32, source | {

@@ -9,7 +9,7 @@ from typing import Any
 from .. import __version__
 from ..settings import Settings
 
-_LIBRARIES = ('antspyx', 'torch', 'monai', 'nipype', 'pybids', 'nibabel', 'numpy', 'scipy')
+_LIBRARIES = ('antspyx', 'torch', 'openvino', 'nipype', 'pybids', 'nibabel', 'numpy', 'scipy')
 
 
 def software_versions() -> str:

@@ -82,7 +82,7 @@ def _content(section: ScanSection) -> dict[str, Any]:
     grades = stats.get('EstimatedVisualGrades')
     keys = (
         'ModelName', 'ModelVersion', 'ModelSHA256', 'Threshold', 'MinimumClusterSize', 'Device',
-        'RandomSeed', 'TemplateCorrelation', 'SoftwareVersions',
+        'Engine', 'Precision', 'RandomSeed', 'TemplateCorrelation', 'SoftwareVersions',
     )  # fmt: skip
     return {
         'name': section.name,

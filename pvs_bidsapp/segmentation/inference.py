@@ -2,93 +2,97 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from monai.inferers.utils import sliding_window_inference
-from torch import nn
+from itertools import product
 
-#: Number of patches that go through the network together.
-PATCH_BATCH = 16
-#: Half precisions by name.
-AUTOCAST_DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+import numpy as np
+
+from .engine import Engine
+
+#: Standard deviation of the Gaussian weights of a patch, as a fraction of its edge.
+SIGMA = 0.125
 
 
 def infer(
-    network: nn.Module,
+    engine: Engine,
     volume: np.ndarray,
-    device: str | torch.device,
     *,
     patch_size: int | None = None,
     stride: int | None = None,
     mirror: bool = False,
-    autocast_dtype: torch.dtype | None = None,
+    wanted: np.ndarray | None = None,
+    margin: int = 0,
 ) -> np.ndarray:
     """Compute the probability map of one volume.
 
     Parameters
     ----------
-    network : nn.Module
-        Returns logits; in evaluation mode, on `device`.
+    engine : Engine
     volume : ndarray of float32, shape (channels, x, y, z)
-    device : str or torch.device
     patch_size : int, optional
         Edge of the patches in voxels. Without it the whole volume goes through the network at once.
     stride : int, optional
-        Step between patches in voxels (default: half a patch). Where patches overlap, probabilities are
-        averaged with Gaussian weights about the patches' centres. Patches in which the image is
-        constant lie outside the brain; they are skipped.
+        Largest step between patches in voxels (default: half a patch). Where patches overlap, probabilities
+        are averaged with Gaussian weights about the patches' centres.
     mirror : bool
         Average with the prediction on the mirror image (axis x, left to right).
-    autocast_dtype : torch.dtype, optional
-        Half precision inside the network (default: float16 on a GPU, none on a CPU, where it is
-        slower on some machines and results differ between machines).
+    wanted : ndarray of bool, shape (x, y, z), optional
+        Where probabilities are wanted (default: everywhere). Patches without such voxels are not computed.
+    margin : int
+        Voxels about those that are wanted that patches have to cover, too: a network is at its best away
+        from the faces of a patch.
 
     Returns
     -------
     probability : ndarray of float32, shape (x, y, z)
-        In [0, 1].
+        In [0, 1]; 0 where no patch was computed.
     """
-    device = torch.device(device)
-    batch = torch.from_numpy(volume[None]).to(device, memory_format=torch.channels_last_3d)
-    if autocast_dtype is None and device.type == 'cuda':
-        autocast_dtype = torch.float16
-    with (
-        torch.inference_mode(),
-        torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None),
-    ):
-        probability = _probability(network, batch, patch_size, stride)
-        if mirror:
-            mirrored = _probability(network, batch.flip(2), patch_size, stride).flip(2)
-            probability = (probability + mirrored) / 2
-    return probability[0, 0].float().cpu().numpy()
-
-
-def _probability(
-    network: nn.Module, batch: torch.Tensor, patch_size: int | None, stride: int | None
-) -> torch.Tensor:
-    """Probability map of a batch of one, of shape (1, 1, x, y, z)."""
     if patch_size is None:
-        return torch.sigmoid(network(batch))
-    overlap = 1 - (stride or patch_size // 2) / patch_size
-    probability = sliding_window_inference(
-        batch, (patch_size,) * 3, PATCH_BATCH, _SkipConstantPatches(network), overlap=overlap, mode='gaussian'
-    )
-    assert isinstance(probability, torch.Tensor)  # one output, not several
+        return _compute(engine, volume[None], mirror)[0]
+    shape = volume.shape[1:]
+    widths = [(max(0, patch_size - n) // 2, (max(0, patch_size - n) + 1) // 2) for n in shape]
+    padded = np.pad(volume, [(0, 0), *widths], mode='edge')
+    mask = np.pad(np.ones(shape, bool) if wanted is None else wanted, widths)
+    total, weights = np.zeros((2, *mask.shape), np.float32)
+    window = _window(patch_size)
+    places = list(_places(mask, patch_size, stride or patch_size // 2, margin))
+    for first in range(0, len(places), engine.batch_size):
+        group = places[first : first + engine.batch_size]
+        found = _compute(engine, np.stack([padded[(slice(None), *place)] for place in group]), mirror)
+        for place, probability in zip(group, found, strict=True):
+            total[place] += probability * window
+            weights[place] += window
+    inner = tuple(slice(before, before + n) for (before, _), n in zip(widths, shape, strict=True))
+    return np.divide(total, weights, out=total, where=weights > 0)[inner]
+
+
+def _compute(engine: Engine, patches: np.ndarray, mirror: bool) -> np.ndarray:
+    """Probabilities of patches, of shape (n, x, y, z)."""
+    probability = engine(patches)
+    if mirror:
+        mirrored = engine(np.ascontiguousarray(patches[:, :, ::-1]))[:, ::-1]
+        probability = (probability + mirrored) / 2
     return probability
 
 
-class _SkipConstantPatches:
-    """Probabilities of patches; 0 in patches that hold a single value."""
+def _window(size: int) -> np.ndarray:
+    """Gaussian weights of a patch, 1 in its centre."""
+    offset = (np.arange(size) - (size - 1) / 2) / (SIGMA * size)
+    line = np.exp(-(offset**2) / 2).astype(np.float32)
+    return line[:, None, None] * line[:, None] * line
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
 
-    def __call__(self, patches: torch.Tensor) -> torch.Tensor:
-        out = torch.zeros_like(patches[:, :1])
-        flat = patches.flatten(1)
-        varies = (flat != flat[:, :1]).any(1)
-        if varies.any():
-            layout = torch.channels_last_3d
-            logits = self.network(patches[varies].contiguous(memory_format=layout))
-            out[varies] = torch.sigmoid(logits).to(out.dtype)
-        return out
+def _places(wanted: np.ndarray, size: int, stride: int, margin: int) -> list[tuple[slice, ...]]:
+    """Patches that cover the wanted voxels and a margin, evenly spread over their bounding box."""
+    if not wanted.any():
+        return []
+    starts = []
+    for axis, length in enumerate(wanted.shape):
+        there = np.flatnonzero(wanted.any(tuple({0, 1, 2} - {axis})))
+        low, high = max(0, there[0] - margin), min(length, there[-1] + 1 + margin)
+        missing = max(0, size - (high - low))  # the box grows to a patch on both sides
+        low = min(max(0, low - missing // 2), length - size)
+        high = max(high, low + size)
+        number = int(np.ceil((high - low - size) / stride)) + 1
+        starts.append(np.linspace(low, high - size, number).astype(int))
+    places = (tuple(slice(n, n + size) for n in corner) for corner in product(*starts))
+    return [place for place in places if wanted[place].any()]

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import voxel_sizes
+from scipy.ndimage import maximum_filter1d
 
 from ..anatomy.resampling import Grid, resample
 from .grid import Spacing, network_grid
@@ -142,6 +144,27 @@ class NetworkInput:
         volume : ndarray of float32, shape (channels, x, y, z)
         """
         return np.where(self.brain, self.image, np.float32(self.normalization.outside))
+
+    def near(self, regions: np.ndarray, distance: float) -> np.ndarray:
+        """The part of the brain in regions of the native grid, and about them.
+
+        Parameters
+        ----------
+        regions : ndarray of bool or int, shape (x, y, z)
+            On the native grid.
+        distance : float
+            In mm.
+
+        Returns
+        -------
+        mask : ndarray of bool, shape (x, y, z)
+            On the network's grid.
+        """
+        mask = resample((regions > 0).astype(np.uint8), self.native_grid.affine, self.grid, order=0) > 0
+        sizes = np.rint(distance / voxel_sizes(self.grid.affine)).astype(int)
+        for axis, size in enumerate(sizes):  # a box: exact distances are not worth their time
+            mask = maximum_filter1d(mask, 2 * size + 1, axis=axis, mode='constant')
+        return mask & self.brain
 
     def to_native(self, probability: np.ndarray) -> np.ndarray:
         """Bring a probability map to the native grid.

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from ..messages import training
 from ..runtime.deadline import Deadline
-from ..segmentation.inference import AUTOCAST_DTYPES
+from ..segmentation.engine import AUTOCAST_DTYPES
 from ..segmentation.networks import build
 from .checkpoint import LAST, check_resumable, check_state, read_checkpoint, resuming, write_checkpoint
 from .config import TrainingConfig

@@ -11,7 +11,8 @@ from torch import nn
 
 from ..evaluation.metrics import dice
 from ..messages import training
-from ..segmentation.inference import AUTOCAST_DTYPES, infer
+from ..segmentation.engine import TorchEngine
+from ..segmentation.inference import infer
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.network_input import NetworkInput
 from .datasets import TrainingImage
@@ -46,8 +47,8 @@ class Validator:
     box : tuple of int
     mirror : bool
         As in `pvs_bidsapp.segmentation.model.ModelCard`.
-    autocast_dtype : torch.dtype, optional
-        Half precision inside the network.
+    precision : str
+        ``fp32``, ``bf16`` or ``fp16``, inside the network.
     wants_to_end : callable, optional
         Called between scans; validation ends if it returns True.
     """
@@ -62,12 +63,12 @@ class Validator:
         stride: int | None,
         box: tuple[int, int, int] = (1, 1, 1),
         mirror: bool = False,
-        autocast_dtype: torch.dtype | None = None,
+        precision: str = 'fp32',
         wants_to_end: Callable[[], bool] = lambda: False,
     ) -> None:
         self.images, self.normalization, self.device = images, normalization, device
         self.patch_size, self.stride, self.box = patch_size, stride, box
-        self.mirror, self.autocast_dtype = mirror, autocast_dtype
+        self.mirror, self.precision = mirror, precision
         self.wants_to_end = wants_to_end
 
     @classmethod
@@ -100,7 +101,7 @@ class Validator:
             stride=recipe.stride,
             box=recipe.box,
             mirror=recipe.mirror,
-            autocast_dtype=AUTOCAST_DTYPES.get(precision),
+            precision=precision,
             wants_to_end=wants_to_end,
         )
 
@@ -127,13 +128,12 @@ class Validator:
             image.image, image.brain, normalization=self.normalization, box=self.box
         )
         probability = infer(
-            network,
+            TorchEngine(network, self.device, precision=self.precision),
             inputs.masked(),
-            self.device,
             patch_size=self.patch_size,
             stride=self.stride,
             mirror=self.mirror,
-            autocast_dtype=self.autocast_dtype,
+            wanted=inputs.brain,
         )
         return inputs.to_native(probability)
 

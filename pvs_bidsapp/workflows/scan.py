@@ -89,6 +89,7 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
     segment = Segment(
         model=analysis.model_dir,
         identity=f'{analysis.model_version} {analysis.model_sha256}',
+        precision=analysis.precision,
         device=execution.device,
         num_threads=execution.omp_nthreads,
     )
@@ -120,7 +121,7 @@ def anatomy_edges(nodes: Nodes) -> list[Edge]:
 def segmentation_edges(nodes: Nodes) -> list[Edge]:
     """Probabilities, then clusters and their measures."""
     return [
-        (nodes['to_native'], nodes['segment'], [('preproc', 't1w')]),
+        (nodes['to_native'], nodes['segment'], [('preproc', 't1w'), ('regions', 'regions')]),
         (nodes['extract_brain'], nodes['segment'], [('brain', 'brain'), ('tissues', 'tissues')]),
         (nodes['segment'], nodes['measure'], [('probability', 'probability')]),
         (nodes['to_native'], nodes['measure'], [('regions', 'regions')]),
@@ -159,5 +160,6 @@ def output_edges(nodes: Nodes) -> list[Edge]:
         (native, nodes['write'], [(name, name) for name in ('preproc', 'brain', 'tissues', 'source')]),
         (nodes['extract_brain'], nodes['write'], [('stripped', 'stripped'), ('quality', 'quality')]),
         (measure, nodes['write'], [(name, name) for name in measured]),
+        (nodes['segment'], nodes['write'], [('inference', 'inference')]),
         (nodes['draw'], nodes['write'], [('figures', 'figures')]),
     ]

@@ -52,4 +52,6 @@ def make_results(folder: Path) -> Results:
     figures = {'pvs': folder / 'pvs.png'}
     figures['pvs'].write_bytes(b'\x89PNG' + bytes(20_000) + b'IEND\xaeB`\x82')
     source = SourceGrid(shape=SHAPE, affine=AFFINE)
-    return Results(**paths, figures=figures, stripped=False, source=source, quality={}, findings=())
+    return Results(
+        **paths, figures=figures, inference={}, stripped=False, source=source, quality={}, findings=()
+    )

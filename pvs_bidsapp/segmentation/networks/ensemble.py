@@ -34,4 +34,5 @@ class Ensemble(nn.Module):
         total = torch.zeros(())
         for member in self.members:
             total = total.to(volume.device) + torch.sigmoid(member(volume))
-        return torch.logit(total / len(self.members), eps=1e-6)
+        mean = (total / len(self.members)).clamp(1e-6, 1 - 1e-6)
+        return torch.log(mean / (1 - mean))  # not torch.logit, which OpenVINO does not know

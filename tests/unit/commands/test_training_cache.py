@@ -31,7 +31,7 @@ from pvs_bidsapp.messages import masks, scans
 from pvs_bidsapp.runtime.signals import Stopped, StopRequest
 from pvs_bidsapp.segmentation.model import Model
 from pvs_bidsapp.segmentation.network_input import BrainAnatomy
-from pvs_bidsapp.segmentation.predict import predict
+from pvs_bidsapp.segmentation.predict import Prediction, predict
 from pvs_bidsapp.training.datasets import TrainingImage
 from pvs_bidsapp.training.recipes import M2SS
 from pvs_bidsapp.training.validation import Validator
@@ -281,9 +281,9 @@ def test_training_and_a_participant_run_give_a_network_the_same_input(bids, tmp_
     validator = Validator.of(recipe, [image], 'cpu')
     in_training = validator.probability(network, image)
 
-    def run_network(model, volume, device):
+    def run_network(model, volume, device, **_):
         given['volume'] = volume
-        return 1 / (1 + np.exp(-volume[0]))
+        return Prediction(probability=1 / (1 + np.exp(-volume[0])), engine='', precision='fp32')
 
     monkeypatch.setattr('pvs_bidsapp.segmentation.predict.run_network', run_network)
     t1w, brain, tissues = (nib.load(p) for p in (scan.t1w, scan.brain, scan.tissues))
@@ -294,7 +294,7 @@ def test_training_and_a_participant_run_give_a_network_the_same_input(bids, tmp_
             brain=brain.get_fdata() > 0, tissues=tissues.get_fdata(dtype=np.float32), affine=brain.affine
         ),
         Model(card(box=box), tmp_path),
-    )
+    ).probability
     np.testing.assert_array_equal(given['volume'].astype(np.float16), network.volume.astype(np.float16))
     inside = brain.get_fdata() > 0
     assert np.sort(in_use[inside]) == pytest.approx(np.sort(in_training[image.brain]), abs=1e-3)

@@ -1,8 +1,10 @@
-"""What the step of segmentation refuses."""
+"""The step of segmentation: what it refuses, and that its masks can be repeated."""
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
+import pytest
 from model_cards import card
 from refusals import refused
 
@@ -20,6 +22,37 @@ def test_a_model_of_two_channels_needs_both(tmp_path, monkeypatch):
     write_model(tmp_path / 'two', build(architecture), two)
     scan = tmp_path / 'scan.nii'
     save_image(scan, np.ones((4, 4, 4), np.float32), np.eye(4))
-    step = Segment(t1w=str(scan), brain=str(scan), tissues=str(scan), model=str(tmp_path / 'two'))
+    images = dict.fromkeys(('t1w', 'brain', 'tissues', 'regions'), str(scan))
+    step = Segment(**images, model=str(tmp_path / 'two'))
     with refused(models.NEEDS_CHANNEL, naming='the model two needs a T2w'):
         step.run()
+
+
+@pytest.fixture
+def images(rng, tmp_path):
+    """A small head: images of the step by the names of its inputs."""
+    shape = (44, 40, 36)
+    brain, tissues, regions = (np.zeros(shape, np.uint8) for _ in range(3))
+    brain[2:42, 2:38, 2:34], tissues[2:42, 2:38, 2:34] = 1, 3
+    tissues[10:14, 10:14, 10:14], regions[8:36, 8:30, 8:28] = 1, 1
+    t1w = np.where(tissues == 1, 0.3, 1.0) * rng.uniform(0.8, 1.2, shape)
+    arrays = {'t1w': t1w.astype(np.float32), 'brain': brain, 'tissues': tissues, 'regions': regions}
+    for name, array in arrays.items():
+        save_image(tmp_path / f'{name}.nii', array, np.eye(4), array.dtype)
+    return {name: str(tmp_path / f'{name}.nii') for name in arrays}
+
+
+def test_a_map_is_the_same_bit_by_bit_again_and_on_two_threads(images, tmp_path, monkeypatch):
+    maps, told = [], []
+    for number, threads in enumerate((1, 1, 2)):
+        (folder := tmp_path / str(number)).mkdir()
+        monkeypatch.chdir(folder)
+        step = Segment(**images, model='joliot2021-t1', num_threads=threads)
+        outputs = step.run(cwd=str(folder)).outputs
+        maps.append(nib.load(outputs.probability).get_fdata(dtype=np.float32))
+        told.append(outputs.inference)
+    assert 0 < maps[0].max() <= 1
+    np.testing.assert_array_equal(maps[0], maps[1])
+    np.testing.assert_array_equal(maps[0], maps[2])
+    assert told[0]['Precision'] == 'fp32'
+    assert told[0]['Engine'].startswith('OpenVINO')

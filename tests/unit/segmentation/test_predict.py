@@ -11,14 +11,15 @@ from pvs_bidsapp.messages import models
 from pvs_bidsapp.segmentation.model import Model, load_model, write_model
 from pvs_bidsapp.segmentation.network_input import BrainAnatomy
 from pvs_bidsapp.segmentation.networks import build
-from pvs_bidsapp.segmentation.predict import predict, run_network
+from pvs_bidsapp.segmentation.predict import Prediction, predict, run_network
 
 
 def test_prediction_is_a_probability(tmp_path):
     write_model(tmp_path, build(SMALL), card())
     out = run_network(load_model(tmp_path), np.zeros((1, 16, 18, 16), np.float32), 'cpu')
-    assert out.shape == (16, 18, 16)
-    assert ((out >= 0) & (out <= 1)).all()
+    assert out.probability.shape == (16, 18, 16)
+    assert ((out.probability >= 0) & (out.probability <= 1)).all()
+    assert (out.engine, out.precision) == (f'torch {torch.__version__}', 'fp32')  # whole volumes
 
 
 def test_a_network_that_gives_no_numbers_does_not_pass_for_one_that_finds_nothing(tmp_path):
@@ -35,7 +36,10 @@ def test_a_network_that_gives_no_numbers_does_not_pass_for_one_that_finds_nothin
 def test_the_scans_own_voxels_decide_and_not_those_of_its_anatomy(rng, tmp_path, monkeypatch, spacing, kept):
     model = Model(card(spacing=spacing), tmp_path)
     monkeypatch.setattr(
-        'pvs_bidsapp.segmentation.predict.run_network', lambda model, volume, device: volume[0] / 10 + 0.5
+        'pvs_bidsapp.segmentation.predict.run_network',
+        lambda model, volume, device, **_: Prediction(
+            probability=volume[0] / 10 + 0.5, engine='', precision='fp32'
+        ),
     )
     grid = Grid((40, 40, 40), np.diag([0.7, 0.7, 0.7, 1.0]))
     image = rng.uniform(0.9, 1.1, grid.shape).astype(np.float32)
@@ -44,7 +48,7 @@ def test_the_scans_own_voxels_decide_and_not_those_of_its_anatomy(rng, tmp_path,
     tissues[10:14, 10:14, 10:14] = 1
     image[14:21, 14:21, 14:21] -= 0.7
     anatomy = BrainAnatomy(brain=brain, tissues=tissues, affine=np.eye(4))
-    probability = predict([image], grid, anatomy, model)
+    probability = predict([image], grid, anatomy, model).probability
     inner = (slice(8, 30),) * 3
     gain = np.polyfit(image[inner].ravel(), probability[inner].ravel(), 1)
     exact = np.abs(np.polyval(gain, image[inner]) - probability[inner]).max() < 1e-4
