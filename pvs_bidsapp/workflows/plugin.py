@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import traceback
@@ -10,6 +11,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from typing import Any
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
@@ -22,6 +24,12 @@ from .by_scan import ByScan
 TRIES = 2
 #: Variables of the environment of a run; the fork server, which outlives a run, has those of the first one.
 _OF_A_RUN = ('TMPDIR', 'NIPYPE_CONFIG_DIR', 'NIPYPE_NO_ET', 'NO_ET')
+#: What the fork server imports once, in place of each worker. The import of none of them starts threads that
+#: a fork would lose; that of OpenVINO does. (This package is not among them: the server does not know from
+#: where the program was started, and might find another version of it.)
+PRELOADED = (
+    'nipype.pipeline.plugins.multiproc', 'nipype.interfaces.utility', 'scipy.ndimage', 'ants', 'torch',
+)  # fmt: skip
 #: Memory (GiB) that is free before one more scan begins: that of its first step.
 _ROOM = 1.0
 #: Seconds after which the workers are looked at although none has said anything.
@@ -60,6 +68,8 @@ class Workers(ByScan, MultiProcPlugin):
         self._tries: dict[int, int] = {}
         self._own_pools: dict[int, ProcessPoolExecutor] = {}
         self._on_failure = on_failure or (lambda text: None)
+        _start_fork_server()
+        gc.freeze()  # nipype collects garbage before it hands out steps: not among all that was imported
         self.pool = self._new_pool(self.processors)
 
     @staticmethod
@@ -151,6 +161,20 @@ class Workers(ByScan, MultiProcPlugin):
 
     def stop(self) -> None:
         """End all workers at once; what they had begun is lost."""
+        gc.unfreeze()
         for pool in (self.pool, *self._own_pools.values()):
             kill_workers(pool)
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_fork_server() -> None:
+    """Let the fork server begin with its imports, if it does not run yet; they go on in the background."""
+    multiprocessing.set_forkserver_preload(list(PRELOADED))
+    before = os.environ.get('PYTHONSAFEPATH')
+    os.environ['PYTHONSAFEPATH'] = '1'  # else a file torch.py in the current folder would be imported
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ['PYTHONSAFEPATH']
+        if before is not None:
+            os.environ['PYTHONSAFEPATH'] = before

@@ -157,3 +157,32 @@ def test_nothing_is_written_to_the_dataset(mixed, participant, worked_on):
     before = sorted((p, os.lstat(p).st_mtime_ns) for p in mixed.rglob('*'))
     participant()
     assert sorted((p, os.lstat(p).st_mtime_ns) for p in mixed.rglob('*')) == before
+
+
+@pytest.mark.parametrize(('options', 'threads', 'adapts', 'keeps'), [
+    ([], 4, True, False),
+    (['--omp-nthreads', 2], 2, False, False),
+    (['--omp-nthreads', 9, '--clean-workdir'], 4, False, False),
+    (['--keep-workdir', '-w', 'work'], 4, True, True),
+])  # fmt: skip
+def test_threads_and_what_becomes_of_intermediate_files(
+    tmp_path, monkeypatch, participant, caplog, options, threads, adapts, keeps
+):
+    """Threads of a step are at most the processes, and the user is told; files go unless they are to stay."""
+    put_images(tmp_path / 'bids', GOOD[0])
+    given = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        engine, 'run_scans', lambda scans, settings, *_, **__: given.append((settings, list(scans)))
+    )
+    participant('--nprocs', 4, *options)
+    execution = given[0][0].execution
+    assert (execution.omp_nthreads, execution.adapt_threads) == (threads, adapts)
+    assert execution.clean_workdir is not keeps
+    assert ('more threads than --nprocs allows' in caplog.text) is (9 in options)
+
+
+def test_intermediate_files_cannot_both_stay_and_go(tmp_path, participant, capsys):
+    put_images(tmp_path / 'bids', GOOD[0])
+    assert participant('--keep-workdir', '--clean-workdir') == 2
+    assert '--keep-workdir' in capsys.readouterr().err
