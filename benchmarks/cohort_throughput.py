@@ -95,30 +95,25 @@ def watch(bids: Path, out: Path, options: list[str]) -> Watched:
     """Run the participant level, and look at it from outside."""
     run, began = Watched(), time.monotonic()
     command = [*RUN, str(bids), str(out), 'participant', *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        seen: set[str] = set()
-        while process.poll() is None:
-            # those that have ended are in the time of those that have waited for them, or in none
-            run.cpu = max(run.cpu, cpu_seconds(process.pid))
-            run.memory = max(run.memory, memory(process.pid))
-            run.work = max(run.work, folder_size(out / 'work'))
-            now = time.monotonic() - began
-            for moments, pattern in (
-                (run.masks, 'sub-*/**/*_label-PVS_mask.nii.gz'),
-                (run.begun, 'work/pvs/*_*'),
-            ):
-                new = {str(path) for path in out.glob(pattern)} - seen
-                seen |= new
-                moments += [now] * len(new)
-            time.sleep(0.5)
-        stderr = process.stderr.read()
+    log = out.with_suffix('.log')
+    with log.open('w') as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
+    seen: set[str] = set()
+    while process.poll() is None:
+        run.cpu = max(run.cpu, cpu_seconds(process.pid))
+        run.memory = max(run.memory, memory(process.pid))
+        run.work = max(run.work, folder_size(out / 'work'))
+        now = time.monotonic() - began
+        for moments, pattern in ((run.masks, MASKS), (run.begun, 'work/pvs/*_*')):
+            new = {str(path) for path in out.glob(pattern)} - seen
+            seen |= new
+            moments += [now] * len(new)
+        time.sleep(0.5)
     run.seconds = time.monotonic() - began
     masks = len(list(out.glob(MASKS)))
     run.masks += [run.seconds] * (masks - len(run.masks))
-    if process.returncode or 'FAILED' in stderr:
-        sys.exit(stderr)
+    if process.returncode:
+        sys.exit(log.read_text())
     return run
 
 

@@ -64,19 +64,19 @@ def make_dataset(root: Path, n_subjects: int) -> Path:
 def until_first_step(bids: Path, out: Path, options: list[str]) -> tuple[float, float]:
     """Wall and processor time until a step has a folder; the run is then ended."""
     command = [*RUN, str(bids), str(out), 'participant', '--device', 'cpu', *options]
-    started = time.monotonic()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
+    log = out.with_suffix('.log')
+    with log.open('w') as stream:
+        started = time.monotonic()
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
     try:
         while not any((out / 'work').glob('pvs/*/conform')):
             if process.poll() is not None:
-                sys.exit(process.stderr.read().decode())
+                sys.exit(log.read_text())
             time.sleep(0.02)
         return time.monotonic() - started, cpu_seconds(process.pid)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
 
 
 if __name__ == '__main__':

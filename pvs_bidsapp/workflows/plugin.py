@@ -159,6 +159,9 @@ class Workers(ByScan, MultiProcPlugin):
             'traceback': ['Traceback (most recent call last):\n', *lines],
         }
 
+    def _postrun_check(self) -> None:
+        """Nothing: `stop` ends the workers, which nobody needs to wait for."""
+
     def stop(self) -> None:
         """End all workers at once; what they had begun is lost."""
         gc.unfreeze()
