@@ -121,13 +121,13 @@ def nnunet(clock: Clock, head: Path, threads: int, *, model: str) -> dict[str, A
     image = np.load(head)['image']
     network = PlainConvUNet(
         input_channels=1, n_stages=6, features_per_stage=(32, 64, 128, 256, 320, 320),
-        conv_op=torch.nn.Conv3d, kernel_sizes=3, strides=(1, 2, 2, 2, 2, 2), n_conv_per_stage=2,
+        conv_op=torch.nn.Conv3d, kernel_sizes=3, strides=(1, 2, 2, 2, 2, (2, 2, 1)), n_conv_per_stage=2,
         num_classes=2, n_conv_per_stage_decoder=2, conv_bias=True, norm_op=torch.nn.InstanceNorm3d,
         norm_op_kwargs={'eps': 1e-5, 'affine': True}, nonlin=torch.nn.LeakyReLU,
         nonlin_kwargs={'inplace': True},
     ).eval()  # fmt: skip
     plans = PlansManager({
-        'configurations': {'3d_fullres': {'patch_size': [128, 160, 112]}},
+        'configurations': {'3d_fullres': {'patch_size': [128, 160, 112], 'architecture': {}}},
         'transpose_forward': [0, 1, 2], 'transpose_backward': [0, 1, 2],
     })  # fmt: skip
     predictor = nnUNetPredictor(

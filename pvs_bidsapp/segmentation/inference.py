@@ -10,6 +10,8 @@ from .engine import Engine
 
 #: Standard deviation of the Gaussian weights of a patch, as a fraction of its edge.
 SIGMA = 0.125
+#: Voxels about the wanted ones that patches cover, too: a network is at its best away from a patch's faces.
+MARGIN = 4
 
 
 def infer(
@@ -20,7 +22,7 @@ def infer(
     stride: int | None = None,
     mirror: bool = False,
     wanted: np.ndarray | None = None,
-    margin: int = 0,
+    margin: int = MARGIN,
 ) -> np.ndarray:
     """Compute the probability map of one volume.
 
@@ -38,8 +40,7 @@ def infer(
     wanted : ndarray of bool, shape (x, y, z), optional
         Where probabilities are wanted (default: everywhere). Patches without such voxels are not computed.
     margin : int
-        Voxels about those that are wanted that patches have to cover, too: a network is at its best away
-        from the faces of a patch.
+        Voxels about the wanted ones that patches cover, too.
 
     Returns
     -------
