@@ -8,36 +8,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cc3d
 import edt
 import numpy as np
-from nibabel.affines import apply_affine
+from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from ..messages import scans
 from ..messages.message import Finding
 from . import bias, template, tissues
 from .ants_images import array_to_ants
-from .morphology import close
-from .registration import Transform, apply, apply_points, register
-from .resampling import Grid, isotropic_grid, resample
-
-if TYPE_CHECKING:
-    import ants
+from .morphology import bounding_box, close
+from .registration import Transform, apply, apply_points, register, register_deformable
+from .resampling import Grid, box_on, crop, isotropic_grid, resample
 
 #: Largest height of a head in mm; what is lower is neck.
 HEAD_HEIGHT = 175.0
+#: Smallest area (mm2) of a section of a head, and what is kept above its top, in mm.
+SMALLEST_SECTION, ABOVE_HEAD = 200.0, 8.0
 #: Range of the volume of a skull-stripped brain in ml, from infants to large men.
 STRIPPED_VOLUME = (550, 2100)
 #: Smallest volume of a brain in mm3; a newborn's has 350,000.
 SMALLEST_BRAIN = 2e5
 #: Radius of the closing of the brain mask, in mm.
 CLOSING = 3.0
-#: Voxel size (mm) at which the bias field and the tissue classes are refined together, and the number of
-#: rounds.
-REFINEMENT_SPACING, REFINEMENT_ROUNDS = 2.0, 3
+#: Voxel size (mm) at which the template is registered, and at which bias field and tissue classes are refined
+#: together.
+COARSE_SPACING = 2.0
+#: Rounds of this refinement.
+REFINEMENT_ROUNDS = 3
+#: Distance (mm) from the brain to the edge of the deformation field, which is 0 there; and from the brain to
+#: the edge of the box in which its tissues are found.
+FIELD_MARGIN, BOX_MARGIN = 16.0, 12.0
 #: Correlation of scan and template in the brain. T1w heads reach 0.7 to 0.9, heads whose header turns them
 #: the wrong way 0.35; that of T2w scans and of what is no head is negative or 0. Below the first value a scan
 #: is refused, below the second it is told. After the affine registration alone, T1w heads reach 0.55 to 0.7.
@@ -101,36 +104,37 @@ def is_stripped(image: np.ndarray) -> bool:
     return STRIPPED_VOLUME[0] < volume < STRIPPED_VOLUME[1]
 
 
-def foreground(image: np.ndarray) -> np.ndarray:
+def foreground(image: np.ndarray, spacing: float = 1.0) -> np.ndarray:
     """Mask of the head with its cavities filled.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
-        At 1 mm.
+    spacing : float
+        Its voxel size in mm.
 
     Returns
     -------
     mask : ndarray of bool, shape (x, y, z)
     """
-    return ndimage.binary_fill_holes(_brighter_than(0.1, image))
+    return ndimage.binary_fill_holes(_brighter_than(0.1, image, spacing))
 
 
-def _brighter_than(fraction: float, image: np.ndarray) -> np.ndarray:
+def _brighter_than(fraction: float, image: np.ndarray, spacing: float) -> np.ndarray:
     """Voxels above a fraction of the 98th percentile of the smoothed image."""
-    smooth = ndimage.gaussian_filter(image, 1.5)
+    smooth = ndimage.gaussian_filter(image, 1.5 / spacing)
     return smooth > fraction * np.percentile(smooth, 98)
 
 
-def head_slices(image: np.ndarray, height: float = HEAD_HEIGHT) -> slice:
+def head_slices(image: np.ndarray, spacing: float = 1.0) -> slice:
     """Range of axial slices that holds the head without the neck.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
-        At 1 mm, axis 2 upward.
-    height : float
-        Height below the top of the head that is kept, in mm.
+        Axis 2 upward.
+    spacing : float
+        Its voxel size in mm.
 
     Returns
     -------
@@ -142,27 +146,33 @@ def head_slices(image: np.ndarray, height: float = HEAD_HEIGHT) -> slice:
     ImageError
         If there is no head in the image.
     """
-    slices = np.flatnonzero(_brighter_than(0.25, image).sum((0, 1)) > 200)
+    area = _brighter_than(0.25, image, spacing).sum((0, 1)) * spacing**2
+    slices = np.flatnonzero(area > SMALLEST_SECTION)
     if not slices.size:
         raise scans.NO_HEAD.error()
-    top = slices[-1] + 1
-    return slice(max(0, int(top - height)), min(image.shape[2], int(top) + 8))
+    top = int(slices[-1]) + 1
+    return slice(
+        max(0, top - round(HEAD_HEIGHT / spacing)), min(image.shape[2], top + round(ABOVE_HEAD / spacing))
+    )
 
 
 def register_template(
-    image: np.ndarray, affine: np.ndarray, folder: Path, *, stripped: bool
+    image: np.ndarray, grid: Grid, folder: Path, *, stripped: bool, threads: int = 1
 ) -> tuple[Transform, Transform]:
-    """Register the template to a scan at 2 mm: affine, then SyN in and near the brain.
+    """Register the template to a scan: affine, then deformably in and near the brain.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
-        At 1 mm, axes nearest to RAS, roughly bias corrected.
-    affine : ndarray, shape (4, 4)
+        At 2 mm, axes nearest to RAS, roughly bias corrected.
+    grid : Grid
+        Its grid.
     folder : Path
         Folder in which the transforms are kept.
     stripped : bool
         The scan is skull-stripped; the template is then stripped, too.
+    threads : int
+        They change the time that it takes, not the result.
 
     Returns
     -------
@@ -176,42 +186,43 @@ def register_template(
     import ants
 
     atlas = template.load()
-    keep = slice(None) if stripped else head_slices(image)
-    cropped = affine.copy()
-    cropped[:3, 3] = (affine @ [0, 0, keep.start or 0, 1])[:3]
-    fixed = ants.resample_image(array_to_ants(image[:, :, keep], cropped), (2, 2, 2))
+    keep = slice(None) if stripped else head_slices(image, COARSE_SPACING)
+    head = crop(grid, (slice(None), slice(None), keep))
     whole = atlas.t1w * (atlas.brain_mask if stripped else 1)
     moving = ants.resample_image(array_to_ants(whole, atlas.affine), (2, 2, 2))
-    fixed, moving = (ants.iMath_truncate_intensity(i, 0.005, 0.995) for i in (fixed, moving))
+    moving, fixed = (
+        ants.iMath_truncate_intensity(i, 0.005, 0.995)
+        for i in (moving, array_to_ants(image[:, :, keep], head.affine))
+    )
     linear, _ = register(
         fixed, moving, 'Affine', folder, 'head',
-        aff_iterations=(1000, 500, 100), aff_shrink_factors=(4, 2, 1), aff_smoothing_sigmas=(3, 1, 0),
+        aff_iterations=(1000, 500), aff_shrink_factors=(4, 2), aff_smoothing_sigmas=(3, 1),
     )  # fmt: skip
     # proportions of head, neck and brain differ between children and adults, so the last affine registration
     # is restricted to the brain
-    grid = Grid(image.shape, affine)
+    near = array_to_ants(near_brain(12.0, head, linear), head.affine)
     linear, _ = register(
-        fixed, moving, 'Affine', folder, 'brain', mask=_brain_region(12.0, grid, linear, fixed),
+        fixed, moving, 'Affine', folder, 'brain', mask=near,
         initial_transform=[str(p) for p in linear.files],
         aff_iterations=(500, 200), aff_shrink_factors=(2, 1), aff_smoothing_sigmas=(1, 0),
     )  # fmt: skip
     fit = template_fit(image, grid, linear)
-    if not fit >= MIN_AFFINE_FIT:  # noise, another organ, another contrast: spare the minute that SyN takes
+    if not fit >= MIN_AFFINE_FIT:  # noise, another organ, another contrast: go no further
         raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
-    return register(
-        fixed, moving, 'SyNOnly', folder, 'syn', initial_transform=[str(p) for p in linear.files],
-        mask=_brain_region(10.0, grid, linear, fixed), reg_iterations=(60, 50, 20),
+    region = near_brain(10.0, head, linear)
+    box = bounding_box(region, round(FIELD_MARGIN / COARSE_SPACING))
+    inner = crop(head, box)
+    return register_deformable(
+        array_to_ants(fixed.numpy()[box], inner.affine), moving, array_to_ants(region[box], inner.affine),
+        linear, folder, 'brain', threads=threads,
     )  # fmt: skip
 
 
-def _brain_region(margin: float, grid: Grid, to_subject: Transform, like: ants.ANTsImage) -> ants.ANTsImage:
-    """The template's brain mask dilated by `margin` mm, in the scan's space, on the grid of `like`."""
-    import ants
-
+def near_brain(margin: float, grid: Grid, to_subject: Transform) -> np.ndarray:
+    """The template's brain dilated by `margin` mm, boolean, on a grid in the scan's space."""
     atlas = template.load()
     dilated = (edt.edt(~atlas.brain_mask) < margin).astype(np.float32)
-    region = apply(dilated, atlas.affine, grid, to_subject) > 0.5
-    return ants.resample_image_to_target(array_to_ants(region, grid.affine), like, 'nearestNeighbor')
+    return apply(dilated, atlas.affine, grid, to_subject) > 0.5
 
 
 def template_fit(image: np.ndarray, grid: Grid, to_subject: Transform) -> float:
@@ -220,7 +231,7 @@ def template_fit(image: np.ndarray, grid: Grid, to_subject: Transform) -> float:
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
-        At 1 mm, roughly bias corrected.
+        Roughly bias corrected.
     grid : Grid
         Its grid.
     to_subject : Transform
@@ -232,10 +243,10 @@ def template_fit(image: np.ndarray, grid: Grid, to_subject: Transform) -> float:
         Pearson's, in [-1, 1], of both images smoothed by 1 mm; 0 if there is no brain in the image.
     """
     atlas = template.load()
-    every = (slice(None, None, 2),) * 3
-    inside = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject)[every] > 0.5
+    inside = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject) > 0.5
     moved = apply(atlas.t1w, atlas.affine, grid, to_subject)
-    one, two = (ndimage.gaussian_filter(i, 1.0)[every][inside] for i in (image, moved))
+    sigma = 1.0 / voxel_sizes(grid.affine)
+    one, two = (ndimage.gaussian_filter(i, sigma)[inside] for i in (image, moved))
     if len(one) < 1000 or np.ptp(one) == 0 or np.ptp(two) == 0:
         return 0.0
     return float(np.corrcoef(one, two)[0, 1])
@@ -299,6 +310,7 @@ def extract_brain(
     *,
     brain_mask: np.ndarray | None = None,
     segmentation: np.ndarray | None = None,
+    threads: int = 1,
 ) -> Brain:
     """Brain mask, tissue classes, bias field and template registration of a T1w scan.
 
@@ -312,8 +324,10 @@ def extract_brain(
     brain_mask : ndarray of bool, shape (x, y, z), optional
         A ready-made brain mask, used without changes.
     segmentation : ndarray of uint8, shape (x, y, z), optional
-        Ready-made tissue classes, used in place of those of Atropos. Without a brain mask, they define the
+        Ready-made tissue classes, used in place of those found here. Without a brain mask, they define the
         brain.
+    threads : int
+        They change the time that it takes, not the result.
 
     Returns
     -------
@@ -324,42 +338,101 @@ def extract_brain(
     ImageError
         If no brain is found, or the template does not fit the scan.
     """
-    stripped = is_stripped(image)
+    stripped, grid = is_stripped(image), Grid(image.shape, affine)
+    coarse_grid = isotropic_grid(affine, image.shape, COARSE_SPACING)
+    coarse = resample(image, affine, coarse_grid, order=1)
     # a strong field darkens parts of the brain, whose edge the registration would then take for the skull
-    corrected = bias.correct(image, affine, foreground(image), HEAD_FIELD_SPACING)
-    to_subject, to_template = register_template(corrected, affine, folder, stripped=stripped)
-    atlas = template.load()
-    grid = Grid(image.shape, affine)
-    fit = template_fit(corrected, grid, to_subject)
+    head = foreground(coarse, COARSE_SPACING)
+    corrected = bias.correct(coarse, coarse_grid.affine, head, HEAD_FIELD_SPACING)
+    to_subject, to_template = register_template(
+        corrected, coarse_grid, folder, stripped=stripped, threads=threads
+    )
+    fit = template_fit(corrected, coarse_grid, to_subject)
     findings = check_fit(fit, fraction_outside(grid, to_template))
-    prior = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject)
-    if brain_mask is None and segmentation is not None:
-        brain_mask = close(largest_component(segmentation >= tissues.GM), CLOSING)
-    if brain_mask is not None:
-        initial = brain_mask
-    elif stripped:
-        initial = ndimage.binary_fill_holes(image > 0.02 * np.percentile(image, 99))
-    else:
-        initial = edt.edt(prior <= 0.5) < 2.0
-    check_volume(initial)
-    field = bias.estimate(image, affine, initial)
-    if segmentation is not None:
-        classes = segmentation
-    else:
-        priors = [apply(p, atlas.affine, grid, to_subject) for p in _tissue_priors(atlas)]
-        field = refine_bias_field(field, image, affine, initial, priors)
-        classes = tissues.classify(image / field.sample(image.shape, affine), affine, initial, priors)
-    mask = initial if brain_mask is not None else refine_mask(classes, initial if stripped else prior > 0.5)
+    given = brain_mask
+    if given is None and segmentation is not None:
+        given = close(largest_component(segmentation >= tissues.GM), CLOSING)
+    elif given is None and stripped:
+        given = ndimage.binary_fill_holes(image > 0.02 * np.percentile(image, 99))
+    box = _brain_box(grid, coarse_grid, to_subject, given)
+    field, classes, mask = _find_tissues(
+        image[box],
+        crop(grid, box),
+        to_subject,
+        initial=None if given is None else given[box],
+        is_final=brain_mask is not None or segmentation is not None,
+        segmentation=None if segmentation is None else segmentation[box],
+    )
+    brain, classes_in_brain = np.zeros(image.shape, bool), np.zeros(image.shape, np.uint8)
+    brain[box], classes_in_brain[box] = mask, np.where(mask, np.maximum(classes, tissues.CSF), 0)
     return Brain(
-        mask=mask,
+        mask=brain,
         bias=field,
-        tissues=np.where(mask, np.maximum(classes, tissues.CSF), 0).astype(np.uint8),
+        tissues=classes_in_brain,
         to_subject=to_subject,
         to_template=to_template,
         stripped=stripped,
         fit=fit,
         findings=findings,
     )
+
+
+def _brain_box(
+    grid: Grid, coarse_grid: Grid, to_subject: Transform, given: np.ndarray | None
+) -> tuple[slice, ...]:
+    """The box of voxels of a grid that holds the template's brain with a margin, and a given mask."""
+    near = near_brain(BOX_MARGIN, coarse_grid, to_subject)
+    box = box_on(grid, bounding_box(near), coarse_grid) if near.any() else None
+    if given is None or not given.any():
+        if box is None:
+            raise scans.NO_BRAIN.error()
+        return box
+    other = bounding_box(given, 2)
+    if box is None:
+        return other
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box, other, strict=True))
+
+
+def _find_tissues(
+    image: np.ndarray,
+    grid: Grid,
+    to_subject: Transform,
+    *,
+    initial: np.ndarray | None,
+    is_final: bool,
+    segmentation: np.ndarray | None,
+) -> tuple[bias.BiasField, np.ndarray, np.ndarray]:
+    """Bias field, tissue classes and brain mask in a box about the brain.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+        At 1 mm.
+    grid : Grid
+        Its grid.
+    to_subject : Transform
+        From the template to the scan.
+    initial : ndarray of bool or None
+        The brain, ready-made or that of a skull-stripped scan.
+    is_final : bool
+        Whether `initial` is ready-made, and not changed.
+    segmentation : ndarray of uint8 or None
+        Ready-made tissue classes.
+    """
+    atlas = template.load()
+    prior = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject)
+    around = edt.edt(prior <= 0.5) < 2.0 if initial is None else initial
+    check_volume(around)
+    field = bias.estimate(image, grid.affine, around)
+    if segmentation is None:
+        priors = _tissue_priors(grid, to_subject)
+        field, mixture = refine_bias_field(field, image, grid.affine, around, priors)
+        corrected = image / field.sample(image.shape, grid.affine)
+        classes, _ = tissues.classify(corrected, around, priors, start=mixture, iterations=8)
+    else:
+        classes = segmentation
+    mask = around if is_final else refine_mask(classes, prior > 0.5 if initial is None else initial)
+    return field, classes, mask
 
 
 def check_volume(mask: np.ndarray) -> None:
@@ -380,7 +453,7 @@ def check_volume(mask: np.ndarray) -> None:
 
 def refine_bias_field(
     field: bias.BiasField, image: np.ndarray, affine: np.ndarray, mask: np.ndarray, priors: list[np.ndarray]
-) -> bias.BiasField:
+) -> tuple[bias.BiasField, tissues.Mixture]:
     """Correct a bias field by white matter, and white matter by the field, alternately at 2 mm.
 
     N4 may leave a fifth of a strong field, which makes white matter look like grey matter. After a correction
@@ -402,22 +475,26 @@ def refine_bias_field(
     -------
     field : BiasField
         On the grid of `field`.
+    mixture : Mixture
+        Intensities of the tissue classes.
     """
-    grid = isotropic_grid(affine, image.shape, REFINEMENT_SPACING)
+    grid = isotropic_grid(affine, image.shape, COARSE_SPACING)
     coarse, coverage, *coarse_priors = (
         resample(v, affine, grid, order=1) for v in (image, mask.astype(np.float32), *priors)
     )
     for _ in range(REFINEMENT_ROUNDS):
         corrected = coarse / field.sample(grid.shape, grid.affine)
-        white = tissues.classify(corrected, grid.affine, coverage > 0.5, coarse_priors) == tissues.WM
-        field = bias.correct_with_white_matter(field, coarse, grid.affine, edt.edt(white) > 1)
-    return field
+        classes, mixture = tissues.classify(corrected, coverage > 0.5, coarse_priors)
+        field = bias.correct_with_white_matter(field, coarse, grid.affine, edt.edt(classes == tissues.WM) > 1)
+    return field, mixture
 
 
-def _tissue_priors(atlas: template.Template) -> list[np.ndarray]:
-    """Probabilities of CSF, grey and white matter of the template; outside the brain, that of CSF is 1."""
+def _tissue_priors(grid: Grid, to_subject: Transform) -> list[np.ndarray]:
+    """The template's probabilities of CSF, grey and white matter; outside the brain, that of CSF is 1."""
+    atlas = template.load()
     white = np.where(np.isin(atlas.cerebra, template.WHITE_STRUCTURES), 1 - atlas.gm, atlas.wm)
-    return [np.clip(1 - atlas.gm - white, 0, 1), atlas.gm, white]
+    grey, white = (apply(i, atlas.affine, grid, to_subject) for i in (atlas.gm, white))
+    return [np.clip(1 - grey - white, 0, 1), grey, white]
 
 
 def refine_mask(classes: np.ndarray, prior: np.ndarray) -> np.ndarray:

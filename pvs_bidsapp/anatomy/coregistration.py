@@ -6,19 +6,23 @@ from pathlib import Path
 
 import edt
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from ..messages import scans
 from . import bias
 from .ants_images import array_to_ants
-from .conform import ScanImage
-from .registration import Transform, apply, register
-from .resampling import Grid, resample
+from .conform import WORKING_SPACING, ScanImage
+from .morphology import bounding_box
+from .registration import Transform, matrix_of, register
+from .resampling import Grid, crop, isotropic_grid, resample
 
 #: Fraction of the brain that a T2w has to cover, and below which it is told.
 MIN_COVERED, WELL_COVERED = 0.75, 0.97
 #: Largest correlation of the local contrasts (within `LOCAL` mm) of T1w and aligned T2w, which are opposed.
 MAX_CORRELATION, LOCAL = -0.1, 8.0
+#: The images are compared up to this distance (mm) from the brain.
+NEAR_BRAIN = 12.0
 #: If the centres of the two images are farther apart (mm), their headers are not trusted.
 MAX_CENTRE_DISTANCE = 40.0
 
@@ -51,18 +55,22 @@ def align_t2w(
     """
     import ants
 
-    fixed = array_to_ants(t1w, affine)
-    moving = array_to_ants(t2w.image, t2w.grid.affine)
-    moving = ants.iMath_truncate_intensity(moving, 0.001, 0.999)
-    region = array_to_ants((edt.edt(~brain_mask) < 12).astype(np.float32), affine)
     centres = [_centre(brain_mask.shape, affine), _centre(t2w.grid.shape, t2w.grid.affine)]
+    box = bounding_box(brain_mask, round(NEAR_BRAIN) + 4)
+    near = edt.edt(~brain_mask[box]) < NEAR_BRAIN
+    affine = crop(Grid(t1w.shape, affine), box).affine
+    # T2w scans may have millions of voxels more than the T1w at 1 mm has
+    coarse = isotropic_grid(t2w.grid.affine, t2w.grid.shape, WORKING_SPACING)
+    moving = array_to_ants(resample(t2w.image, t2w.grid.affine, coarse, order=1), coarse.affine)
+    moving = ants.iMath_truncate_intensity(moving, 0.001, 0.999)
     options: dict[str, object] = {}
     if np.linalg.norm(centres[0] - centres[1]) < MAX_CENTRE_DISTANCE:
         options['initial_transform'] = 'Identity'
     forward, _ = register(
-        fixed, moving, 'Rigid', folder, 't2w', mask=region, aff_metric='mattes',
-        aff_iterations=(500, 250, 100), aff_shrink_factors=(4, 2, 1), aff_smoothing_sigmas=(2, 1, 0),
-        aff_random_sampling_rate=0.25, **options,
+        array_to_ants(t1w[box], affine), moving, 'Rigid', folder, 't2w',
+        mask=array_to_ants(near.astype(np.float32), affine), aff_metric='mattes',
+        aff_iterations=(500, 250, 50), aff_shrink_factors=(4, 2, 1), aff_smoothing_sigmas=(2, 1, 0),
+        aff_random_sampling_rate=0.1, **options,
     )  # fmt: skip
     return forward
 
@@ -96,8 +104,7 @@ def coregister_t2w(
     """
     transform = align_t2w(t2w, t1w, brain_mask, affine, folder)
     covered = check_alignment(t2w, transform, t1w, brain_mask, affine)
-    moved = apply(t2w.image, t2w.grid.affine, grid, transform, interpolation='bSpline')
-    moved = np.maximum(moved, 0)
+    moved = np.maximum(_moved(t2w, transform, grid, order=3), 0)
     inside = resample(brain_mask, affine, grid, order=0) > 0.5
     return bias.correct(moved, grid.affine, inside & (moved > 0)), covered
 
@@ -137,16 +144,28 @@ def check_alignment(
     ImageError
         If it leaves out much of the brain, or does not lie on the T1w.
     """
-    grid = Grid(t1w.shape, affine)
-    field_of_view = apply(np.ones(t2w.grid.shape, np.float32), t2w.grid.affine, grid, transform) > 0.5
-    covered = float(field_of_view[brain_mask].mean())
+    box = bounding_box(brain_mask, 1)
+    inside, grid = brain_mask[box], crop(Grid(t1w.shape, affine), box)
+    matrix = np.linalg.inv(t2w.grid.affine) @ matrix_of(transform) @ grid.affine
+    places = apply_affine(matrix, np.argwhere(inside))
+    is_covered = ((places > -0.5) & (places < np.array(t2w.grid.shape) - 0.5)).all(1)
+    covered = float(is_covered.mean())
     if covered < MIN_COVERED:
         raise scans.T2W_NO_OVERLAP.error(percent=100 * covered)
-    moved = apply(t2w.image, t2w.grid.affine, grid, transform)
-    correlation = contrast_correlation(t1w, moved, brain_mask & field_of_view)
+    compared = np.zeros(inside.shape, bool)
+    compared[inside] = is_covered
+    correlation = contrast_correlation(t1w[box], _moved(t2w, transform, grid, order=1), compared)
     if not correlation < MAX_CORRELATION:
         raise scans.T2W_NO_FIT.error(correlation=correlation)
     return covered
+
+
+def _moved(t2w: ScanImage, transform: Transform, grid: Grid, *, order: int) -> np.ndarray:
+    """A T2w on the T1w's grid, by a spline of this order; 0 outside of its field of view."""
+    matrix = np.linalg.inv(t2w.grid.affine) @ matrix_of(transform) @ grid.affine
+    return ndimage.affine_transform(
+        t2w.image, matrix[:3, :3], matrix[:3, 3], output_shape=grid.shape, order=order, mode='constant'
+    )
 
 
 def _centre(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ import numpy as np
 from scipy import ndimage
 
 from . import template, tissues
-from .morphology import close
+from .morphology import bounding_box, close
 from .registration import Transform, apply
-from .resampling import Grid
+from .resampling import Grid, crop
 
 #: Lobes, in the order of their indices in the region map.
 LOBES = ('frontal', 'parietal', 'temporal', 'occipital', 'insula')
@@ -83,26 +83,64 @@ def find_regions(
     regions : ndarray of uint8, shape (x, y, z)
         Indices of `REGIONS`; 0 elsewhere.
     """
-    grid = Grid(brain_mask.shape, affine)
-    atlas = template.load()
-
-    def to_scan(image: np.ndarray, interpolation: str = 'linear') -> np.ndarray:
-        return apply(image, atlas.affine, grid, to_subject, interpolation=interpolation)
-
-    structures = np.rint(to_scan(_structures(atlas), 'nearestNeighbor')).astype(np.uint8)
-    lobes = np.rint(to_scan(_lobes(atlas), 'nearestNeighbor')).astype(np.uint8)
-    left = to_scan(template.left_half(atlas).astype(np.float32)) > 0.5
-    white = white_matter(classes, to_scan(atlas.wm), structures)
-    ventricles = find_ventricles(classes, brain_mask, structures)
-    clear = brain_mask & (edt.edt(~ventricles) > VENTRICLE_MARGIN)
-    ganglia = _subject_ganglia(structures, white, brain_mask)
-    deep = white & clear
     regions = np.zeros(brain_mask.shape, np.uint8)
-    regions[deep] = lobes[deep]
+    if not brain_mask.any():
+        return regions
+    box = bounding_box(brain_mask, 2)
+    atlas = _to_scan(crop(Grid(brain_mask.shape, affine), box), to_subject)
+    regions[box] = _regions_of(brain_mask[box], classes[box], atlas)
+    return regions
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ScanAtlas:
+    """What the template says of a scan's voxels; arrays of shape (x, y, z).
+
+    Attributes
+    ----------
+    structures : ndarray of uint8
+        By the codes of this module.
+    lobes : ndarray of uint8
+        Lobe of the nearest cortex, 1 to 5.
+    left : ndarray of bool
+        The left half.
+    white : ndarray of float32
+        Probability of white matter, in [0, 1].
+    """
+
+    structures: np.ndarray
+    lobes: np.ndarray
+    left: np.ndarray
+    white: np.ndarray
+
+
+def _to_scan(grid: Grid, to_subject: Transform) -> _ScanAtlas:
+    """Bring the template's maps to a scan's grid; the three label maps in one, which saves time."""
+    atlas = template.load()
+    labels = _structures(atlas) + 8 * _lobes(atlas) + 64 * template.left_half(atlas)
+    labels = apply(labels, atlas.affine, grid, to_subject, interpolation='nearestNeighbor')
+    codes = np.rint(labels).astype(np.uint8)
+    return _ScanAtlas(
+        structures=codes % 8,
+        lobes=codes // 8 % 8,
+        left=codes >= 64,
+        white=apply(atlas.wm, atlas.affine, grid, to_subject),
+    )
+
+
+def _regions_of(brain_mask: np.ndarray, classes: np.ndarray, atlas: _ScanAtlas) -> np.ndarray:
+    """The region map of a brain; arrays of shape (x, y, z), as for `find_regions`."""
+    structures, left = atlas.structures, atlas.left
+    white = white_matter(classes, atlas.white, structures)
+    ventricles = find_ventricles(classes, brain_mask, structures)
+    from_ventricles = edt.edt(~ventricles)
+    deep = white & brain_mask & (from_ventricles > VENTRICLE_MARGIN)
+    regions = np.zeros(brain_mask.shape, np.uint8)
+    regions[deep] = atlas.lobes[deep]
     regions[deep & ~left] += 10
-    inner = brain_mask & (edt.edt(~ventricles) > 1.0)
+    inner = brain_mask & (from_ventricles > 1.0)
     for structure, index, has_sides in (
-        (ganglia, 21, True),
+        (_subject_ganglia(structures, white, brain_mask), 21, True),
         (structures == _MIDBRAIN, 31, False),
         (structures == _HIPPOCAMPUS, 41, True),
     ):
@@ -181,7 +219,7 @@ def white_matter(classes: np.ndarray, prior: np.ndarray, structures: np.ndarray)
     own = (classes == tissues.WM) & (structures == 0)
     # dark spots are filled where the template expects white matter, or where white matter surrounds them
     closed = close(own, 3.0, fill=False)
-    filled = own | (closed & (prior > 0.3)) | ((prior > 0.95) & (classes > 0))
+    filled = own | (closed & (prior > 0.2)) | ((prior > 0.95) & (classes > 0))
     filled &= structures == 0
     holes = ~filled
     small = cc3d.dust(holes, threshold=200, connectivity=6, binary_image=True)

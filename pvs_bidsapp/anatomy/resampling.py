@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from nibabel import orientations
-from nibabel.affines import voxel_sizes
+from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 
@@ -64,6 +64,47 @@ def isotropic_grid(affine: np.ndarray, shape: tuple[int, ...], spacing: float) -
     step = np.diag([*ratio, 1.0])
     step[:3, 3] = np.where(ratio == 1.0, 0, (extent - 1) / 2 - (size - 1) / 2 * ratio)
     return Grid(tuple(int(n) for n in size), canonical @ step)
+
+
+def crop(grid: Grid, box: tuple[slice, ...]) -> Grid:
+    """The part of a grid within a box of voxels.
+
+    Parameters
+    ----------
+    grid : Grid
+    box : tuple of slice
+        By axis; without a step.
+    """
+    bounds = [part.indices(n)[:2] for part, n in zip(box, grid.shape, strict=True)]
+    affine = grid.affine.copy()
+    affine[:3, 3] = (grid.affine @ [*(start for start, _ in bounds), 1])[:3]
+    return Grid(tuple(stop - start for start, stop in bounds), affine)
+
+
+def box_on(grid: Grid, box: tuple[slice, ...], source: Grid) -> tuple[slice, ...]:
+    """The box of voxels of a grid that holds a box of another grid with the same axes.
+
+    Parameters
+    ----------
+    grid : Grid
+        Grid of the result.
+    box : tuple of slice
+        On `source`, with a start and a stop.
+    source : Grid
+
+    Returns
+    -------
+    box : tuple of slice
+        As far as `grid` goes.
+    """
+    edges = np.array([[part.start - 0.5 for part in box], [part.stop - 0.5 for part in box]])
+    low, high = apply_affine(np.linalg.inv(grid.affine) @ source.affine, edges)
+    # half a voxel less on either side: a voxel belongs to the box if its centre does
+    first = np.ceil(np.round(low, 3)).astype(int)
+    last = np.floor(np.round(high, 3)).astype(int) + 1
+    return tuple(
+        slice(max(int(a), 0), min(int(b), n)) for a, b, n in zip(first, last, grid.shape, strict=True)
+    )
 
 
 def spacing_ratio(affine: np.ndarray, spacing: float | np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ class _ExtractBrainInputSpec(BaseInterfaceInputSpec):
     brain_mask = File(exists=True, desc='a ready-made brain mask, on any grid')
     segmentation = File(exists=True, desc='a ready-made segmentation, on any grid')
     seed = traits.Int(mandatory=True)
+    num_threads = traits.Int(1, usedefault=True, nohash=True)
 
 
 class _ExtractBrainOutputSpec(TraitedSpec):
@@ -88,7 +89,12 @@ class ExtractBrain(SimpleInterface):
             segmentation = from_segmentation(resample(*labels, grid, order=0))
             findings += found
         brain = extract_brain(
-            image, affine, Path(runtime.cwd), brain_mask=brain_mask, segmentation=segmentation
+            image,
+            affine,
+            Path(runtime.cwd),
+            brain_mask=brain_mask,
+            segmentation=segmentation,
+            threads=self.inputs.num_threads,
         )
         out, cwd = self._results, runtime.cwd
         out['brain'] = write(cwd, 'brain.nii', brain.mask, affine)

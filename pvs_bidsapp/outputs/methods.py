@@ -16,10 +16,12 @@ def methods(settings: Settings) -> str:
     paper = PAPERS.get(a.architecture, a.architecture)
     return (
         f'Perivascular spaces were segmented with the PVS BIDS-App {a.version} from the T1w scan{t2w}. '
-        'The template MNI152NLin2009cSym (ICBM 2009c symmetric) was registered to the scan (affine, then '
-        'SyN; Avants et al. 2011). The bias field was estimated with N4 (Tustison et al. 2010) and refined '
-        'by the intensity of white matter (after Wells et al. 1996). Tissue was classified with Atropos '
-        '(Avants et al. 2011), and the brain mask was refined from the tissue classes. Regions come from the '
+        'The template MNI152NLin2009cSym (ICBM 2009c symmetric) was registered to the scan by an '
+        'affine transform with ANTs (Avants et al. 2011) and a diffeomorphism with greedy (Yushkevich et al. '
+        '2016). The bias field was estimated with N4 (Tustison et al. 2010) and refined '
+        'by the intensity of white matter (after Wells et al. 1996). Tissue was classified by a mixture '
+        'of Gaussians with a Markov random field (after Van Leemput et al. 1999 and Zhang et al. 2001), and '
+        'the brain mask was refined from the tissue classes. Regions come from the '
         "CerebrA labels of the template (Manera et al. 2020) and the subject's own tissue. The network "
         f'{a.model_name} {a.model_version} (after {paper}; sha256 {a.model_sha256[:12]}) was applied. '
         f'Voxels with a probability of at least {a.threshold:g} were joined to clusters by 26-connectivity; '

@@ -1,0 +1,93 @@
+import ants
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from pvs_bidsapp.anatomy.ants_images import array_to_ants
+from pvs_bidsapp.anatomy.registration import (
+    Transform,
+    apply,
+    apply_points,
+    deterministic,
+    matrix_of,
+    register_deformable,
+)
+from pvs_bidsapp.anatomy.resampling import Grid
+
+SHIFT = np.array([3.0, -2.0, 1.0])
+
+
+def smooth_noise(rng, shape=(40, 44, 36), sigma=2.5):
+    image = ndimage.gaussian_filter(rng.normal(size=shape), sigma)
+    return (100 + 30 * image / image.std()).astype(np.float32)
+
+
+@pytest.fixture
+def affine():
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = (-40, -30, -35)
+    return affine
+
+
+@pytest.fixture
+def shift(tmp_path):
+    """Takes points of the fixed space to the moving one: + SHIFT in RAS+ mm."""
+    transform = ants.create_ants_transform(
+        transform_type='AffineTransform', dimension=3, translation=SHIFT * [-1, -1, 1]
+    )
+    ants.write_transform(transform, str(tmp_path / 'shift.mat'))
+    return Transform((tmp_path / 'shift.mat',), (False,))
+
+
+def test_the_matrix_of_a_transform_moves_points_as_it_does(shift):
+    points = np.array([[0.0, 0, 0], [10, -20, 5]])
+    np.testing.assert_allclose(apply_points(points, shift), points + SHIFT, atol=1e-4)
+    np.testing.assert_allclose(matrix_of(shift)[:3, 3], SHIFT, atol=1e-4)
+
+
+def deformed_pair(rng, affine):
+    """An image, and the same drawn 6 mm to the side in its middle."""
+    fixed = smooth_noise(rng)
+    places = np.indices(fixed.shape).astype(np.float64)
+    centre = np.array(fixed.shape) / 2
+    distance = np.linalg.norm(places - centre[:, None, None, None], axis=0)
+    places[0] += 3 * np.exp(-((distance / 8) ** 2))
+    moving = ndimage.map_coordinates(fixed, places, order=3, mode='nearest')
+    return fixed, moving.astype(np.float32)
+
+
+def test_a_deformation_is_found_the_same_with_any_number_of_threads(rng, affine, tmp_path):
+    deterministic(0)
+    fixed, moving = deformed_pair(rng, affine)
+    identity = tmp_path / 'with a blank'
+    identity.mkdir()
+    ants.write_transform(
+        ants.create_ants_transform(transform_type='AffineTransform', dimension=3), str(identity / 'i.mat')
+    )
+    linear = Transform((identity / 'i.mat',), (False,))
+    mask = array_to_ants(np.ones(fixed.shape), affine)
+    one, two = (array_to_ants(i, affine) for i in (fixed, moving))
+    found = [
+        register_deformable(one, two, mask, linear, identity, f't{threads}', threads=threads)
+        for threads in (1, 2, 1)
+    ]
+    grid = Grid(fixed.shape, affine)
+    moved = [apply(moving, affine, grid, forward) for forward, _ in found]
+    np.testing.assert_array_equal(moved[0], moved[1])
+    np.testing.assert_array_equal(moved[0], moved[2])
+    inner = (slice(8, -8),) * 3
+    before, after = (np.corrcoef(i[inner].ravel(), fixed[inner].ravel())[0, 1] for i in (moving, moved[0]))
+    assert before < 0.98
+    assert after > 0.99
+    points = np.random.default_rng(1).uniform(-10, 10, (50, 3))
+    forward, inverse = found[0]
+    there = apply_points(points, forward)
+    assert np.abs(there - points).max() > 1
+    np.testing.assert_allclose(apply_points(there, inverse), points, atol=0.5)
+
+
+def test_nothing_is_printed(capfd, rng, affine, shift, tmp_path):
+    image = array_to_ants(smooth_noise(rng), affine)
+    mask = array_to_ants(np.ones(image.shape), affine)
+    register_deformable(image, image, mask, shift, tmp_path, 'quiet')
+    assert capfd.readouterr().out == ''
