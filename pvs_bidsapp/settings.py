@@ -10,7 +10,7 @@ from typing import Any
 
 #: Raised when the same inputs and settings give other results: scans that were finished before are then
 #: processed again. The version of the program changes more often.
-RESULTS_VERSION = '0.2.0'
+RESULTS_VERSION = '0.3.0'
 
 
 @dataclass(frozen=True, kw_only=True)

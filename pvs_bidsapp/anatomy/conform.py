@@ -48,6 +48,11 @@ class ScanImage:
     unit: float
     findings: tuple[Finding, ...]
 
+    @property
+    def step(self) -> float:
+        """Step of the values of `image`: 1, or 0 if they are not whole."""
+        return float(np.array_equal(self.image, np.rint(self.image)))
+
 
 def audit_scan(path: Path) -> tuple[Finding, ...]:
     """What is wrong, or unclear, about a scan by its header alone, which takes milliseconds.

@@ -5,6 +5,23 @@ from __future__ import annotations
 import cc3d
 import numpy as np
 
+#: Probabilities are multiples of this step, which 16 bits hold without a rest.
+PROBABILITY_STEP = 2.0**-14
+
+
+def rounded(probability: np.ndarray) -> np.ndarray:
+    """Probabilities rounded to `PROBABILITY_STEP`, as they are stored.
+
+    All that is measured is measured on these, so that the files say the same as the tables at any threshold.
+
+    Parameters
+    ----------
+    probability : ndarray of float32, shape (x, y, z)
+        In [0, 1].
+    """
+    step = np.float32(PROBABILITY_STEP)
+    return np.rint(probability / step) * step
+
 
 def within_regions(
     probability: np.ndarray, regions: np.ndarray, threshold: float

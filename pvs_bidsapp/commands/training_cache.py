@@ -42,7 +42,7 @@ LOG = logging.getLogger(__name__)
 #: Of the registrations.
 SEED = 1
 #: Of the way in which scans and labels are read; what was cached in another way is prepared anew.
-READING = 2
+READING = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,7 +184,7 @@ class ToNative(SimpleInterface):
             ('regions', regions * native.brain),
         ):
             self._results[name] = write(runtime.cwd, f'{name}.nii', array, native.grid.affine)
-        self._results['source'] = write_source(runtime.cwd, 'source.json', scan.source, scan.findings)
+        self._results['source'] = write_source(runtime.cwd, 'source.json', scan)
         return runtime
 
 
@@ -217,16 +217,18 @@ class Coregister(SimpleInterface):
         from ..messages import scans
 
         findings: list[Finding] = []
+        step = 0.0
         try:
-            self._coregister(runtime, findings)
+            step = self._coregister(runtime, findings)
         except ImageError as error:
             if self.inputs.is_channel:
                 raise scans.T2W_UNUSABLE.error(reason=str(error)) from error
             findings = [scans.T2W_LEFT_OUT.finding(reason=_without_folder(error, self.inputs.t2w))]
-        self._results['quality'] = write_quality(runtime.cwd, 'quality.json', {}, findings)
+        self._results['quality'] = write_quality(runtime.cwd, 'quality.json', {'step': step}, findings)
         return runtime
 
-    def _coregister(self, runtime: Bunch, findings: list[Finding]) -> None:
+    def _coregister(self, runtime: Bunch, findings: list[Finding]) -> float:
+        """Write the T2w and add findings; returns the step of its values."""
         from ..anatomy.conform import load_scan
         from ..anatomy.coregistration import WELL_COVERED, coregister_t2w
         from ..anatomy.native import grid_of
@@ -243,6 +245,7 @@ class Coregister(SimpleInterface):
         if covered < WELL_COVERED:
             findings.append(scans.T2W_PARTIAL.finding(percent=100 * covered))
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
+        return t2w.step
 
 
 def _without_folder(error: Exception, path: str) -> str:

@@ -56,12 +56,13 @@ class WriteDerivatives(SimpleInterface):
             'preproc', 'brain', 'tissues', 'regions', 'probability', 'clusters',
             'cluster_table', 'region_table', 'grades',
         )  # fmt: skip
-        source, findings = read_source(self.inputs.source)
+        source, step, findings = read_source(self.inputs.source)
         quality, found = read_quality(self.inputs.quality)
         findings += found
+        t2w_values: dict[str, float] = {}
         if isdefined(self.inputs.t2w_quality):
             is_channel = 'T2w' in self.inputs.settings.analysis.channels
-            found = read_quality(self.inputs.t2w_quality)[1]
+            t2w_values, found = read_quality(self.inputs.t2w_quality)
             findings += [f for f in found if is_channel or f.code != scans.T2W_PARTIAL.code]
         results = Results(
             **{name: Path(getattr(self.inputs, name)) for name in files},
@@ -69,6 +70,8 @@ class WriteDerivatives(SimpleInterface):
             inference=self.inputs.inference,
             stripped=self.inputs.stripped,
             source=source,
+            step=step,
+            t2w_step=t2w_values.get('step', 0.0),
             quality=quality,
             findings=tuple(findings),
             t2w=Path(self.inputs.t2w) if isdefined(self.inputs.t2w) else None,

@@ -11,6 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from ..anatomy.conform import ScanImage
 from ..anatomy.registration import Transform
 from ..anatomy.volume import SourceGrid
 from ..messages.message import Finding
@@ -37,25 +38,27 @@ def read_quality(path: str) -> tuple[dict[str, Any], list[Finding]]:
     return content['values'], [Finding(**f) for f in content['findings']]
 
 
-def write_source(folder: str, name: str, source: SourceGrid, findings: Sequence[Finding]) -> str:
-    """Write the grid of a file and findings about it as JSON; returns its path."""
+def write_source(folder: str, name: str, scan: ScanImage) -> str:
+    """Write the grid of a scan's file, the step of its values and the findings about it; returns the path."""
+    source = scan.source
     values = {
         'shape': list(source.shape),
         'affine': source.affine.tolist(),
         'has_orientation': source.has_orientation,
+        'step': scan.step,
     }
-    return write_quality(folder, name, values, findings)
+    return write_quality(folder, name, values, scan.findings)
 
 
-def read_source(path: str) -> tuple[SourceGrid, list[Finding]]:
-    """Read the grid of a file and findings about it."""
+def read_source(path: str) -> tuple[SourceGrid, float, list[Finding]]:
+    """Read the grid of a scan's file, the step of its values and the findings about it."""
     values, findings = read_quality(path)
     source = SourceGrid(
         shape=tuple(values['shape']),
         affine=np.array(values['affine']),
         has_orientation=values['has_orientation'],
     )
-    return source, findings
+    return source, values['step'], findings
 
 
 def write_transform(folder: str, name: str, transform: Transform) -> str:

@@ -100,14 +100,14 @@ class Measure(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.registration import apply_points
-        from ..clusters.label import label_clusters, within_regions
+        from ..clusters.label import label_clusters, rounded, within_regions
         from ..clusters.shape import measure
         from ..clusters.tables import cluster_table, region_table, to_tsv
         from ..clusters.visual_grades import estimate_grades
 
         probability, affine = read_image(self.inputs.probability)
         regions = read_image(self.inputs.regions)[0]
-        probability, regions = within_regions(probability, regions, self.inputs.threshold)
+        probability, regions = within_regions(rounded(probability), regions, self.inputs.threshold)
         voxel = abs(float(np.linalg.det(affine[:3, :3])))
         clusters = label_clusters(
             probability, threshold=self.inputs.threshold,

@@ -19,6 +19,7 @@ from ..anatomy.template import SPACE
 from ..anatomy.volume import SourceGrid
 from ..bids.naming import Naming, parse_entities
 from ..bids.query import Scan
+from ..clusters.label import PROBABILITY_STEP
 from ..clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, describe
 from ..clusters.visual_grades import GRADES
 from ..errors import InputError
@@ -28,6 +29,9 @@ from ..settings import Settings
 from . import sidecars
 from .records import read_record
 
+#: Largest value that 16 bits hold, where scans are cut; smallest number of levels that a scan is given from 0
+#: to the percentile `BRIGHT` of its voxels above 0, if its own values have that many.
+LARGEST_STORED, LEVELS, BRIGHT = 32767, 4095, 99.9
 #: Characters in the name of an output.
 _FILE_NAME = re.compile('[a-zA-Z0-9_+.-]+')
 
@@ -49,6 +53,8 @@ class Results:
         The T1w came without a skull.
     source : SourceGrid
         Grid of the T1w's file, on which images are written.
+    step, t2w_step : float
+        Step of the scans' values, 0 if they have none.
     quality : dict
         Measures of quality, for the sidecars.
     findings : tuple of Finding
@@ -69,9 +75,11 @@ class Results:
     inference: dict[str, str]
     stripped: bool
     source: SourceGrid
+    step: float
     quality: dict[str, Any]
     findings: tuple[Finding, ...]
     t2w: Path | None = None
+    t2w_step: float = 0.0
 
 
 def fingerprint(scan: Scan, settings: Settings) -> str:
@@ -188,7 +196,7 @@ def _common(sources: list[Path], settings: Settings, results: Results) -> dict[s
 def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
     source, grid = _common([scan.t1w], settings, results), results.source
     made = [
-        _pair(names, grid, read_image(results.preproc)[0], np.float32, source | {
+        _scaled_pair(names, grid, read_image(results.preproc)[0], results.step, source | {
             'Description': 'bias corrected T1w on its own grid, in units of its own; the lowest value is 0',
             'SkullStripped': bool(results.stripped),
         }, 'T1w', desc='preproc'),
@@ -212,7 +220,7 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
     files.append(table)
     if results.t2w is not None and scan.t2w is not None:
         source = _common([scan.t2w], settings, results)
-        files += _pair(names, grid, read_image(results.t2w)[0], np.float32, source | {
+        files += _scaled_pair(names, grid, read_image(results.t2w)[0], results.t2w_step, source | {
             'Description': "bias corrected T2w, rigidly registered to the T1w's grid",
             'SkullStripped': bool(results.stripped),
             'SpatialReference': sidecars.bids_uri(scan.t1w, settings.bids_dir),
@@ -228,9 +236,9 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
     grid = results.source
     clusters, _ = read_image(results.clusters)
     files = [
-        *_pair(names, grid, read_image(results.probability)[0], np.float32, source | {
+        *_pair(names, grid, read_image(results.probability)[0], np.int16, source | {
             'Description': 'probability of perivascular space, 0 outside the regions',
-        }, 'probseg', label='PVS'),
+        }, 'probseg', PROBABILITY_STEP, label='PVS'),
         *_pair(names, grid, clusters > 0, np.uint8, source | {
             'Type': 'ROI', 'Description': 'perivascular spaces',
         }, 'mask', label='PVS'),
@@ -263,10 +271,43 @@ def _pair(
     dtype: Any,
     sidecar: dict[str, Any],
     suffix: str,
+    step: float | None = None,
     **entities: str,
 ) -> tuple[Path, Path]:
     """An image, in the order of the T1w's file, and its sidecar."""
     image, text = names.anat(suffix, **entities), names.anat(suffix, '.json', **entities)
-    save_image(image, grid.from_canonical(data), grid.affine, dtype)
+    save_image(image, grid.from_canonical(data), grid.affine, dtype, step=step)
     write_json(text, sidecar)
     return image, text
+
+
+def _scaled_pair(
+    names: Naming,
+    grid: SourceGrid,
+    data: np.ndarray,
+    own_step: float,
+    sidecar: dict[str, Any],
+    suffix: str,
+    **entities: str,
+) -> tuple[Path, Path]:
+    """A scan, which is not negative, in 8 or 16 bits with a scale factor, and its sidecar."""
+    step = storage_step(data, own_step)
+    data = np.minimum(data, np.float32(LARGEST_STORED * step))
+    dtype = np.uint8 if np.rint(data.max() / step) <= np.iinfo(np.uint8).max else np.int16
+    return _pair(names, grid, data, dtype, sidecar, suffix, step, **entities)
+
+
+def storage_step(image: np.ndarray, own_step: float) -> float:
+    """The step in which a scan is stored: a power of 2, or that of its own values.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+        Not negative.
+    own_step : float
+        Step of the values before they were corrected; 0 if they have none. A finer one would store noise of
+        the arithmetic.
+    """
+    lit = image[image > 0]
+    bright = float(np.percentile(lit, BRIGHT)) if lit.size else 1.0
+    return max(own_step, 2.0 ** float(np.ceil(np.log2(bright / LEVELS))))

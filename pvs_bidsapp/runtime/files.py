@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -35,6 +36,8 @@ TEMPORARY = '.pvs-tmp-'
 OTHERS_LEFT = 7 * 86400
 #: File in a temporary folder that is locked while the folder is in use.
 _FOLDER_LOCK = 'lock'
+#: Level of gzip: scans become as small as with the highest ones, in a tenth of the time.
+COMPRESSION = 4
 #: Bytes below which a file system counts as full.
 FULL = 2**20
 
@@ -237,7 +240,9 @@ def read_image(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     return np.asanyarray(image.dataobj), image.affine
 
 
-def save_image(path: Path, data: np.ndarray, affine: np.ndarray, dtype: Any = None) -> None:
+def save_image(
+    path: Path, data: np.ndarray, affine: np.ndarray, dtype: Any = None, *, step: float | None = None
+) -> None:
     """Write an array as NIfTI with `affine` as qform and sform, and nothing else in its header.
 
     Parameters
@@ -247,13 +252,23 @@ def save_image(path: Path, data: np.ndarray, affine: np.ndarray, dtype: Any = No
     affine : ndarray, shape (4, 4)
     dtype : data-type, optional
         Type of the stored values; that of `data` by default.
+    step : float, optional
+        Store whole multiples of it, with `step` as the scale factor of the file. NIfTI rounds it to float32,
+        which is exact for powers of 2.
     """
+    if step is not None:
+        data = np.rint(data / np.float32(step))
     image = nib.Nifti1Image(data if dtype is None else np.asarray(data, dtype), affine)
     image.header.set_xyzt_units('mm')
     image.set_qform(affine, 1)
     image.set_sform(affine, 1)
+    if step is not None:
+        image.header.set_slope_inter(step, 0)
+    content = image.to_bytes()
+    if path.name.endswith('.gz'):
+        content = gzip.compress(content, COMPRESSION, mtime=0)
     with atomic_write(path) as temporary:
-        nib.save(image, temporary)
+        temporary.write_bytes(content)
 
 
 def copy_file(source: Path, target: Path) -> Path:

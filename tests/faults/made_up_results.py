@@ -53,5 +53,12 @@ def make_results(folder: Path) -> Results:
     figures['pvs'].write_bytes(b'\x89PNG' + bytes(20_000) + b'IEND\xaeB`\x82')
     source = SourceGrid(shape=SHAPE, affine=AFFINE)
     return Results(
-        **paths, figures=figures, inference={}, stripped=False, source=source, quality={}, findings=()
+        **paths,
+        figures=figures,
+        inference={},
+        stripped=False,
+        source=source,
+        step=1.0,
+        quality={},
+        findings=(),
     )

@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pvs_bidsapp.clusters import label
 from pvs_bidsapp.clusters.label import label_clusters, within_regions
 
 
@@ -35,3 +38,12 @@ def test_clusters_are_numbered_by_descending_size(two_clusters):
     clusters = label_clusters(two_clusters[0], threshold=0.5, minimum=0, voxel_volume=1)
     assert (clusters == 1).sum() == 6
     assert (clusters == 2).sum() == 1
+
+
+@given(st.floats(0, 1, width=32))
+def test_stored_probabilities_come_back_as_they_were(value):
+    found = label.rounded(np.array([value], np.float32))
+    assert abs(float(found[0]) - value) <= label.PROBABILITY_STEP / 2
+    stored = np.rint(found / label.PROBABILITY_STEP).astype(np.int16)
+    np.testing.assert_array_equal(stored * label.PROBABILITY_STEP, found)
+    np.testing.assert_array_equal(label.rounded(found), found)

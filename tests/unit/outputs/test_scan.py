@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from faults.made_up_results import make_dataset, make_results, make_settings
 
 from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.bids.query import Query, find_scans
-from pvs_bidsapp.outputs.scan import findings_of, status, write
+from pvs_bidsapp.outputs.scan import LEVELS, findings_of, status, storage_step, write
 
 
 @pytest.fixture
@@ -92,3 +93,28 @@ def test_findings_are_read_again_as_one_line(written):
     change_record(names, findings=[dict.fromkeys(('code', 'file', 'finding', 'mend'), 'a\n\x1b[31mb')])
     (finding,) = findings_of(scan, settings)
     assert all(text.isprintable() for text in finding.row().values())
+
+
+def scan_values(rng, top):
+    """The brightness of a head: mostly dark, a few voxels much brighter than the others."""
+    values = rng.gamma(2.0, top / 8, (30, 30, 30))
+    values[0, 0, :2] = 6 * top
+    return values.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ('top', 'own_step', 'expected'), [(1000, 1, 1), (255, 1, 1), (30000, 1, 8), (20, 0, 2**-8)]
+)
+def test_scans_are_stored_in_their_own_steps_or_in_12_bits(rng, top, own_step, expected):
+    values = scan_values(rng, top)
+    step = storage_step(values, own_step)
+    assert step == pytest.approx(expected, rel=1.0)
+    assert np.log2(step) == round(np.log2(step))
+    assert step >= own_step
+    bright = np.percentile(values, 99.9)
+    assert bright / step <= LEVELS
+    assert own_step == step or bright / step > LEVELS / 2.1
+
+
+def test_an_empty_scan_has_a_step():
+    assert storage_step(np.zeros((3, 3, 3), np.float32), 0.0) > 0

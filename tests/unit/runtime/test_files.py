@@ -27,6 +27,7 @@ from pvs_bidsapp.runtime.files import (
     check_writable,
     own_prefix,
     remove_leftovers,
+    save_image,
     temporary_folder,
 )
 
@@ -281,3 +282,14 @@ def test_an_image_of_a_run_that_is_killed_while_it_writes(tmp_path):
             assert len(set(gzip.decompress((tmp_path / 'a.nii.gz').read_bytes())[352:])) == 1
         remove_leftovers(tmp_path)
         assert set(names_in(tmp_path)) <= {'a.nii.gz'}
+
+
+def test_values_are_stored_in_steps(rng, tmp_path):
+    data = (np.float32(0.25) * rng.integers(0, 4000, (6, 5, 4))).astype(np.float32)
+    save_image(tmp_path / 'scan.nii.gz', data, np.eye(4), np.int16, step=0.25)
+    image = nib.load(tmp_path / 'scan.nii.gz')
+    assert image.get_data_dtype() == np.int16
+    assert image.dataobj.slope == 0.25
+    np.testing.assert_array_equal(image.get_fdata(), data)
+    save_image(tmp_path / 'other.nii.gz', data + 0.1, np.eye(4), np.int16, step=0.25)
+    np.testing.assert_array_equal(nib.load(tmp_path / 'other.nii.gz').get_fdata(), data)
