@@ -99,7 +99,7 @@ def _mosaic(image: np.ndarray, zooms: np.ndarray, outlines: list[tuple[np.ndarra
         for ax, k in zip(axes[row], _spread(image.shape[axis], 7), strict=True):
             _draw(ax, image, axis, k, zooms, low, high)
             for mask, colour in outlines:
-                section = mask.take(k, axis)
+                section = _section(mask, axis, k)
                 if section.any() and not section.all():
                     ax.contour(section.T, levels=[0.5], colors=[colour], linewidths=0.8)
     return _save(plt, figure, path)
@@ -144,12 +144,17 @@ def _spread(size: int, number: int) -> list[int]:
     return [int(v) for v in np.linspace(0.08 * size, 0.92 * size - 1, number)]
 
 
+def _section(image: np.ndarray, axis: int, k: int) -> np.ndarray:
+    """A slice of an image, as a view: `ndarray.take` reads all of the image in some memory orders."""
+    return np.moveaxis(image, axis, 0)[k]
+
+
 def _draw(
     ax: object, image: np.ndarray, axis: int, k: int, zooms: np.ndarray, low: float, high: float
 ) -> None:
     across, up = [z for j, z in enumerate(zooms) if j != axis]
     ax.imshow(  # type: ignore[attr-defined]
-        image.take(k, axis).T, origin='lower', cmap='gray', vmin=low, vmax=high,
+        _section(image, axis, k).T, origin='lower', cmap='gray', vmin=low, vmax=high,
         aspect=up / across, interpolation='nearest',
     )  # fmt: skip
     ax.axis('off')  # type: ignore[attr-defined]
