@@ -1,91 +1,128 @@
 #!/usr/bin/env python3
-"""Duration of each step and peak memory of one participant.
+"""Time and memory of one participant by step, beside a plain chain of ANTs on the same scan, in one run.
 
-    python benchmarks/participant_steps.py [BIDS_DIR]
+    python benchmarks/participant_steps.py [BIDS_DIR] [--participant-label 01] [--nprocs 2] [-- OPTIONS]
 
-Without a dataset, a head is simulated. Memory is the sum over the program's processes (Linux only).
+Without a dataset, a head of 1 mm is simulated. The chain is what is usually written with antspyx: N4, brain
+mask by ``antsRegistrationSyNQuick[s]`` to the template, Atropos from k-means, with as many threads as
+``--nprocs``. What stands after ``--`` are options of ``participant``. CPU time and memory (proportional set
+size) are those of all processes, looked up twice a second (Linux).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from watching import cpu_seconds, memory
+
 RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
+#: The chain, in a process of its own: its thread number is read when ANTs is imported.
+CHAIN = """
+import sys, time
+import ants
+from pvs_bidsapp.anatomy import template
+from pvs_bidsapp.anatomy.ants_images import array_to_ants
+
+def timed(name, work):
+    wall, cpu = time.monotonic(), time.process_time()
+    result = work()
+    print(f'{name}\\t{time.monotonic() - wall:.1f}\\t{time.process_time() - cpu:.1f}', flush=True)
+    return result
+
+atlas = template.load()
+t1w, mask = (array_to_ants(i, atlas.affine) for i in (atlas.t1w, atlas.brain_mask.astype('float32')))
+scan = ants.image_read(sys.argv[1])
+corrected = timed('N4', lambda: ants.n4_bias_field_correction(scan))
+found = timed('antsRegistrationSyNQuick[s]', lambda: ants.registration(
+    corrected, t1w, 'antsRegistrationSyNQuick[s]'))
+brain = timed('mask', lambda: ants.apply_transforms(
+    corrected, mask, found['fwdtransforms'], interpolator='nearestNeighbor'))
+timed('Atropos', lambda: ants.atropos(a=corrected, x=brain, i='kmeans[3]', m='[0.1,1x1x1]', c='[5,0]'))
+"""
 
 
-def children(pid: int) -> list[int]:
-    """Process ids of a process and of all its descendants."""
-    try:
-        direct = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
-    except OSError:
-        return []
-    return [pid, *(p for child in direct for p in children(int(child)))]
+@dataclass
+class Measured:
+    """What a program took: wall and CPU seconds, peak memory in bytes, and its output."""
+
+    wall: float
+    cpu: float
+    memory: int
+    output: str
 
 
-def memory(pid: int) -> int:
-    """Proportional set size of a process tree in kB; shared pages count once."""
-    total = 0
-    for process in children(pid):
-        try:
-            text = Path(f'/proc/{process}/smaps_rollup').read_text()
-            total += int(re.search(r'^Pss:\s+(\d+)', text, re.M)[1])
-        except (OSError, TypeError):
-            continue
-    return total
+def run(command: list[object], **environment: str) -> Measured:
+    """Run a program and measure it; end with its output if it fails."""
+    started, peak, cpu = time.monotonic(), [0], [0.0]
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, env=os.environ | environment,
+    )  # fmt: skip
+
+    def watch() -> None:
+        while process.poll() is None:
+            peak[0] = max(peak[0], memory(process.pid))
+            cpu[0] = max(cpu[0], cpu_seconds(process.pid))
+            time.sleep(0.5)
+
+    threading.Thread(target=watch, daemon=True).start()
+    output = process.communicate()[0]
+    wall = time.monotonic() - started
+    if process.returncode:
+        sys.exit(output)
+    return Measured(wall, cpu[0], peak[0], output)
+
+
+def find_t1w(bids: Path, label: str | None) -> tuple[str, Path]:
+    """Label and T1w of a participant, by default the first one."""
+    pattern = f'sub-{label or "*"}/**/*_T1w.nii*'
+    path = next(iter(sorted(bids.glob(pattern))), None)
+    if path is None:
+        sys.exit(f'{bids}: no {pattern}')
+    return path.name.split('_')[0].removeprefix('sub-'), path
 
 
 def main() -> None:
-    """Run one participant and print the table."""
+    """Run the chain and one participant, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('bids_dir', type=Path, nargs='?')
-    parser.add_argument('--participant-label', nargs='+', default=[])
+    parser.add_argument('--participant-label')
     parser.add_argument('--nprocs', default='2')
+    parser.add_argument('options', nargs='*', metavar='OPTIONS')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bids = args.bids_dir or Path(folder) / 'bids'
         if args.bids_dir is None:
-            subprocess.run(
-                [*RUN, 'simulate', bids, '--n-subjects', '1'], check=True, stdout=subprocess.DEVNULL
-            )
-        label = ['--participant-label', *args.participant_label] if args.participant_label else []
-        command = [
-            *RUN,
-            bids,
-            f'{folder}/out',
-            'participant',
-            *label,
-            '--nprocs',
-            args.nprocs,
-            '-vv',
-            '--device',
-            'cpu',
-        ]
-        started, peak = time.monotonic(), [0]
-        process = subprocess.Popen(
-            map(str, command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-
-        def watch() -> None:
-            while process.poll() is None:
-                peak[0] = max(peak[0], memory(process.pid))
-                time.sleep(0.5)
-
-        threading.Thread(target=watch, daemon=True).start()
-        output = process.communicate()[0]
-        seconds = time.monotonic() - started
-    if process.returncode:
-        sys.exit(output)
-    print('| step | seconds |\n| --- | --- |')
-    for name, value in re.findall(r'Finished "(\w+)", elapsed time ([\d.]+)s', output):
-        print(f'| {name} | {float(value):.0f} |')
-    print(f'| the whole program | {seconds:.0f} |\n\npeak memory {peak[0] / 2**20:.1f} GiB')
+            simulate = [*RUN, 'simulate', bids, '--n-subjects', '1', '--spacing', '1']
+            subprocess.run(simulate, check=True, stdout=subprocess.DEVNULL)
+        label, t1w = find_t1w(bids, args.participant_label)
+        chain = run([sys.executable, '-c', CHAIN, t1w], ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=args.nprocs)
+        ours = run([
+            *RUN, bids, f'{folder}/out', 'participant', '--participant-label', label, '--nprocs', args.nprocs,
+            '--device', 'cpu', '-vv', *(args.options or ('--modality', 'T1w')),
+        ])  # fmt: skip
+    print(f'{t1w.name}, {os.cpu_count()} cores, --nprocs {args.nprocs}\n')
+    print('| step of the chain | wall, s | CPU, s |\n| --- | --- | --- |')
+    for line in chain.output.splitlines():
+        if len(fields := line.split('\t')) == 3:
+            print(f'| {fields[0]} | {fields[1]} | {fields[2]} |')
+    print('\n| step of the participant | wall, s |\n| --- | --- |')
+    for name, seconds in re.findall(r'Finished "(\w+)", elapsed time ([\d.]+)s', ours.output):
+        print(f'| {name} | {float(seconds):.1f} |')
+    print('\n| | wall, s | CPU, s | peak, GiB |\n| --- | --- | --- | --- |')
+    for name, m in (('plain ANTs chain', chain), ('participant', ours)):
+        print(f'| {name} | {m.wall:.0f} | {m.cpu:.0f} | {m.memory / 2**30:.2f} |')
+    ratios = (ours.wall / chain.wall, ours.cpu / chain.cpu, ours.memory / chain.memory)
+    print('| ratio | ' + ' | '.join(f'{r:.2f}' for r in ratios) + ' |')
 
 
 if __name__ == '__main__':
