@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from faults.small_head import SmallHead, make_small_head
 
+from pvs_bidsapp.runtime.files import TEMPORARY
+
 N_SCANS, NPROCS = 3, 2
 
 
@@ -47,7 +49,8 @@ class Watched:
         for scan in sizes:
             self.seen.setdefault(scan.split('_')[2], time.monotonic())
         for path in (*self.out.glob('*.html'), *self.out.glob('sub-*/anat/*_label-PVS_mask.nii.gz')):
-            self.seen.setdefault(path.name, time.monotonic())
+            if not path.name.startswith(TEMPORARY):
+                self.seen.setdefault(path.name, time.monotonic())
 
 
 @pytest.fixture(scope='module')
