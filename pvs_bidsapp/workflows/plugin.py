@@ -31,7 +31,7 @@ PRELOADED = (
     'nipype.pipeline.plugins.multiproc', 'nipype.interfaces.utility', 'scipy.ndimage', 'ants', 'torch',
 )  # fmt: skip
 #: Memory (GiB) that is free before one more scan begins: that of its first step.
-_ROOM = 1.0
+_ROOM = 1.3
 #: Seconds after which the workers are looked at although none has said anything.
 _PATIENCE = 5.0
 
