@@ -219,7 +219,7 @@ def white_matter(classes: np.ndarray, prior: np.ndarray, structures: np.ndarray)
     own = (classes == tissues.WM) & (structures == 0)
     # dark spots are filled where the template expects white matter, or where white matter surrounds them
     closed = close(own, 3.0, fill=False)
-    filled = own | (closed & (prior > 0.2)) | ((prior > 0.95) & (classes > 0))
+    filled = own | (closed & (prior > 0.25)) | ((prior > 0.95) & (classes > 0))
     filled &= structures == 0
     holes = ~filled
     small = cc3d.dust(holes, threshold=200, connectivity=6, binary_image=True)
