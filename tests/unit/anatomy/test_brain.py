@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from pvs_bidsapp.anatomy import brain, template, tissues
 from pvs_bidsapp.anatomy.registration import Transform
-from pvs_bidsapp.anatomy.resampling import Grid
+from pvs_bidsapp.anatomy.resampling import Grid, isotropic_grid, resample
 from pvs_bidsapp.messages import scans
 
 
@@ -82,10 +82,19 @@ def test_the_template_fits_itself_and_no_other_contrast():
     noise = np.random.default_rng(0).random(atlas.t1w.shape, np.float32)
     assert brain.template_fit(atlas.t1w, grid, IDENTITY) > 0.999
     assert brain.template_fit(3 * atlas.t1w + 0.1 * noise, grid, IDENTITY) > 0.99
-    assert abs(brain.template_fit(noise, grid, IDENTITY)) < brain.MIN_AFFINE_FIT
+    assert abs(brain.template_fit(noise, grid, IDENTITY)) < 0.05
     assert brain.template_fit(atlas.t2w, grid, IDENTITY) < 0
     assert brain.template_fit(atlas.t1w[:, ::-1], grid, IDENTITY) < brain.MIN_FIT
     assert brain.template_fit(np.ones_like(noise), grid, IDENTITY) == 0
+
+
+def test_a_head_upside_down_is_refused_before_the_template_is_bent_onto_it(tmp_path):
+    atlas = template.load()
+    grid = isotropic_grid(atlas.affine, atlas.t1w.shape, brain.COARSE_SPACING)
+    image = resample(atlas.t1w, atlas.affine, grid, order=1)[:, :, ::-1]
+    with refused(scans.NO_FIT):
+        brain.register_template(np.ascontiguousarray(image), grid, tmp_path, stripped=False)
+    assert not list(tmp_path.glob('*warp.nii'))
 
 
 def test_what_lies_outside_of_the_field_of_view_is_measured():
