@@ -38,15 +38,17 @@ CLOSING = 3.0
 COARSE_SPACING = 2.0
 #: Rounds of this refinement.
 REFINEMENT_ROUNDS = 3
-#: Distance (mm) from the brain to the edge of the deformation field, which is 0 there; and from the brain to
-#: the edge of the box in which its tissues are found.
-FIELD_MARGIN, BOX_MARGIN = 16.0, 12.0
+#: Distance (mm) from the template's brain, after the affine registration, up to which the images are compared
+#: in the deformable one: a child's brain may reach that far; and from there to the edge of the field, which
+#: is 0.
+DEFORMED_MARGIN, FIELD_MARGIN = 20.0, 12.0
+#: Distance (mm) from the brain to the edge of the box in which its tissues are found.
+BOX_MARGIN = 12.0
 #: Correlation of scan and template in the brain. After the affine registration, T1w heads reach 0.46 to 0.71,
 #: heads whose header turns them the wrong way at most 0.28, T2w scans and noise at most 0.01. Below the first
 #: value a scan is refused. It is measured before the deformable registration, which bends the template onto
-#: anything: heads turned the wrong way then reach 0.6. T1w heads then reach 0.71 to 0.89, FLAIR scans 0.61;
-#: below the second value it is told.
-MIN_FIT, GOOD_FIT = 0.37, 0.65
+#: anything. T1w heads then reach 0.67 to 0.84; below the second value it is told.
+MIN_FIT, GOOD_FIT = 0.37, 0.62
 #: Fraction of the template's brain outside of the field of view that is told, and that is refused.
 NOTABLE_CUT, MAX_CUT = 0.05, 0.5
 #: Voxel size (mm) of the bias field of the whole head, which is corrected for registration only.
@@ -211,7 +213,7 @@ def register_template(
     fit = template_fit(image, grid, linear)
     if not fit >= MIN_FIT:
         raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
-    region = near_brain(10.0, head, linear)
+    region = near_brain(DEFORMED_MARGIN, head, linear)
     box = bounding_box(region, round(FIELD_MARGIN / COARSE_SPACING))
     inner = crop(head, box)
     return register_deformable(
