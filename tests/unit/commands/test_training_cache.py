@@ -98,7 +98,7 @@ def test_names_of_cached_files_depend_on_files_and_preparation(bids, tmp_path):
     parts = (scan.t1w, scan.brain, scan.tissues)
     stamp = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in parts]
     rule = {'rule': 'wm-csf', 'wm': 0.4, 'csf': -2.0, 'low': -4.0, 'high': 3.0, 'outside': -2.0}
-    digest = hashlib.sha256(repr((stamp, (2, rule, 1.0, ('T1w',)))).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((stamp, (3, rule, 1.0, ('T1w',)))).encode()).hexdigest()[:16]
     assert files.image.name == f'sub-01_{digest}.npz'
     assert files.label.name.startswith('sub-01_tracing_')
 
