@@ -197,7 +197,7 @@ def empty(path: Path) -> None:
     ('name', 'damage'),
     [
         ('extract_brain/result_*.pklz', cut),
-        ('extract_brain/*Warp.nii.gz', empty),
+        ('extract_brain/brain_warp.nii', empty),
         ('find_regions/regions.nii', cut),
         ('to_native/_node.pklz', cut),
         ('segment/result_*.pklz', empty),
