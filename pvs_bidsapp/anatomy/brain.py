@@ -7,6 +7,7 @@ the convexity, in the Sylvian fissure, around the insula) are left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cc3d
@@ -21,7 +22,7 @@ from . import bias, template, tissues
 from .ants_images import array_to_ants
 from .morphology import bounding_box, close
 from .registration import Transform, apply, apply_points, register, register_deformable
-from .resampling import Grid, box_on, crop, isotropic_grid, resample
+from .resampling import Grid, are_inside, box_on, crop, isotropic_grid, resample
 
 #: Largest height of a head in mm; what is lower is neck.
 HEAD_HEIGHT = 175.0
@@ -222,10 +223,16 @@ def register_template(
     )  # fmt: skip
 
 
+@lru_cache(maxsize=1)
+def _distance_from_brain() -> np.ndarray:
+    """Distance (mm) of each voxel of the template from its brain; it is asked for three times a scan."""
+    return edt.edt(~template.load().brain_mask)
+
+
 def near_brain(margin: float, grid: Grid, to_subject: Transform) -> np.ndarray:
     """The template's brain dilated by `margin` mm, boolean, on a grid in the scan's space."""
     atlas = template.load()
-    dilated = (edt.edt(~atlas.brain_mask) < margin).astype(np.float32)
+    dilated = (_distance_from_brain() < margin).astype(np.float32)
     return apply(dilated, atlas.affine, grid, to_subject) > 0.5
 
 
@@ -276,8 +283,7 @@ def fraction_outside(grid: Grid, to_template: Transform) -> float:
     voxels = np.argwhere(atlas.brain_mask[::every, ::every, ::every]) * every
     points = apply_points(apply_affine(atlas.affine, voxels), to_template)
     places = apply_affine(np.linalg.inv(grid.affine), points)
-    inside = ((places > -0.5) & (places < np.array(grid.shape) - 0.5)).all(1)
-    return float(1 - inside.mean())
+    return float(1 - are_inside(places, grid.shape).mean())
 
 
 def check_fit(fit: float, outside: float) -> tuple[Finding, ...]:

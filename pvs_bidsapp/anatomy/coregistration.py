@@ -15,7 +15,7 @@ from .ants_images import array_to_ants
 from .conform import WORKING_SPACING, ScanImage
 from .morphology import bounding_box
 from .registration import Transform, matrix_of, register
-from .resampling import Grid, crop, isotropic_grid, resample
+from .resampling import Grid, are_inside, crop, isotropic_grid, resample
 
 #: Fraction of the brain that a T2w has to cover, and below which it is told.
 MIN_COVERED, WELL_COVERED = 0.75, 0.97
@@ -146,9 +146,8 @@ def check_alignment(
     """
     box = bounding_box(brain_mask, 1)
     inside, grid = brain_mask[box], crop(Grid(t1w.shape, affine), box)
-    matrix = np.linalg.inv(t2w.grid.affine) @ matrix_of(transform) @ grid.affine
-    places = apply_affine(matrix, np.argwhere(inside))
-    is_covered = ((places > -0.5) & (places < np.array(t2w.grid.shape) - 0.5)).all(1)
+    places = apply_affine(_to_voxels(t2w, transform, grid), np.argwhere(inside))
+    is_covered = are_inside(places, t2w.grid.shape)
     covered = float(is_covered.mean())
     if covered < MIN_COVERED:
         raise scans.T2W_NO_OVERLAP.error(percent=100 * covered)
@@ -162,10 +161,15 @@ def check_alignment(
 
 def _moved(t2w: ScanImage, transform: Transform, grid: Grid, *, order: int) -> np.ndarray:
     """A T2w on the T1w's grid, by a spline of this order; 0 outside of its field of view."""
-    matrix = np.linalg.inv(t2w.grid.affine) @ matrix_of(transform) @ grid.affine
+    matrix = _to_voxels(t2w, transform, grid)
     return ndimage.affine_transform(
         t2w.image, matrix[:3, :3], matrix[:3, 3], output_shape=grid.shape, order=order, mode='constant'
     )
+
+
+def _to_voxels(t2w: ScanImage, transform: Transform, grid: Grid) -> np.ndarray:
+    """Matrix from voxels of a grid in the T1w's space to those of the T2w."""
+    return np.linalg.inv(t2w.grid.affine) @ matrix_of(transform) @ grid.affine
 
 
 def _centre(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

@@ -107,6 +107,23 @@ def box_on(grid: Grid, box: tuple[slice, ...], source: Grid) -> tuple[slice, ...
     )
 
 
+def are_inside(places: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Whether places lie in a voxel of an image.
+
+    Parameters
+    ----------
+    places : ndarray, shape (n, 3)
+        In voxels, whose centres are whole numbers.
+    shape : tuple of int
+        Of the image, (x, y, z).
+
+    Returns
+    -------
+    inside : ndarray of bool, shape (n,)
+    """
+    return np.all((places > -0.5) & (places < np.array(shape) - 0.5), axis=1)
+
+
 def spacing_ratio(affine: np.ndarray, spacing: float | np.ndarray) -> np.ndarray:
     """Ratio of a target spacing to the voxel size of a grid.
 
