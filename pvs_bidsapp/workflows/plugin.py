@@ -19,6 +19,7 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 from ..messages import options
 from ..runtime.processes import kill_workers, start_worker
 from .by_scan import ByScan
+from .scan import MEMORY
 
 #: Attempts at a step whose worker is killed: another process may have used up the memory.
 TRIES = 2
@@ -31,7 +32,7 @@ PRELOADED = (
     'nipype.pipeline.plugins.multiproc', 'nipype.interfaces.utility', 'scipy.ndimage', 'ants', 'torch',
 )  # fmt: skip
 #: Memory (GiB) that is free before one more scan begins: that of its first step.
-_ROOM = 1.3
+_ROOM = MEMORY['conform']
 #: Seconds after which the workers are looked at although none has said anything.
 _PATIENCE = 5.0
 

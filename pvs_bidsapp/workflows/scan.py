@@ -81,34 +81,30 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         for name, path in (('brain_mask', scan.brain_mask), ('segmentation', scan.segmentation))
         if path is not None
     }
-    steps: list[tuple[str, Any, dict[str, Any]]] = [
-        ('conform', Conform(), {}),
-        ('extract_brain', ExtractBrain(seed=analysis.random_seed, **ready_made), {}),
-        ('find_regions', FindRegions(seed=analysis.random_seed), {}),
-        ('to_native', ToNative(), {}),
-    ]
+    threads = {'num_threads': execution.omp_nthreads}  # nipype reserves as many processors
+    steps: dict[str, Any] = {
+        'conform': Conform(),
+        'extract_brain': ExtractBrain(seed=analysis.random_seed, **threads, **ready_made),
+        'find_regions': FindRegions(seed=analysis.random_seed),
+        'to_native': ToNative(),
+    }
     if scan.t2w is not None:
-        coregister = Coregister(
+        steps['coregister'] = Coregister(
             t2w=str(scan.t2w), seed=analysis.random_seed, is_channel='T2w' in analysis.channels
         )
-        steps.append(('coregister', coregister, {}))
-    segment = Segment(
-        model=analysis.model_dir,
-        identity=f'{analysis.model_version} {analysis.model_sha256}',
-        precision=analysis.precision,
-        device=execution.device,
-        num_threads=execution.omp_nthreads,
-    )
-    measure = Measure(threshold=analysis.threshold, min_cluster_size=analysis.min_cluster_size)
-    steps += [
-        ('segment', segment, {'n_procs': execution.omp_nthreads}),
-        ('measure', measure, {}),
-        ('draw', DrawFigures(), {}),
-        ('write', WriteDerivatives(scan=scan, settings=settings), {}),
-    ]
-    made = {
-        name: Step(interface, name=name, mem_gb=MEMORY[name], **needs) for name, interface, needs in steps
+    steps |= {
+        'segment': Segment(
+            model=analysis.model_dir,
+            identity=f'{analysis.model_version} {analysis.model_sha256}',
+            precision=analysis.precision,
+            device=execution.device,
+            **threads,
+        ),
+        'measure': Measure(threshold=analysis.threshold, min_cluster_size=analysis.min_cluster_size),
+        'draw': DrawFigures(),
+        'write': WriteDerivatives(scan=scan, settings=settings),
     }
+    made = {name: Step(interface, name=name, mem_gb=MEMORY[name]) for name, interface in steps.items()}
     return {'inputnode': source, **made}
 
 
