@@ -37,6 +37,8 @@ class Watched:
     stderr: str = ''
 
     def look(self) -> None:
+        # a page is written before the next scan begins, so that a look that sees the scan sees the page, too
+        looked = time.monotonic()
         sizes: dict[str, int] = {}
         for path in (self.out / 'work').glob('pvs/*/**/*'):
             try:
@@ -50,7 +52,7 @@ class Watched:
             self.seen.setdefault(scan.split('_')[2], time.monotonic())
         for path in (*self.out.glob('*.html'), *self.out.glob('sub-*/anat/*_label-PVS_mask.nii.gz')):
             if not path.name.startswith(TEMPORARY):
-                self.seen.setdefault(path.name, time.monotonic())
+                self.seen.setdefault(path.name, looked)
 
 
 @pytest.fixture(scope='module')
