@@ -16,7 +16,7 @@ from faults import outputs
 from faults.made_up_results import make_dataset, make_results, make_settings
 from nipype.pipeline import engine as pe
 
-from pvs_bidsapp.bids.query import Query, Scan, find_scans
+from pvs_bidsapp.bids.query import Query, find_scans
 from pvs_bidsapp.commands import participant
 from pvs_bidsapp.outputs.scan import write
 from pvs_bidsapp.runtime.files import check_writable
@@ -36,20 +36,19 @@ def run(tmp_path, monkeypatch) -> Callable[[Path], None]:
     """The participant level on two scans, whose results are ready; nipype is given nothing to do."""
     results, bids = make_results(tmp_path / 'results'), make_dataset(tmp_path / 'bids', '01', '02')
     selection = find_scans(bids, Query())
-    given: list[Scan] = []
 
     def init_scan_wf(scan, settings):
-        given.append(scan)
         return pe.Workflow(name=scan_workflow.workflow_name(scan, settings))
 
-    def execute(top, settings, *_):
-        while given:
-            folder = settings.execution.work_dir / engine.WORKFLOW
-            (folder / scan_workflow.workflow_name(given[0], settings)).mkdir(parents=True, exist_ok=True)
-            write(given.pop(0), settings, results)
+    def by_workers(run, scans, arguments):
+        for scan in scans:
+            run._workflow(scan)
+            engine.work_folder(scan, run.settings).mkdir(parents=True, exist_ok=True)
+            write(scan, run.settings, results)
+            run._end(scan)
 
     monkeypatch.setattr(scan_workflow, 'init_scan_wf', init_scan_wf)
-    monkeypatch.setattr(engine, '_execute', execute)
+    monkeypatch.setattr(engine._Run, '_by_workers', by_workers)
 
     def run_in(folder: Path) -> None:
         settings = make_settings(bids, folder)
