@@ -171,13 +171,12 @@ def remove_leftovers(folder: Path, *, below: bool = False) -> None:
                 _remove_file(path)
 
 
-def _remove_file(path: Path) -> bool:
-    """Remove a temporary file that no process has locked; False if it is in use, or cannot be locked."""
+def _remove_file(path: Path) -> None:
+    """Remove a temporary file, unless a process has locked it, or it cannot be locked."""
     handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     try:
-        if is_free := bool(_lock(handle)) and _is_at(handle, path):
+        if _lock(handle) and _is_at(handle, path):
             path.unlink()
-        return is_free
     finally:
         os.close(handle)
 
@@ -186,8 +185,25 @@ def _remove_folder(path: Path) -> None:
     lock = path / _FOLDER_LOCK
     if not lock.exists():
         path.rmdir()  # only if it is empty
-    elif _remove_file(lock):
-        shutil.rmtree(path)
+        return
+    handle = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        if _lock(handle) and _is_at(handle, lock):
+            _remove_with_content(path)
+    finally:
+        os.close(handle)
+
+
+def _remove_with_content(folder: Path) -> None:
+    """Remove a temporary folder, its lock last: without one, what is left in it could not be told apart."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != _FOLDER_LOCK:
+            with suppress(OSError):
+                path.unlink()
+    (folder / _FOLDER_LOCK).unlink(missing_ok=True)
+    folder.rmdir()
 
 
 @contextmanager
@@ -203,7 +219,8 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            _remove_with_content(folder)
         os.close(handle)
 
 

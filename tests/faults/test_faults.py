@@ -128,7 +128,7 @@ def small_disk(tmp_path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(['umount', str(place)], check=False)
 
 
-@pytest.mark.parametrize('size', ['100k', '1m', '5m'])
+@pytest.mark.parametrize('size', ['100k', '500k', '1m'])
 def test_a_full_disk_for_the_outputs(undisturbed, check, small_disk, size):
     out = small_disk(size) / 'out'
     undisturbed.restore_work()
