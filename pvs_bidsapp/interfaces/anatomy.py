@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -112,11 +113,14 @@ class _FindRegionsInputSpec(BaseInterfaceInputSpec):
     brain = File(exists=True, mandatory=True)
     tissues = File(exists=True, mandatory=True)
     to_subject = File(exists=True, mandatory=True)
+    t1w = File(exists=True, desc="the scan's own file, with which a ready-made segmentation has to agree")
+    segmentation = File(exists=True, desc='a ready-made segmentation, on any grid')
     seed = traits.Int(mandatory=True)
 
 
 class _FindRegionsOutputSpec(TraitedSpec):
     regions = File(exists=True, desc='region map at 1 mm')
+    landmarks = File(exists=True, desc='ventricles (1) and cortex (2) at 1 mm')
 
 
 class FindRegions(SimpleInterface):
@@ -126,15 +130,27 @@ class FindRegions(SimpleInterface):
     output_spec = _FindRegionsOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
+        from ..anatomy.mask_image import ready_made_labels
+        from ..anatomy.native import labels_to_native
         from ..anatomy.regions import find_regions
         from ..anatomy.registration import deterministic
+        from ..anatomy.resampling import Grid
 
         deterministic(self.inputs.seed)
         brain, affine = read_image(self.inputs.brain)
-        regions = find_regions(
-            brain > 0, read_image(self.inputs.tissues)[0], affine, read_transform(self.inputs.to_subject)
+        segmentation = None
+        if isdefined(self.inputs.segmentation):  # ExtractBrain tells what is odd about it
+            labels, _ = ready_made_labels(Path(self.inputs.segmentation), Path(self.inputs.t1w))
+            segmentation = labels_to_native(*labels, Grid(brain.shape, affine), np.int32)
+        found = find_regions(
+            brain > 0,
+            read_image(self.inputs.tissues)[0],
+            affine,
+            read_transform(self.inputs.to_subject),
+            segmentation=segmentation,
         )
-        self._results['regions'] = write(runtime.cwd, 'regions.nii', regions, affine)
+        self._results['regions'] = write(runtime.cwd, 'regions.nii', found.labels, affine)
+        self._results['landmarks'] = write(runtime.cwd, 'landmarks.nii', found.landmarks, affine)
         return runtime
 
 

@@ -247,13 +247,11 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
             'MNISpace': SPACE,
         }, 'dseg', desc='pvs'),
     ]  # fmt: skip
-    grades = json.loads(Path(results.grades).read_text())
-    estimated = {key: {'Description': GRADES[key], 'Value': value} for key, value in grades.items()}
     stats = names.anat('stats', '.json', desc='pvs')
     brain = nib.load(results.brain)
     volume = float(np.count_nonzero(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])))
     write_json(stats, source | describe(REGION_COLUMNS) | {
-        'EstimatedVisualGrades': estimated, 'BrainMaskVolume': round(volume, 1),
+        'EstimatedVisualGrades': _grades(results), 'BrainMaskVolume': round(volume, 1),
     } | results.quality)  # fmt: skip
     for table, path in (
         (results.cluster_table, names.anat('dseg', '.tsv', desc='pvs')),
@@ -262,6 +260,21 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
         write_text(path, Path(table).read_text())
         files.append(path)
     return [*files, stats]
+
+
+def _grades(results: Results) -> dict[str, dict[str, Any]]:
+    """The estimated grades as the sidecar holds them, with the section that decides each."""
+    grades = json.loads(Path(results.grades).read_text())['grades']
+    return {
+        key: {
+            'Description': GRADES[key],
+            'Value': grade['value'],
+            'Count': grade['count'],
+            'Hemisphere': grade['hemisphere'],
+            'SectionMm': grade['height'],
+        }
+        for key, grade in grades.items()
+    }
 
 
 def _pair(

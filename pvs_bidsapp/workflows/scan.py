@@ -81,11 +81,15 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         for name, path in (('brain_mask', scan.brain_mask), ('segmentation', scan.segmentation))
         if path is not None
     }
+    segmentation = {name: path for name, path in ready_made.items() if name == 'segmentation'}
+    lesions: dict[str, Any] = {'lesions': str(scan.lesions)} if scan.lesions is not None else {}
+    if analysis.exclude_wmh is not None:
+        lesions['exclude_wmh'] = analysis.exclude_wmh
     threads = {'num_threads': execution.omp_nthreads}  # nipype reserves as many processors
     steps: dict[str, Any] = {
         'conform': Conform(),
         'extract_brain': ExtractBrain(seed=analysis.random_seed, **threads, **ready_made),
-        'find_regions': FindRegions(seed=analysis.random_seed),
+        'find_regions': FindRegions(seed=analysis.random_seed, t1w=str(scan.t1w), **segmentation),
         'to_native': ToNative(),
     }
     if scan.t2w is not None:
@@ -100,7 +104,12 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
             device=execution.device,
             **threads,
         ),
-        'measure': Measure(threshold=analysis.threshold, min_cluster_size=analysis.min_cluster_size),
+        'measure': Measure(
+            threshold=analysis.threshold,
+            min_cluster_size=analysis.min_cluster_size,
+            source=str(scan.t1w),
+            **lesions,
+        ),
         'draw': DrawFigures(),
         'write': WriteDerivatives(scan=scan, settings=settings),
     }
@@ -128,8 +137,10 @@ def segmentation_edges(nodes: Nodes) -> list[Edge]:
         (nodes['to_native'], nodes['segment'], [('preproc', 't1w'), ('regions', 'regions')]),
         (nodes['extract_brain'], nodes['segment'], [('brain', 'brain'), ('tissues', 'tissues')]),
         (nodes['segment'], nodes['measure'], [('probability', 'probability')]),
-        (nodes['to_native'], nodes['measure'], [('regions', 'regions')]),
-        (nodes['extract_brain'], nodes['measure'], [('to_subject', 'to_subject')]),
+        (nodes['to_native'], nodes['measure'], [(n, n) for n in ('regions', 'tissues')]),
+        (nodes['to_native'], nodes['measure'], [('preproc', 't1w')]),
+        (nodes['find_regions'], nodes['measure'], [('landmarks', 'landmarks')]),
+        (nodes['extract_brain'], nodes['measure'], [(n, n) for n in ('to_subject', 'to_template')]),
     ]
 
 
@@ -160,7 +171,7 @@ def output_edges(nodes: Nodes) -> list[Edge]:
     measured = ('probability', 'regions', 'clusters', 'cluster_table', 'region_table', 'grades')
     return [
         (native, nodes['draw'], [('preproc', 't1w'), ('brain', 'brain')]),
-        (measure, nodes['draw'], [('clusters', 'clusters'), ('regions', 'regions')]),
+        (measure, nodes['draw'], [(name, name) for name in ('clusters', 'regions', 'grades')]),
         (native, nodes['write'], [(name, name) for name in ('preproc', 'brain', 'tissues', 'source')]),
         (nodes['extract_brain'], nodes['write'], [('stripped', 'stripped'), ('quality', 'quality')]),
         (measure, nodes['write'], [(name, name) for name in measured]),
