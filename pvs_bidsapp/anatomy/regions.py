@@ -140,10 +140,13 @@ class RegionMap:
         Indices of `REGIONS`; 0 elsewhere.
     landmarks : ndarray of uint8, shape (x, y, z)
         1 ventricles, 2 cortex, 0 elsewhere.
+    overlap : float
+        Dice coefficient of cerebral white matter with the template's.
     """
 
     labels: np.ndarray
     landmarks: np.ndarray
+    overlap: float
 
 
 def find_regions(
@@ -175,14 +178,17 @@ def find_regions(
     """
     labels, landmarks = (np.zeros(brain_mask.shape, np.uint8) for _ in range(2))
     if not brain_mask.any():
-        return RegionMap(labels=labels, landmarks=landmarks)
+        return RegionMap(labels=labels, landmarks=landmarks, overlap=0.0)
     box = bounding_box(brain_mask, 2)
     atlas = _to_scan(crop(Grid(brain_mask.shape, affine), box), to_subject)
     if segmentation is not None and is_segmentation(segmentation[box]):
         structures = with_own_labels(atlas.structures, segmentation[box], atlas.left)
         atlas = _ScanAtlas(structures=structures, lobes=atlas.lobes, left=atlas.left, white=atlas.white)
     labels[box], landmarks[box] = _regions_of(brain_mask[box], classes[box], atlas)
-    return RegionMap(labels=labels, landmarks=landmarks)
+    is_white = (classes[box] == tissues.WM) & np.isin(atlas.structures, WHITE)
+    expected = (atlas.white > 0.5) & np.isin(atlas.structures, WHITE)
+    overlap = 2 * float((is_white & expected).sum()) / max(int(is_white.sum() + expected.sum()), 1)
+    return RegionMap(labels=labels, landmarks=landmarks, overlap=overlap)
 
 
 @dataclass(frozen=True, kw_only=True)

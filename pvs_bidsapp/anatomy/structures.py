@@ -139,13 +139,16 @@ def add_internal_capsule(structures: np.ndarray, left: np.ndarray) -> None:
 
 def _add_external_capsule(structures: np.ndarray, atlas: template.Template) -> None:
     """Mark the white matter and the claustrum between the lentiform nucleus and the insula."""
-    putamen = np.isin(atlas.cerebra, [*template.FREESURFER_CODES[51], *template.FREESURFER_CODES[12]])
+    putamen: np.ndarray = np.isin(
+        atlas.cerebra, [*template.FREESURFER_CODES[51], *template.FREESURFER_CODES[12]]
+    )
     insula = np.isin(atlas.cerebra, [value + side for value in template.LOBES['insula'] for side in (0, 51)])
-    has_putamen = putamen.any((0, 1))
+    has_putamen: np.ndarray = np.any(putamen, axis=(0, 1))
     box = bounding_box(putamen, int(FROM_PUTAMEN) + 1)
     between = (edt.edt(~putamen[box]) <= FROM_PUTAMEN) & (edt.edt(~insula[box]) <= FROM_INSULA)
-    between &= (atlas.cerebra[box] == 0) & has_putamen[box[2]] & (structures[box] == Structure.LOBAR)
-    structures[box][between] = Structure.EXTERNAL_CAPSULE
+    between &= np.equal(atlas.cerebra[box], 0) & has_putamen[box[2]] & (structures[box] == Structure.LOBAR)
+    inner = structures[box]
+    inner[between] = Structure.EXTERNAL_CAPSULE
 
 
 def _add_callosum(structures: np.ndarray, white: np.ndarray, from_midline: np.ndarray) -> None:

@@ -12,6 +12,7 @@ from ..bids.naming import Naming
 from ..bids.query import Scan
 from ..interfaces.anatomy import Conform, Coregister, ExtractBrain, FindRegions, ToNative
 from ..interfaces.derivatives import WriteDerivatives
+from ..interfaces.quality import Assess
 from ..interfaces.reports import DrawFigures
 from ..interfaces.segmentation import Measure, Segment
 from ..settings import Settings
@@ -24,7 +25,7 @@ Edge = tuple[pe.Node, pe.Node, list[tuple[str, str]]]
 #: A head of 1 mm needs a third to four fifths of it.
 MEMORY = {
     'conform': 1.3, 'extract_brain': 1.3, 'find_regions': 1.1, 'to_native': 1.3, 'coregister': 1.5,
-    'segment': 1.5, 'measure': 1.5, 'draw': 0.8, 'write': 1.2,
+    'segment': 1.5, 'measure': 1.5, 'assess': 1.5, 'draw': 0.8, 'write': 1.2,
 }  # fmt: skip
 
 
@@ -53,7 +54,8 @@ def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
     """
     workflow = pe.Workflow(name=workflow_name(scan, settings))
     nodes = make_nodes(scan, settings)
-    edges = [*anatomy_edges(nodes), *segmentation_edges(nodes), *output_edges(nodes)]
+    edges = [*anatomy_edges(nodes), *segmentation_edges(nodes)]
+    edges += [*quality_edges(nodes), *output_edges(nodes)]
     if scan.t2w is not None:
         edges += t2w_edges(nodes, is_channel='T2w' in settings.analysis.channels)
     workflow.connect(edges)
@@ -110,6 +112,7 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
             source=str(scan.t1w),
             **lesions,
         ),
+        'assess': Assess(),
         'draw': DrawFigures(),
         'write': WriteDerivatives(scan=scan, settings=settings),
     }
@@ -160,9 +163,20 @@ def t2w_edges(nodes: Nodes, *, is_channel: bool) -> list[Edge]:
         (nodes['extract_brain'], coregister, [('brain', 'brain')]),
         (nodes['to_native'], coregister, [('preproc', 'reference')]),
         (coregister, nodes['draw'], [('out_file', 't2w')]),
+        (coregister, nodes['assess'], [('quality', 't2w_quality')]),
         (coregister, nodes['write'], [('out_file', 't2w'), ('quality', 't2w_quality')]),
     ]
     return [*edges, (coregister, nodes['segment'], [('out_file', 't2w')])] if is_channel else edges
+
+
+def quality_edges(nodes: Nodes) -> list[Edge]:
+    """Measures of quality."""
+    assess = nodes['assess']
+    return [
+        (nodes['to_native'], assess, [('preproc', 't1w'), ('brain', 'brain'), ('tissues', 'tissues')]),
+        (nodes['extract_brain'], assess, [('to_template', 'to_template'), ('quality', 'brain_quality')]),
+        (nodes['find_regions'], assess, [('quality', 'region_quality')]),
+    ]
 
 
 def output_edges(nodes: Nodes) -> list[Edge]:
@@ -176,5 +190,6 @@ def output_edges(nodes: Nodes) -> list[Edge]:
         (nodes['extract_brain'], nodes['write'], [('stripped', 'stripped'), ('quality', 'quality')]),
         (measure, nodes['write'], [(name, name) for name in measured]),
         (nodes['segment'], nodes['write'], [('inference', 'inference')]),
+        (nodes['assess'], nodes['write'], [('quality', 'assessed')]),
         (nodes['draw'], nodes['write'], [('figures', 'figures')]),
     ]
