@@ -50,6 +50,8 @@ VENTRICLE_MARGIN, INNER_MARGIN = 1.5, 1.0
 _SMALLEST_CORTEX = 2000
 #: White matter as near to the third ventricle as this (mm) belongs to no lobe.
 CENTRAL = 15.0
+#: Added to it, since the template fits a third ventricle to 2 mm or so.
+_MARGIN = 2.5
 
 
 @dataclass(frozen=True)
@@ -306,11 +308,11 @@ def assign_centre(structures: np.ndarray, white: np.ndarray, ventricles: np.ndar
     third = structures == Structure.THIRD_VENTRICLE
     if not third.any():
         return structures
-    box = bounding_box(third, int(CENTRAL) + 12)
+    box = bounding_box(third, int(CENTRAL) + 14)
     out = structures.copy()
     inner, third = structures[box], third[box]
     third |= ventricles[box] & (edt.edt(~third) <= 4.0) & (inner != Structure.VENTRICLE)
-    near = (edt.edt(~third) <= CENTRAL + 0.5) & (inner == Structure.LOBAR) & white[box]
+    near = (edt.edt(~third) <= CENTRAL + _MARGIN) & (inner == Structure.LOBAR) & white[box]
     sources = np.isin(inner, list(_CENTRAL_OF))
     nearest = ndimage.distance_transform_edt(~sources, return_distances=False, return_indices=True)
     lookup = np.zeros(len(Structure), np.uint8)

@@ -198,6 +198,5 @@ def with_own_labels(structures: np.ndarray, labels: np.ndarray, left: np.ndarray
 
 def is_segmentation(labels: np.ndarray) -> bool:
     """Whether labels name structures: those of tissues alone (0 to 3) do not."""
-    return bool(
-        np.isin(labels, [*_OF_FREESURFER[Structure.LENTIFORM], *_OF_FREESURFER[Structure.THALAMUS]]).any()
-    )
+    nuclei = [code for structure in NUCLEI for code in _OF_FREESURFER[structure]]
+    return bool(np.isin(labels, nuclei).any())

@@ -86,26 +86,30 @@ def trace(voxels: np.ndarray, matrix: np.ndarray, width: float) -> CentreLine:
     """
     points = voxels @ matrix.T
     spacing = float(np.abs(np.linalg.det(matrix)) ** (1 / 3))
-    along = _geodesic(points, neighbours(voxels, matrix))
+    along, path = _geodesic(points, neighbours(voxels, matrix))
+    # side branches would pull the line to their side
+    near = cKDTree(points[path]).query(points)[0] <= max(width, 1.5 * spacing)
     line = points.mean(0, keepdims=True)
     thickness = max(1.5 * spacing, min(width, 3.0))
     for _ in range(_PASSES):
-        line = _layer_centres(points, along, thickness, spacing)
+        line = _layer_centres(points[near], along[near], thickness, spacing)
         along, beside, tangents = _project(points, line)
     return CentreLine(points=line, along=along, beside=beside, step=np.abs(tangents @ matrix).max(1))
 
 
-def _geodesic(points: np.ndarray, graph: coo_array) -> np.ndarray:
-    """A coordinate along the longest of the shortest paths, for each voxel."""
+def _geodesic(points: np.ndarray, graph: coo_array) -> tuple[np.ndarray, list[int]]:
+    """A coordinate along the longest of the shortest paths, for each voxel, and the voxels of this path."""
     if len(points) == 1:
-        return np.zeros(1)
+        return np.zeros(1), [0]
     start = int(np.linalg.norm(points - points.mean(0), axis=1).argmax())
     first = int(dijkstra(graph, directed=False, indices=start).argmax())
-    from_first = dijkstra(graph, directed=False, indices=first)
+    from_first, before = dijkstra(graph, directed=False, indices=first, return_predecessors=True)
     last = int(from_first.argmax())
+    path = [last]
+    while path[-1] != first:
+        path.append(int(before[path[-1]]))
     from_last = dijkstra(graph, directed=False, indices=last)
-    along: np.ndarray = (from_first - from_last + from_first[last]) / 2
-    return along
+    return (from_first - from_last + from_first[last]) / 2, path
 
 
 def _layer_centres(points: np.ndarray, along: np.ndarray, thickness: float, spacing: float) -> np.ndarray:

@@ -1,5 +1,9 @@
 """Whether a T2w lies on its T1w; its registration is tested with whole scans."""
 
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -32,23 +36,27 @@ def scan(tmp_path, atlas):
 
 
 def check(atlas, scan):
-    return check_alignment(scan, IDENTITY, atlas.t1w, atlas.brain_mask, atlas.affine)
+    with tempfile.TemporaryDirectory() as folder:
+        return check_alignment(scan, IDENTITY, atlas.t1w, atlas.brain_mask, atlas.affine, Path(folder))
 
 
 def test_a_t2w_on_its_t1w_covers_the_brain(atlas, scan):
-    assert check(atlas, scan(atlas.t2w)) == 1
+    found = check(atlas, scan(atlas.t2w))
+    assert (found.covered, found.moved) == (1, 0)
+    assert found.correlation < -0.3
+    assert not found.is_mirrored  # the template is symmetric
 
 
 def test_a_bias_field_does_not_matter(atlas, scan):
     field = np.exp(np.linspace(-0.7, 0.7, 193)).reshape(-1, 1, 1).astype(np.float32)
     both = contrast_correlation(atlas.t1w * field, atlas.t2w * field, atlas.brain_mask)
     assert both == pytest.approx(contrast_correlation(atlas.t1w, atlas.t2w, atlas.brain_mask), abs=0.05)
-    assert check(atlas, scan(atlas.t2w * field)) == 1
+    assert check(atlas, scan(atlas.t2w * field)).covered == 1
 
 
 def test_a_part_of_the_brain_is_told(atlas, scan):
     heights = np.flatnonzero(atlas.brain_mask.any((0, 1)))
-    assert 0.75 < check(atlas, scan(atlas.t2w, slice(heights[0] + 30, None))) < 0.99
+    assert 0.75 < check(atlas, scan(atlas.t2w, slice(heights[0] + 30, None))).covered < 0.99
 
 
 def test_a_slab_is_refused(atlas, scan):
@@ -61,3 +69,15 @@ def test_what_does_not_lie_on_the_t1w_is_refused(atlas, scan, wrong):
     image = {'moved': np.roll(atlas.t2w, 12, 1), 'turned': atlas.t2w[:, ::-1], 'a T1w': atlas.t1w}[wrong]
     with refused(scans.T2W_NO_FIT):
         check(atlas, scan(image))
+
+
+def test_an_exchange_of_left_and_right_is_told(atlas, scan):
+    """Of a head with structures on one side that the other side lacks."""
+    t1w, t2w = atlas.t1w.copy(), atlas.t2w.copy()
+    white = np.median(atlas.t1w[atlas.wm > 0.9])
+    for place in ((50, 90, 90), (55, 140, 100), (60, 110, 110), (45, 120, 80)):
+        box = tuple(slice(at - 7, at + 7) for at in place)
+        t1w[box], t2w[box] = 0.3 * white, 1.5 * t2w.max() / 2
+    lopsided = replace(atlas, t1w=t1w)
+    assert not check(lopsided, scan(t2w)).is_mirrored
+    assert check(lopsided, scan(t2w[::-1])).is_mirrored

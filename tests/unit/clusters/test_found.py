@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def probability():
+    """A line of eight voxels and one of four."""
+    made = np.zeros((12, 12, 12), np.float32)
+    made[2, 2, 1:9] = 0.9
+    made[8, 8, 2:6] = 0.7
+    return made
+
+
+def test_clusters_are_numbered_by_size(found_of, probability):
+    found = found_of(probability)
+    assert [int((found.clusters == k).sum()) for k in (1, 2)] == [8, 4]
+
+
+def test_clusters_in_lesions_are_left_out_with_their_probability(found_of, probability):
+    lesions = np.zeros(probability.shape, bool)
+    lesions[2, 2, 1:7] = True  # three quarters of the larger one
+    without = found_of(probability, lesions=lesions, most_in_lesions=0.75)
+    assert without.clusters.max() == 1
+    assert without.clusters[8, 8, 3] == 1
+    assert not without.probability[2, 2].any()
+    assert found_of(probability, lesions=lesions, most_in_lesions=0.8).clusters.max() == 2
+    assert found_of(probability, lesions=lesions).clusters.max() == 2
+
+
+def test_what_touches_no_lesion_stays(found_of, probability):
+    lesions = np.zeros(probability.shape, bool)
+    assert found_of(probability, lesions=lesions, most_in_lesions=1e-6).clusters.max() == 2

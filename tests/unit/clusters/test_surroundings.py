@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from pvs_bidsapp.anatomy import tissues
+from pvs_bidsapp.anatomy.resampling import Grid
+from pvs_bidsapp.clusters import surroundings
+from pvs_bidsapp.clusters.shape import measure
+
+SHAPE = (30, 30, 30)
+
+
+@pytest.fixture
+def scene(found_of):
+    """White matter at 1000 with a space of which each voxel is PVS to 60 %; CSF has 200."""
+    probability = np.zeros(SHAPE, np.float32)
+    probability[15, 15, 10:18] = 0.9
+    found = found_of(probability)
+    classes = np.full(SHAPE, tissues.WM, np.uint8)
+    classes[:3] = tissues.CSF
+    image = np.where(classes == tissues.CSF, 200.0, 1000.0)
+    image[15, 15, 10:18] = 1000 - 0.6 * 800
+    return found, image, classes
+
+
+def look(scene, ventricles=None, cortex=None):
+    found, image, classes = scene
+    empty = np.zeros(SHAPE, bool)
+    (one,) = surroundings.measure_surroundings(
+        measure(found.clusters, np.eye(4)), found, image, classes,
+        ventricles=empty if ventricles is None else ventricles,
+        cortex=empty if cortex is None else cortex,
+        grid=Grid(SHAPE, np.eye(4)),
+    )  # fmt: skip
+    return one
+
+
+def test_contrast_and_volume_by_partial_volume(scene):
+    around = look(scene)
+    assert around.contrast == pytest.approx(0.6)
+    assert around.weighted_volume == pytest.approx(8 * 0.6)
+
+
+def test_noise_does_not_change_the_weighted_volume(scene):
+    found, image, classes = scene
+    rng = np.random.default_rng(1)
+    volumes = [look((found, image + rng.normal(0, 30, SHAPE), classes)).weighted_volume for _ in range(20)]
+    assert np.mean(volumes) == pytest.approx(4.8, abs=0.2)
+    around = look((found, image + rng.normal(0, 30, SHAPE), classes))
+    assert around.contrast_to_noise == pytest.approx(480 / 30, rel=0.15)
+
+
+def test_distances_are_those_of_the_centre(scene):
+    ventricles, cortex = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    ventricles[15, 5] = cortex[20, 15] = True
+    around = look(scene, ventricles, cortex)
+    assert (around.ventricle_distance, around.cortex_distance) == pytest.approx((10, 5))
+    assert np.isnan(look(scene).ventricle_distance)
+
+
+def test_noise_of_white_matter():
+    rng = np.random.default_rng(1)
+    slope = np.linspace(0, 500, 40)[:, None, None]
+    image = 1000 + slope + rng.normal(0, 20, (40, 40, 40))
+    assert surroundings.measure_noise(image, np.ones(image.shape, bool)) == pytest.approx(20, rel=0.05)
+    assert np.isnan(surroundings.measure_noise(image, np.zeros(image.shape, bool)))
+
+
+def test_share_in_lesions(scene):
+    shapes = measure(scene[0].clusters, np.eye(4))
+    lesions = np.zeros(SHAPE, bool)
+    lesions[15, 15, :12] = True
+    assert surroundings.lesion_fractions(shapes, lesions).tolist() == [0.25]
+
+
+def test_what_is_like_a_lesion(around):
+    ball = np.linalg.norm(np.indices(SHAPE).T - 15, axis=-1) < 2.6
+    (shape,) = measure(ball.astype(np.int32), np.eye(4))
+    faint = around(contrast=0.3, ventricle_distance=4.0)
+    white = 'deep white matter frontal'
+    assert surroundings.is_like_lesion(shape, faint, white)
+    assert not surroundings.is_like_lesion(shape, faint, 'lentiform nucleus')
+    assert not surroundings.is_like_lesion(shape, around(contrast=0.8, ventricle_distance=4.0), white)
+    assert not surroundings.is_like_lesion(shape, around(contrast=0.3, ventricle_distance=20.0), white)
+    tube = np.zeros(SHAPE, np.int32)
+    tube[15, 15, 5:20] = 1
+    assert not surroundings.is_like_lesion(measure(tube, np.eye(4))[0], faint, white)
