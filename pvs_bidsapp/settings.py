@@ -28,6 +28,8 @@ class Analysis:
         Probability from which a voxel counts as PVS, in (0, 1].
     min_cluster_size : float
         Smaller clusters are dropped, in mm3.
+    output_spaces : tuple of str
+        Spaces in which masks and probabilities are written beside that of the T1w.
     exclude_wmh : float or None
         Clusters of which this share and more lies in a mask of white matter hyperintensities are left out.
     random_seed : int
@@ -54,6 +56,7 @@ class Analysis:
     architecture: str = 'joliot2021'
     precision: str = 'auto'
     exclude_wmh: float | None = None
+    output_spaces: tuple[str, ...] = ()
 
     @property
     def needs_t2w(self) -> bool:
@@ -88,6 +91,8 @@ class Analysis:
             content['precision'] = self.precision
         if self.exclude_wmh is not None:
             content['exclude_wmh'] = self.exclude_wmh
+        if self.output_spaces:
+            content['output_spaces'] = list(self.output_spaces)
         text = json.dumps([content, inputs], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -276,3 +276,26 @@ def apply_points(points: np.ndarray, transform: Transform) -> np.ndarray:
         3, table, [str(p) for p in transform.files], whichtoinvert=list(transform.inverted)
     )
     return moved[['x', 'y', 'z']].to_numpy() * flip
+
+
+def write_composite(transform: Transform, path: Path) -> None:
+    """Write a chain of transforms as one file of ITK, which ANTs, SimpleITK and nitransforms read.
+
+    Parameters
+    ----------
+    transform : Transform
+    path : Path
+        Ends in ``.h5``.
+    """
+    import SimpleITK as sitk
+
+    parts = []
+    for file, is_inverted in zip(transform.files, transform.inverted, strict=True):
+        if '.nii' in file.name:
+            field = sitk.ReadImage(str(file), sitk.sitkVectorFloat64)
+            part: sitk.Transform = sitk.DisplacementFieldTransform(field)
+        else:
+            part = sitk.ReadTransform(str(file))
+        parts.append(part.GetInverse() if is_inverted else part)
+    # both apply the last one of their list first to images, which is the first one for points in ANTs' order
+    sitk.WriteTransform(sitk.CompositeTransform(parts[::-1]), str(path))

@@ -126,6 +126,11 @@ class Naming:
         """Path of a file in ``anat``, e.g. ``anat('mask', label='PVS')``."""
         return self.folder / 'anat' / f'{self._join(self._values | added)}_{suffix}{extension}'
 
+    def transform(self, source: str, target: str) -> Path:
+        """Path of the transform that takes images from one space to another, e.g. ``T1w``."""
+        folder = self.folder / 'anat'
+        return folder / f'{self.stem}_from-{source}_to-{target}_mode-image_xfm.h5'
+
     def figure(self, desc: str, extension: str = '.png') -> Path:
         """Path of a figure in ``figures``."""
         name = self._join(self._values | {'desc': desc})

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 DEFAULT_MODEL = 'joliot2021-t1'
+#: `pvs_bidsapp.anatomy.template.SPACE`, without the imports of that module.
+STANDARD_SPACE = 'MNI152NLin2009cSym'
 #: Threads of a step if nobody says otherwise: more help little.
 MOST_THREADS = 8
 #: Probabilities from which voxels count as PVS.
@@ -92,6 +94,12 @@ def add_analysis(g: argparse._ArgumentGroup) -> None:
         g, '--precision', choices=('auto', 'fp32', 'bf16'), default='auto',
         help='of the numbers in the network; bf16 is faster on processors with units for it, with slightly '
         'other masks (default auto: fp32 on a CPU, fp16 on a GPU)',
+    )  # fmt: skip
+
+    add_option(
+        g, '--output-spaces', nargs='+', choices=('T1w', STANDARD_SPACE), default=['T1w'], metavar='SPACE',
+        help=f'T1w, which is always written, and {STANDARD_SPACE}: also write mask and probability in the '
+        "template's space, and the transforms",
     )  # fmt: skip
 
 
@@ -303,6 +311,7 @@ def _analysis(args: argparse.Namespace) -> Analysis:
         version=__version__,
         architecture=model.architecture,
         precision=args.precision,
+        output_spaces=tuple(sorted({*args.output_spaces} - {'T1w'})),
         exclude_wmh=getattr(args, 'exclude_wmh', None),  # predict has no derivative datasets
     )
 

@@ -83,6 +83,32 @@ def voxels_of(
     return np.split(flat.astype(np.int32), np.searchsorted(owner, np.arange(1, number)))
 
 
+def voxels_of_mask(
+    mask: np.ndarray, mask_affine: np.ndarray, shape: tuple[int, int, int], affine: np.ndarray
+) -> np.ndarray:
+    """Voxels of the map that a mask in the template's space touches.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (x, y, z)
+    mask_affine : ndarray, shape (4, 4)
+        Affine of the mask.
+    shape : tuple of int
+        Shape of the map, (x, y, z).
+    affine : ndarray, shape (4, 4)
+        Affine of the map.
+
+    Returns
+    -------
+    flat : ndarray of int32
+        Flat indices, without repetition.
+    """
+    matrix = np.linalg.inv(affine) @ mask_affine
+    voxels = np.rint(np.argwhere(mask) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.int64)
+    inside = ((voxels >= 0) & (voxels < shape)).all(1)
+    return np.unique(np.ravel_multi_index(tuple(voxels[inside].T), shape)).astype(np.int32)
+
+
 def frequency(
     scans: Sequence[np.ndarray], shape: tuple[int, int, int], mask: np.ndarray | None = None
 ) -> np.ndarray:

@@ -207,6 +207,49 @@ class ToNative(SimpleInterface):
         return runtime
 
 
+class _ToStandardInputSpec(BaseInterfaceInputSpec):
+    probability = File(exists=True, mandatory=True)
+    clusters = File(exists=True, mandatory=True)
+    to_template = File(exists=True, mandatory=True)
+    to_subject = File(exists=True, mandatory=True)
+
+
+class _ToStandardOutputSpec(TraitedSpec):
+    probability = File(exists=True, desc="probability map in the template's space")
+    mask = File(exists=True, desc="mask in the template's space")
+    to_template = File(exists=True, desc='transform of images to the template, as one file')
+    to_subject = File(exists=True, desc='transform of images to the scan, as one file')
+
+
+class ToStandard(SimpleInterface):
+    """Mask and probability in the template's space, and the transforms as single files."""
+
+    input_spec = _ToStandardInputSpec
+    output_spec = _ToStandardOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from ..anatomy import template
+        from ..anatomy.registration import apply, write_composite
+        from ..anatomy.resampling import Grid
+
+        atlas = template.load()
+        grid = Grid(atlas.t1w.shape, atlas.affine)
+        to_template = read_transform(self.inputs.to_template)
+        probability, affine = read_image(self.inputs.probability)
+        moved = np.clip(apply(probability, affine, grid, to_template), 0, 1)
+        mask = (read_image(self.inputs.clusters)[0] > 0).astype(np.float32)
+        # spaces are as thin as a voxel: by the nearest one, their volume is kept on average
+        nearest = apply(mask, affine, grid, to_template, interpolation='nearestNeighbor') > 0.5
+        out, cwd = self._results, runtime.cwd
+        out['probability'] = write(cwd, 'probability.nii', moved, grid.affine)
+        out['mask'] = write(cwd, 'mask.nii', nearest, grid.affine)
+        for name in ('to_template', 'to_subject'):
+            path = Path(cwd) / f'{name}.h5'
+            write_composite(read_transform(getattr(self.inputs, name)), path)
+            out[name] = str(path)
+        return runtime
+
+
 class _CoregisterInputSpec(BaseInterfaceInputSpec):
     t2w = File(exists=True, mandatory=True, desc='the T2w, not processed')
     t1w = File(exists=True, mandatory=True, desc='T1w at 1 mm')

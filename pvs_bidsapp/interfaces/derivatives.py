@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -13,6 +14,9 @@ from nipype.interfaces.base import (
     isdefined,
     traits,
 )
+
+if TYPE_CHECKING:
+    from ..outputs.scan import StandardFiles
 
 
 class _WriteDerivativesInputSpec(BaseInterfaceInputSpec):
@@ -33,6 +37,10 @@ class _WriteDerivativesInputSpec(BaseInterfaceInputSpec):
     source = File(exists=True, mandatory=True)
     quality = File(exists=True, mandatory=True)
     assessed = File(exists=True, mandatory=True)
+    standard_probability = File(exists=True)
+    standard_mask = File(exists=True)
+    standard_to_template = File(exists=True)
+    standard_to_subject = File(exists=True)
     t2w = File(exists=True)
     t2w_quality = File(exists=True)
 
@@ -79,7 +87,17 @@ class WriteDerivatives(SimpleInterface):
             assessed=assessed,
             findings=tuple(findings),
             t2w=Path(self.inputs.t2w) if isdefined(self.inputs.t2w) else None,
+            standard=self._standard(),
         )
         written = write(self.inputs.scan, self.inputs.settings, results)
         self._results['out_files'] = [str(p) for p in written]
         return runtime
+
+    def _standard(self) -> StandardFiles | None:
+        """The results in the template's space; None if they are not wanted."""
+        from ..outputs.scan import StandardFiles
+
+        if not isdefined(self.inputs.standard_mask):
+            return None
+        names = ('probability', 'mask', 'to_template', 'to_subject')
+        return StandardFiles(**{name: Path(getattr(self.inputs, f'standard_{name}')) for name in names})

@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..anatomy import template
+from ..anatomy.template import SPACE
 from ..bids.naming import Naming
 from ..bids.participants import Participants, read_participants, similar_labels
 from ..clusters.tables import REGION_COLUMNS
@@ -26,6 +27,7 @@ from ..group.collect import DEEP, collect, count_clusters
 from ..messages import people
 from ..messages.message import Finding
 from ..messages.people import listed
+from ..runtime.files import read_image
 from .result_tables import check_totals, find_results, read_sidecar, read_tables
 from .unfinished import find_unfinished, split_finished
 
@@ -160,7 +162,10 @@ def _read_clusters(
         clusters, _ = read_tables(tables, _CLUSTER_COLUMNS, only=True)
         counts.append(count_clusters(clusters, len(tables), sizes, threshold))
         found = maps.voxels_of(clusters, clusters['table'].to_numpy(), len(tables), *grid)
-        voxels |= dict(zip((names.stem for names in part), found, strict=True))
+        voxels |= {
+            names.stem: _voxels_of_mask(names, *grid, instead=lines)
+            for names, lines in zip(part, found, strict=True)
+        }
     rows = pd.concat(counts, ignore_index=True)
     rows.insert(0, 'scan', [names.stem for names in scans])
     return rows, voxels
@@ -208,3 +213,14 @@ def _recorded_dataset(out_dir: Path) -> Path | None:
         return Path(unquote(urlparse(content['DatasetLinks']['raw']).path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _voxels_of_mask(
+    names: Naming, shape: tuple[int, int, int], affine: np.ndarray, *, instead: np.ndarray
+) -> np.ndarray:
+    """Map voxels that a scan's mask in the template's space touches; `instead` where there is none."""
+    path = names.anat('mask', space=SPACE, label='PVS')
+    if not path.exists():
+        return instead
+    mask, own = read_image(path)
+    return maps.voxels_of_mask(mask > 0, own, shape, affine)

@@ -48,6 +48,23 @@ _FILE_NAME = re.compile('[a-zA-Z0-9_+.-]+')
 
 
 @dataclass(frozen=True, kw_only=True)
+class StandardFiles:
+    """Files of one scan in the template's space.
+
+    Attributes
+    ----------
+    probability, mask : Path
+    to_template, to_subject : Path
+        Transforms of images, as ITK's ``.h5``.
+    """
+
+    probability: Path
+    mask: Path
+    to_template: Path
+    to_subject: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """Files of one scan in the work folder, to be written as derivatives.
 
@@ -73,6 +90,7 @@ class Results:
     findings : tuple of Finding
         What is unclear about the scan.
     t2w : Path or None
+    standard : StandardFiles or None
     """
 
     preproc: Path
@@ -94,6 +112,7 @@ class Results:
     findings: tuple[Finding, ...]
     t2w: Path | None = None
     t2w_step: float = 0.0
+    standard: StandardFiles | None = None
 
 
 def fingerprint(scan: Scan, settings: Settings) -> str:
@@ -141,6 +160,8 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
         *_write_anatomy(names, scan, settings, results),
         *_write_segmentation(names, scan, settings, results),
     ]
+    if results.standard is not None:
+        written += _write_standard(names, scan, settings, results, results.standard)
     for desc, source in results.figures.items():
         path = names.figure(desc)
         written.append(copy_file(source, path))
@@ -274,6 +295,29 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
         write_text(path, Path(table).read_text())
         files.append(path)
     return [*files, stats, *_write_quality(names, source, results)]
+
+
+def _write_standard(
+    names: Naming, scan: Scan, settings: Settings, results: Results, standard: StandardFiles
+) -> list[Path]:
+    """Mask and probability in the template's space, and the transforms."""
+    source = _common([scan.t1w], settings, results) | sidecars.model(settings) | results.inference
+    image = nib.load(standard.mask)
+    grid = SourceGrid(shape=image.shape, affine=image.affine, has_orientation=True)
+    files = [
+        *_pair(names, grid, read_image(standard.probability)[0], np.int16, source | {
+            'Description': "probability of perivascular space in the template's space",
+        }, 'probseg', PROBABILITY_STEP, space=SPACE, label='PVS'),
+        *_pair(names, grid, read_image(standard.mask)[0], np.uint8, source | {
+            'Type': 'ROI', 'Description': "perivascular spaces in the template's space",
+        }, 'mask', space=SPACE, label='PVS'),
+    ]  # fmt: skip
+    for path, ends in (
+        (standard.to_template, ('T1w', SPACE)),
+        (standard.to_subject, (SPACE, 'T1w')),
+    ):
+        files.append(copy_file(path, names.transform(*ends)))
+    return files
 
 
 def _write_quality(names: Naming, source: dict[str, Any], results: Results) -> tuple[Path, Path]:

@@ -10,7 +10,7 @@ from nipype.pipeline import engine as pe
 
 from ..bids.naming import Naming
 from ..bids.query import Scan
-from ..interfaces.anatomy import Conform, Coregister, ExtractBrain, FindRegions, ToNative
+from ..interfaces.anatomy import Conform, Coregister, ExtractBrain, FindRegions, ToNative, ToStandard
 from ..interfaces.derivatives import WriteDerivatives
 from ..interfaces.quality import Assess
 from ..interfaces.reports import DrawFigures
@@ -25,7 +25,7 @@ Edge = tuple[pe.Node, pe.Node, list[tuple[str, str]]]
 #: A head of 1 mm needs a third to four fifths of it.
 MEMORY = {
     'conform': 1.3, 'extract_brain': 1.3, 'find_regions': 1.1, 'to_native': 1.3, 'coregister': 1.5,
-    'segment': 1.5, 'measure': 1.5, 'assess': 1.5, 'draw': 0.8, 'write': 1.2,
+    'segment': 1.5, 'measure': 1.5, 'assess': 1.5, 'to_standard': 1.5, 'draw': 0.8, 'write': 1.2,
 }  # fmt: skip
 
 
@@ -59,6 +59,8 @@ def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
     if scan.t2w is not None:
         edges += t2w_edges(nodes, is_channel='T2w' in settings.analysis.channels)
     workflow.connect(edges)
+    if settings.analysis.output_spaces:
+        workflow.connect(standard_edges(nodes))
     return workflow
 
 
@@ -113,6 +115,7 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
             **lesions,
         ),
         'assess': Assess(),
+        **({'to_standard': ToStandard()} if analysis.output_spaces else {}),
         'draw': DrawFigures(),
         'write': WriteDerivatives(scan=scan, settings=settings),
     }
@@ -176,6 +179,17 @@ def quality_edges(nodes: Nodes) -> list[Edge]:
         (nodes['to_native'], assess, [('preproc', 't1w'), ('brain', 'brain'), ('tissues', 'tissues')]),
         (nodes['extract_brain'], assess, [('to_template', 'to_template'), ('quality', 'brain_quality')]),
         (nodes['find_regions'], assess, [('quality', 'region_quality')]),
+    ]
+
+
+def standard_edges(nodes: Nodes) -> list[Edge]:
+    """Results in the template's space."""
+    moved = nodes['to_standard']
+    names = ('probability', 'mask', 'to_template', 'to_subject')
+    return [
+        (nodes['measure'], moved, [(name, name) for name in ('probability', 'clusters')]),
+        (nodes['extract_brain'], moved, [(name, name) for name in ('to_template', 'to_subject')]),
+        (moved, nodes['write'], [(name, f'standard_{name}') for name in names]),
     ]
 
 
