@@ -1,6 +1,8 @@
 import ants
+import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 
 from pvs_bidsapp.anatomy.ants_images import array_to_ants
@@ -11,6 +13,7 @@ from pvs_bidsapp.anatomy.registration import (
     deterministic,
     matrix_of,
     register_deformable,
+    write_composite,
 )
 from pvs_bidsapp.anatomy.resampling import Grid
 
@@ -91,3 +94,23 @@ def test_nothing_is_printed(capfd, rng, affine, shift, tmp_path):
     mask = array_to_ants(np.ones(image.shape), affine)
     register_deformable(image, image, mask, shift, tmp_path, 'quiet')
     assert capfd.readouterr().out == ''
+
+
+def test_a_chain_in_one_file_moves_points_as_the_chain_does(rng, shift, tmp_path):
+    """An affine and a deformation, in both directions; SimpleITK applies the file."""
+    field = np.zeros((12, 14, 10, 3))
+    field[..., 1] = 2 * smooth_noise(rng, field.shape[:3]) / 100
+    warp = nib.Nifti1Image(field[:, :, :, None].astype(np.float32), np.diag([-8.0, -8.0, 8.0, 1.0]))
+    warp.header.set_intent('vector')
+    nib.save(warp, tmp_path / 'warp.nii')
+    inside = np.array([[-30.0, -40.0, 20.0], [-52.0, -31.0, 45.0]])
+    for number, (names, inverted) in enumerate(
+        ((('warp.nii', 'shift.mat'), (False, False)), (('shift.mat', 'warp.nii'), (True, False)))
+    ):
+        chain = Transform(tuple(tmp_path / name for name in names), inverted)
+        path = tmp_path / f'{number}.h5'
+        write_composite(chain, path)
+        whole = sitk.ReadTransform(str(path))
+        flip = np.array([-1, -1, 1])
+        moved = [np.array(whole.TransformPoint((flip * point).tolist())) * flip for point in inside]
+        np.testing.assert_allclose(moved, apply_points(inside, chain), atol=1e-3)
