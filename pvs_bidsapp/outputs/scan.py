@@ -128,7 +128,7 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
         *_write_segmentation(names, scan, settings, results),
     ]
     for desc, source in results.figures.items():
-        path = names.figure(desc)
+        path = names.figure(desc, ''.join(source.suffixes))
         written.append(copy_file(source, path))
     record = {
         'fingerprint': fingerprint(scan, settings),
