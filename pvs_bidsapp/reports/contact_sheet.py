@@ -11,12 +11,12 @@ from ..anatomy.regions import REGIONS
 from .palette import OTHER, group_of
 
 #: Pixels and millimetres of the side of a picture, and pairs of pictures in a row.
-TILE, EXTENT, COLUMNS = 96, 24.0, 16
+TILE, EXTENT, COLUMNS = 72, 24.0, 16
 #: Clusters on a sheet: a WebP picture has at most 16383 rows of pixels.
-MOST = 2500
+MOST = 3500
 #: Percentiles of the brain's intensities that are shown as black and white.
 WINDOW = (2.0, 99.5)
-_QUALITY = 82
+_QUALITY = 75
 
 
 def draw_sheet(

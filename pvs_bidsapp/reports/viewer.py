@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..anatomy.morphology import bounding_box
-from ..runtime.files import save_image
+from ..runtime.files import COMPRESSION, save_image
 
 #: Images of the viewer by ``desc`` of their files.
 IMAGES = ('viewT1w', 'viewT2w', 'viewClusters', 'viewProbability', 'viewRegions')
@@ -24,6 +24,8 @@ IMAGES = ('viewT1w', 'viewT2w', 'viewClusters', 'viewProbability', 'viewRegions'
 MARGIN = 4
 #: Percentile of the brain's intensities that is shown as white, and how much above it is kept.
 BRIGHT, HEADROOM = 99.8, 1.2
+#: Numbers of levels of a scan, of which the first is taken whose file has at most so many bytes.
+LEVELS, MOST_BYTES = (254, 127, 63, 31), 3_600_000
 #: The class of NiiVue in the script of the wheel: the application around it extends it by ``isNew``.
 _CLASS = re.compile(
     r'\nclass [\w$]+ extends ([\w$]+) \{\s*constructor\(\w+\) \{\s*super\(\w+\), this\.isNew\b'
@@ -92,21 +94,26 @@ def write_images(
     corner = affine.copy()
     corner[:3, 3] += affine[:3, :3] @ [part.start or 0 for part in box]
     made = {
-        'viewT1w': _in_8_bits(t1w[box], inside[box]),
+        'viewT1w': _in_few_levels(t1w[box], inside[box]),
         'viewClusters': np.minimum(clusters[box], np.iinfo(np.int16).max).astype(np.int16),
         'viewProbability': np.rint(255 * np.clip(probability[box], 0, 1)).astype(np.uint8),
         'viewRegions': regions[box].astype(np.uint8),
     }
     if t2w is not None:
-        made['viewT2w'] = _in_8_bits(t2w[box], inside[box])
+        made['viewT2w'] = _in_few_levels(t2w[box], inside[box])
     paths = {name: folder / f'{name}.nii.gz' for name in made}
     for name, data in made.items():
         save_image(paths[name], data, corner)
     return paths
 
 
-def _in_8_bits(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """A scan as 1 to 255 in the brain, and 0 elsewhere."""
+def _in_few_levels(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """A scan as 1 to 255 in the brain, and 0 elsewhere; in as many levels as the page has room for."""
     bright = float(np.percentile(image[inside], BRIGHT)) if inside.any() else 0.0
-    levels = 1 + np.rint(254 * np.clip(image / max(HEADROOM * bright, 1e-6), 0, 1))
-    return np.where(inside, levels, 0).astype(np.uint8)
+    share = np.clip(image / max(HEADROOM * bright, 1e-6), 0, 1)
+    for levels in LEVELS:
+        step = 254 // levels
+        shown = np.where(inside, 1 + step * np.rint(levels * share), 0).astype(np.uint8)
+        if len(gzip.compress(shown.tobytes(), COMPRESSION)) <= MOST_BYTES:
+            break
+    return shown

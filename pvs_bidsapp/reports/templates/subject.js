@@ -126,7 +126,7 @@ class Scan {
   }
 }
 
-document.querySelectorAll('section.scan').forEach(section => new Scan(section));
+window.pvsScans = [...document.querySelectorAll('section.scan')].map(section => new Scan(section));
 document.querySelectorAll('[data-copy]').forEach(button => button.addEventListener('click', async () => {
   const text = document.getElementById(button.dataset.copy).textContent;
   try { await navigator.clipboard.writeText(text); button.textContent = 'copied'; } catch {
