@@ -252,12 +252,18 @@ def _region_table(rows: list[Row]) -> dict[str, Any]:
             {
                 'cells': [column.show(row[name]) for name, column in shown.items()]
                 + [_with_interval(*(row[name] for name in names)) for names in expected.values()],
-                'is_total': row['hemisphere'] == 'both',
-                'colour': group_of(row['region']).colour,
+                'is_total': _is_total(row, rows),
+                'colour': 'transparent' if row['region'] == 'all' else group_of(row['region']).colour,
             }
             for row in rows
         ],
     }
+
+
+def _is_total(row: Row, rows: list[Row]) -> bool:
+    """Whether a row sums up others: those of its parts, or of both hemispheres."""
+    parts = sum(other['region'].startswith(row['region']) for other in rows)
+    return row['hemisphere'] == 'both' and (row['region'] == 'all' or parts > 1)
 
 
 def _with_interval(value: str, low: str, high: str) -> str:

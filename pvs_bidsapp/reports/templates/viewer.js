@@ -21,7 +21,7 @@ const LABELS = ['viewClusters', 'viewRegions'];
 const OVERLAYS = {viewRegions: 0.4, viewProbability: 1, viewClusters: 1};
 const OPTIONS = {
   logLevel: 'silent', dragAndDropEnabled: false, isColorbar: false, multiplanarShowRender: 0, multiplanarLayout: 0,
-  crosshairWidth: 0.1, crosshairWidthUnit: 'percent', crosshairGap: 12, crosshairColor: [0.95, 0.25, 0.25, 0.8], dragMode: 9,
+  crosshairWidth: 0.2, crosshairWidthUnit: 'percent', crosshairGap: 12, crosshairColor: [0.95, 0.25, 0.25, 0.8], dragMode: 9,
   viewModeHotKey: '', clipPlaneHotKey: '', cycleClipPlaneHotKey: '', isSliceMM: false,
 };
 
@@ -62,7 +62,7 @@ class Viewer {
     main.nv.onIntensityChange = () => this.readWindow();
     for (const screen of this.screens) await this.show(screen);
     this.box.dataset.state = 'ready';
-    if (this.target) this.goTo(this.target);
+    if (this.target) { this.onCluster(this.target.index); this.goTo(this.target); }
     else main.nv.createOnLocationChange();
   }
 
