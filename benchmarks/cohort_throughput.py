@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from watching import cpu_seconds, folder_size, memory
+from watching import cpu_seconds, folder_size, memory, parse_with_options
 
 RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
 
@@ -53,12 +53,11 @@ def main() -> None:
     parser.add_argument('--nprocs', type=int, default=2)
     parser.add_argument('--bids', type=Path, help='the first subjects of this dataset')
     parser.add_argument('--spacing', default='1.0', help='mm, of simulated heads')
-    parser.add_argument('options', nargs='*')
-    args = parser.parse_args()
+    args, options = parse_with_options(parser)
     with tempfile.TemporaryDirectory() as folder:
         bids = args.bids or simulate(Path(folder) / 'bids', args.scans, args.spacing)
         labels = sorted(path.name for path in bids.glob('sub-*') if path.is_dir())[: args.scans]
-        options = ['--nprocs', str(args.nprocs), '--device', 'cpu', *args.options]
+        options = ['--nprocs', str(args.nprocs), '--device', 'cpu', *options]
         one, many = (
             watch(bids, Path(folder) / name, ['--participant-label', *chosen, *options])
             for name, chosen in (('one', labels[:1]), ('many', labels))

@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from watching import cpu_seconds, memory
+from watching import cpu_seconds, memory, parse_with_options
 
 RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
 #: The chain, in a process of its own: its thread number is read when ANTs is imported.
@@ -97,8 +97,7 @@ def main() -> None:
     parser.add_argument('bids_dir', type=Path, nargs='?')
     parser.add_argument('--participant-label')
     parser.add_argument('--nprocs', default='2')
-    parser.add_argument('options', nargs='*', metavar='OPTIONS')
-    args = parser.parse_args()
+    args, options = parse_with_options(parser)
     with tempfile.TemporaryDirectory() as folder:
         bids = args.bids_dir or Path(folder) / 'bids'
         if args.bids_dir is None:
@@ -108,7 +107,7 @@ def main() -> None:
         chain = run([sys.executable, '-c', CHAIN, t1w], ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=args.nprocs)
         ours = run([
             *RUN, bids, f'{folder}/out', 'participant', '--participant-label', label, '--nprocs', args.nprocs,
-            '--device', 'cpu', '-vv', *(args.options or ('--modality', 'T1w')),
+            '--device', 'cpu', '-vv', *(options or ('--modality', 'T1w')),
         ])  # fmt: skip
     print(f'{t1w.name}, {os.cpu_count()} cores, --nprocs {args.nprocs}\n')
     print('| step of the chain | wall, s | CPU, s |\n| --- | --- | --- |')

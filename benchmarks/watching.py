@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import sys
 from pathlib import Path
 
 _TICKS = os.sysconf('SC_CLK_TCK')
@@ -58,3 +60,10 @@ def _fields(pid: int) -> list[str] | None:
     except OSError:
         return None
     return text.rpartition(')')[2].split()
+
+
+def parse_with_options(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[str]]:
+    """A script's own arguments, and those after ``--``, which are options of ``participant``."""
+    given = sys.argv[1:]
+    end = given.index('--') if '--' in given else len(given)
+    return parser.parse_args(given[:end]), given[end + 1 :]

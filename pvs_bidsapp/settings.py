@@ -10,7 +10,7 @@ from typing import Any
 
 #: Raised when the same inputs and settings give other results: scans that were finished before are then
 #: processed again. The version of the program changes more often.
-RESULTS_VERSION = '0.3.0'
+RESULTS_VERSION = '0.4.0'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class Analysis:
         Probability from which a voxel counts as PVS, in (0, 1].
     min_cluster_size : float
         Smaller clusters are dropped, in mm3.
+    exclude_wmh : float or None
+        Clusters of which this share and more lies in a mask of white matter hyperintensities are left out.
     random_seed : int
     modality : str
         ``auto``, ``T1w`` or ``T1w+T2w``.
@@ -51,6 +53,7 @@ class Analysis:
     version: str
     architecture: str = 'joliot2021'
     precision: str = 'auto'
+    exclude_wmh: float | None = None
 
     @property
     def needs_t2w(self) -> bool:
@@ -83,6 +86,8 @@ class Analysis:
         }
         if self.precision != 'auto':  # so that scans that were finished before there was a choice stay so
             content['precision'] = self.precision
+        if self.exclude_wmh is not None:
+            content['exclude_wmh'] = self.exclude_wmh
         text = json.dumps([content, inputs], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 

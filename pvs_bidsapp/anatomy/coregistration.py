@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import edt
@@ -14,7 +15,7 @@ from . import bias
 from .ants_images import array_to_ants
 from .conform import WORKING_SPACING, ScanImage
 from .morphology import bounding_box
-from .registration import Transform, matrix_of, register
+from .registration import Transform, apply, matrix_of, register
 from .resampling import Grid, are_inside, crop, isotropic_grid, resample
 
 #: Fraction of the brain that a T2w has to cover, and below which it is told.
@@ -25,6 +26,34 @@ MAX_CORRELATION, LOCAL = -0.1, 8.0
 NEAR_BRAIN = 12.0
 #: If the centres of the two images are farther apart (mm), their headers are not trusted.
 MAX_CENTRE_DISTANCE = 40.0
+#: A mirrored T2w whose correlation is lower than its own by this fits better as a mirror image.
+MIRRORED = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """How a T2w lies on the T1w.
+
+    Attributes
+    ----------
+    covered : float
+        Fraction of the brain that the T2w covers.
+    correlation, mirrored : float
+        Correlation of the local contrasts of T1w and T2w, and of its mirror image, which is registered, too.
+        The lower, the better.
+    moved : float
+        How far the T2w was moved at the middle of the brain, in mm.
+    """
+
+    covered: float
+    correlation: float
+    mirrored: float
+    moved: float
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether left and right of the T2w seem to be exchanged."""
+        return self.mirrored < self.correlation - MIRRORED
 
 
 def align_t2w(
@@ -82,7 +111,7 @@ def coregister_t2w(
     affine: np.ndarray,
     grid: Grid,
     folder: Path,
-) -> tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, Alignment]:
     """A T2w aligned to the T1w, resampled and bias corrected; other parameters as `align_t2w`.
 
     Parameters
@@ -94,8 +123,7 @@ def coregister_t2w(
     -------
     image : ndarray of float32
         Of the grid's shape, not negative.
-    covered : float
-        Fraction of the brain that the T2w covers.
+    alignment : Alignment
 
     Raises
     ------
@@ -103,10 +131,10 @@ def coregister_t2w(
         If the T2w leaves out much of the brain, or does not lie on the T1w.
     """
     transform = align_t2w(t2w, t1w, brain_mask, affine, folder)
-    covered = check_alignment(t2w, transform, t1w, brain_mask, affine)
+    alignment = check_alignment(t2w, transform, t1w, brain_mask, affine, folder)
     moved = np.maximum(_moved(t2w, transform, grid, order=3), 0)
     inside = resample(brain_mask, affine, grid, order=0) > 0.5
-    return bias.correct(moved, grid.affine, inside & (moved > 0)), covered
+    return bias.correct(moved, grid.affine, inside & (moved > 0)), alignment
 
 
 def contrast_correlation(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
@@ -135,17 +163,27 @@ def contrast_correlation(first: np.ndarray, second: np.ndarray, mask: np.ndarray
 
 
 def check_alignment(
-    t2w: ScanImage, transform: Transform, t1w: np.ndarray, brain_mask: np.ndarray, affine: np.ndarray
-) -> float:
-    """The fraction of the brain that a T2w covers, once it lies on the T1w; parameters as `align_t2w`.
+    t2w: ScanImage,
+    transform: Transform,
+    t1w: np.ndarray,
+    brain_mask: np.ndarray,
+    affine: np.ndarray,
+    folder: Path,
+) -> Alignment:
+    """How a T2w lies on the T1w; other parameters as `align_t2w`.
+
+    Parameters
+    ----------
+    transform : Transform
+        From the T2w to the T1w.
 
     Raises
     ------
     ImageError
-        If it leaves out much of the brain, or does not lie on the T1w.
+        If the T2w leaves out much of the brain, or does not lie on the T1w.
     """
     box = bounding_box(brain_mask, 1)
-    inside, grid = brain_mask[box], crop(Grid(t1w.shape, affine), box)
+    t1w, inside, grid = t1w[box], brain_mask[box], crop(Grid(t1w.shape, affine), box)
     places = apply_affine(_to_voxels(t2w, transform, grid), np.argwhere(inside))
     is_covered = are_inside(places, t2w.grid.shape)
     covered = float(is_covered.mean())
@@ -153,10 +191,32 @@ def check_alignment(
         raise scans.T2W_NO_OVERLAP.error(percent=100 * covered)
     compared = np.zeros(inside.shape, bool)
     compared[inside] = is_covered
-    correlation = contrast_correlation(t1w[box], _moved(t2w, transform, grid, order=1), compared)
+    moved = _moved(t2w, transform, grid, order=1)
+    correlation = contrast_correlation(t1w, moved, compared)
     if not correlation < MAX_CORRELATION:
         raise scans.T2W_NO_FIT.error(correlation=correlation)
-    return covered
+    centre = apply_affine(grid.affine, np.argwhere(inside).mean(0))
+    return Alignment(
+        covered=covered,
+        correlation=correlation,
+        mirrored=_mirrored(t1w, moved, compared, grid, folder),
+        moved=float(np.linalg.norm(apply_affine(matrix_of(transform), centre) - centre)),
+    )
+
+
+def _mirrored(t1w: np.ndarray, t2w: np.ndarray, mask: np.ndarray, grid: Grid, folder: Path) -> float:
+    """Correlation of the local contrasts of a T1w and the mirror image of a T2w.
+
+    The images lie on one grid near RAS; the mirror image is registered, coarsely. `mask` says where they are
+    compared.
+    """
+    mirror = t2w[::-1]
+    forward, _ = register(
+        array_to_ants(t1w, grid.affine), array_to_ants(mirror, grid.affine), 'Rigid', folder, 'mirror',
+        aff_metric='mattes', aff_iterations=(100, 50), aff_shrink_factors=(4, 2), aff_smoothing_sigmas=(2, 1),
+        aff_random_sampling_rate=0.1,
+    )  # fmt: skip
+    return contrast_correlation(t1w, np.maximum(apply(mirror, grid.affine, grid, forward), 0), mask)
 
 
 def _moved(t2w: ScanImage, transform: Transform, grid: Grid, *, order: int) -> np.ndarray:

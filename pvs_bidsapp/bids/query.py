@@ -41,6 +41,8 @@ class Scan:
         T2w of the same session.
     brain_mask, segmentation : Path or None
         A ready-made mask, or segmentation of the T1w, from a derivative dataset.
+    lesions : Path or None
+        A mask of white matter hyperintensities, from a derivative dataset.
     source, t2w_source : Path or None
         The files to which `t1w` and `t2w` are links, if somebody named them without BIDS.
     """
@@ -49,6 +51,7 @@ class Scan:
     t2w: Path | None = None
     brain_mask: Path | None = None
     segmentation: Path | None = None
+    lesions: Path | None = None
     source: Path | None = None
     t2w_source: Path | None = None
 
@@ -70,6 +73,7 @@ class Scan:
             't2w': self.t2w_source or self.t2w,
             'brain_mask': self.brain_mask,
             'segmentation': self.segmentation,
+            'lesions': self.lesions,
         }
         return {key: path for key, path in files.items() if path is not None}
 
@@ -173,7 +177,7 @@ class Query:
         Content of a ``--bids-filter-file``, by ``t1w`` and ``t2w``.
     use_t2w : bool
         Whether T2w scans are looked for.
-    needs_t2w : bool
+    needs_t2w, needs_lesions : bool
         Whether a scan without T2w is refused.
     database_dir : Path or None
         Where pybids keeps its index from run to run.
@@ -186,6 +190,7 @@ class Query:
     filters: dict[str, Filter] = field(default_factory=dict)
     use_t2w: bool = True
     needs_t2w: bool = False
+    needs_lesions: bool = False
     database_dir: Path | None = None
     derivatives: tuple[Path, ...] = ()
 
@@ -379,8 +384,9 @@ def _pair_all(
         scan = Scan(
             t1w=image.path,
             t2w=choose_t2w(image.path, others),
-            brain_mask=_find_ready(image.path, query.derivatives, 'mask'),
-            segmentation=_find_ready(image.path, query.derivatives, 'dseg'),
+            brain_mask=_find_ready(image.path, query.derivatives, 'brain_mask'),
+            segmentation=_find_ready(image.path, query.derivatives, 'segmentation'),
+            lesions=_find_lesions(image.path, query.derivatives),
         )
         if (finding := _check_others(scan, image, query)) is None:
             scans.append(scan)
@@ -401,7 +407,9 @@ def _check_others(scan: Scan, image: ImageFile, query: Query) -> Finding | None:
     """Why a scan cannot be used for want of a file beside its T1w."""
     if query.needs_t2w and scan.t2w is None:
         return datasets.NO_T2W.finding(image.relative)
-    for path in filter(None, (scan.brain_mask, scan.segmentation)):
+    if query.needs_lesions and scan.lesions is None:
+        return datasets.NO_LESIONS.finding(image.relative)
+    for path in filter(None, (scan.brain_mask, scan.segmentation, scan.lesions)):
         if (problem := check_file(path)) is not None:
             return datasets.READY_MADE.finding(image.relative, ready=path, reason=problem.finding)
     return None
@@ -450,20 +458,40 @@ def choose_t2w(t1w: Path, candidates: Sequence[Path]) -> Path | None:
     return chosen
 
 
-#: Entities of ready-made files, the best first: FreeSurfer's codes before three tissue classes.
-_READY: dict[str, tuple[dict[str, str], ...]] = {
-    'mask': ({'desc': 'brain'},),
-    'dseg': ({'desc': 'aseg'}, {'desc': 'aparcaseg'}, {}),
+#: Suffix and entities of ready-made files, the best first: FreeSurfer's codes before three tissue classes.
+_READY: dict[str, tuple[str, tuple[dict[str, str], ...]]] = {
+    'brain_mask': ('mask', ({'desc': 'brain'},)),
+    'segmentation': ('dseg', ({'desc': 'aseg'}, {'desc': 'aparcaseg'}, {})),
+    'lesions': ('mask', ({'label': 'WMH'}, {'space': 'T1w', 'label': 'WMH'})),
 }
+#: Spaces of a subject's own scans, in which a mask may be.
+_OWN_SPACES = (None, 'T1w', 'FLAIR', 'T2w', 'orig', 'individual')
 
 
-def _find_ready(t1w: Path, derivatives: Sequence[Path], suffix: str) -> Path | None:
-    """A ready-made brain mask or segmentation of this very scan in one of the derivative datasets."""
+def _find_ready(t1w: Path, derivatives: Sequence[Path], what: str) -> Path | None:
+    """A ready-made file of this very scan in one of the derivative datasets."""
+    suffix, choices = _READY[what]
     for root in derivatives:
-        for entities in _READY[suffix]:
+        for entities in choices:
             for extension in ('.nii.gz', '.nii'):
                 path = Naming.of(root, t1w).anat(suffix, extension, **entities)
                 if path.exists() or path.is_symlink():
                     LOG.info('%s: %s is used', t1w.name, path)
                     return path
+    return None
+
+
+def _find_lesions(t1w: Path, derivatives: Sequence[Path]) -> Path | None:
+    """A mask of white matter hyperintensities: of this very scan, or of the FLAIR of the same session."""
+    if (path := _find_ready(t1w, derivatives, 'lesions')) is not None:
+        return path
+    own = dict(parse_entities(t1w.name))
+    for root in derivatives:
+        folder = Naming.of(root, t1w).anat('mask', label='WMH').parent
+        for path in sorted(folder.glob(f'sub-{own["sub"]}_*label-WMH*_mask.nii*')):
+            other = dict(parse_entities(path.name))
+            is_same = all(other.get(key) == own.get(key) for key in ('sub', 'ses'))
+            if is_same and other.get('space') in _OWN_SPACES:
+                LOG.info('%s: %s is used', t1w.name, path)
+                return path
     return None

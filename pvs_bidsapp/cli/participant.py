@@ -25,6 +25,7 @@ DEFAULT_MODEL = 'joliot2021-t1'
 MOST_THREADS = 8
 #: Probabilities from which voxels count as PVS.
 _THRESHOLD = Number(low=0, above=True, high=1)
+_SHARE = Number(low=0, above=True, high=1)
 #: Seeds that numpy and ITK take; to ITK, 0 means a new one each time.
 _RANDOM_SEED = WholeNumber(low=1, high=2**31 - 1)
 _MEMORY = Number(low=0, above=True)
@@ -50,7 +51,13 @@ def add_selection(g: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     add_option(
         g, '-d', '--derivatives', nargs='+', default=[], metavar='NAME=PATH',
-        help='use brain masks (desc-brain_mask) and T1w segmentations (dseg) of these derivative datasets',
+        help='use brain masks (desc-brain_mask), T1w segmentations (dseg) and masks of white matter '
+        'hyperintensities (label-WMH_mask) of these derivative datasets',
+    )  # fmt: skip
+    add_option(
+        g, '--exclude-wmh', type=_SHARE, metavar='SHARE',
+        help='leave out clusters of which at least this share, in (0, 1], lies in white matter '
+        'hyperintensities; a scan without a mask of them fails',
     )  # fmt: skip
     add_option(
         g, '--bids-database-dir', type=PATH, metavar='DIR',
@@ -154,7 +161,9 @@ def process(args: argparse.Namespace, settings: Settings, query: Query) -> int:
     from ..bids.query import find_scans
     from ..outputs.records import refuse_other_sources
 
-    selection = find_scans(settings.bids_dir, replace(query, needs_t2w=settings.analysis.needs_t2w))
+    analysis = settings.analysis
+    query = replace(query, needs_t2w=analysis.needs_t2w, needs_lesions=analysis.exclude_wmh is not None)
+    selection = find_scans(settings.bids_dir, query)
     selection = refuse_other_sources(selection, settings)
     return work_on(args, settings, selection, settings.bids_dir)
 
@@ -294,6 +303,7 @@ def _analysis(args: argparse.Namespace) -> Analysis:
         version=__version__,
         architecture=model.architecture,
         precision=args.precision,
+        exclude_wmh=getattr(args, 'exclude_wmh', None),  # predict has no derivative datasets
     )
 
 
@@ -349,6 +359,8 @@ def _print_plan(selection: Selection, settings: Settings) -> None:
             parts.append(f'brain mask {scan.brain_mask}')
         if scan.segmentation:
             parts.append(f'segmentation {scan.segmentation}')
+        if scan.lesions:
+            parts.append(f'hyperintensities {scan.lesions}')
         state = status(scan, settings)
         parts.append({'done': 'done before', 'missing': 'to do'}.get(state, state))
         print('\t'.join(one_line(part) for part in parts))

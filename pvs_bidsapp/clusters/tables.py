@@ -7,8 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..anatomy.regions import REGIONS
+from ..anatomy.regions import REGIONS, TOTALS, indices_of
 from .shape import Shape
+from .surroundings import LIKE_LESION, Surroundings, is_like_lesion, lesion_fractions
+
+#: From this volume (mm3) on, counts of different scanners can be compared (Joliot et al. 2021).
+COMPARABLE = 5.0
 
 #: Description and unit of the columns of the cluster table.
 CLUSTER_COLUMNS = {
@@ -26,12 +30,29 @@ CLUSTER_COLUMNS = {
     'mni_z_mm': ('centre of mass in MNI152NLin2009cSym, upward', 'mm'),
     'mean_probability': ('mean of the probability map over the cluster', None),
     'max_probability': ('largest value of the probability map in the cluster', None),
-    'length_mm': ('extent along the main axis', 'mm'),
-    'width_mm': ('diameter of a cylinder of the same volume and length', 'mm'),
+    'length_mm': ('length of the centre line', 'mm'),
+    'width_mm': ('diameter of a circle as large as the cross-section halfway', 'mm'),
     'linearity': ('(l1 - l2) / l1 of the eigenvalues of its covariance: 0 round, 1 a line', None),
     'direction_x': ('main axis, unit vector in scanner coordinates', None),
     'direction_y': ('main axis, unit vector in scanner coordinates', None),
     'direction_z': ('main axis, unit vector in scanner coordinates; not negative', None),
+    'max_width_mm': ('the same at the widest place', 'mm'),
+    'n_spaces': ('spaces of which it seems to consist: one, and side branches of 3 mm and more', None),
+    'weighted_volume_mm3': (
+        'volume with each voxel weighted by how dark it is, from its surroundings (0) to CSF (1)',
+        'mm3',
+    ),
+    'contrast_to_noise': (
+        'mean difference to its surroundings in the T1w, by the standard deviation of the noise',
+        None,
+    ),
+    'ventricle_distance_mm': ('distance of its centre from the ventricles', 'mm'),
+    'cortex_distance_mm': ('distance of its centre from the cortex', 'mm'),
+    'wmh_fraction': (
+        'share of it that lies in white matter hyperintensities; n/a without a mask of them',
+        None,
+    ),
+    'flag': ('"like a lesion" if it is wide, round, faint and near a ventricle; else n/a', None),
 }
 
 #: Description and unit of the columns of the region statistics.
@@ -44,6 +65,8 @@ REGION_COLUMNS = {
     'volume_fraction': ('volume_mm3 / region_volume_mm3', None),
     'mean_length_mm': ('mean length of the clusters; n/a without clusters', 'mm'),
     'mean_width_mm': ('mean width of the clusters; n/a without clusters', 'mm'),
+    'count_5mm3': ('number of clusters of 5 mm3 and more', None),
+    'volume_5mm3': ('volume of the clusters of 5 mm3 and more', 'mm3'),
 }
 
 
@@ -62,7 +85,13 @@ def describe(columns: dict[str, tuple[str, str | None]]) -> dict[str, dict[str, 
 
 
 def cluster_table(
-    shapes: Sequence[Shape], probability: np.ndarray, regions: np.ndarray, mni: np.ndarray
+    shapes: Sequence[Shape],
+    probability: np.ndarray,
+    regions: np.ndarray,
+    mni: np.ndarray,
+    *,
+    surroundings: Sequence[Surroundings],
+    lesions: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Table with one row per cluster; columns as `CLUSTER_COLUMNS`.
 
@@ -74,10 +103,15 @@ def cluster_table(
         Region map that holds all clusters.
     mni : ndarray, shape (n, 3)
         Centres of the clusters in the template's space, RAS+ mm.
+    surroundings : sequence of Surroundings
+        Of each cluster.
+    lesions : ndarray of bool, shape (x, y, z), or None
+        White matter hyperintensities.
     """
     by_index = {r.index: r for r in REGIONS}
+    fractions = np.full(len(shapes), np.nan) if lesions is None else lesion_fractions(shapes, lesions)
     rows = []
-    for shape, point in zip(shapes, mni, strict=True):
+    for shape, point, around, fraction in zip(shapes, mni, surroundings, fractions, strict=True):
         voxels = tuple(shape.voxels.T)
         region = by_index[int(np.bincount(regions[voxels]).argmax())]
         values = probability[voxels]
@@ -85,6 +119,9 @@ def cluster_table(
             shape.index, f'PVS{shape.index}', region.name, region.hemisphere, shape.volume,
             len(shape.voxels), *shape.centre, *point, float(values.mean()), float(values.max()),
             shape.length, shape.width, shape.linearity, *shape.direction,
+            shape.max_width, shape.n_spaces, around.weighted_volume, around.contrast_to_noise,
+            around.ventricle_distance, around.cortex_distance, fraction,
+            LIKE_LESION if is_like_lesion(shape, around, region.name) else np.nan,
         ])  # fmt: skip
     return pd.DataFrame(rows, columns=list(CLUSTER_COLUMNS))
 
@@ -102,26 +139,31 @@ def region_table(clusters: pd.DataFrame, regions: np.ndarray, voxel_volume: floa
         In mm3.
     """
     sizes = np.bincount(regions.ravel(), minlength=256) * voxel_volume
-    groups: list[tuple[str, str, list[int]]] = [(r.name, r.hemisphere, [r.index]) for r in REGIONS]
-    for name in ('deep white matter', 'basal ganglia', 'hippocampus'):
-        for side in ('left', 'right', 'both'):
-            members = [r.index for r in REGIONS if r.name.startswith(name) and side in (r.hemisphere, 'both')]
-            if (name, side) not in {(n, s) for n, s, _ in groups}:
-                groups.append((name, side, members))
-    groups.append(('all', 'both', [r.index for r in REGIONS]))
     index_of = {(r.name, r.hemisphere): r.index for r in REGIONS}
     owner = np.array(
         [index_of[pair] for pair in zip(clusters['region'], clusters['hemisphere'], strict=True)], int
     )
     rows = []
-    for name, side, members in groups:
+    for (name, side), members in _rows().items():
         own = clusters[np.isin(owner, members)]
+        large = own.loc[own['volume_mm3'] >= COMPARABLE, 'volume_mm3']
         volume, whole = float(own['volume_mm3'].sum()), float(sizes[members].sum())
         rows.append([
             name, side, len(own), volume, whole, volume / whole if whole else np.nan,
-            own['length_mm'].mean(), own['width_mm'].mean(),
+            own['length_mm'].mean(), own['width_mm'].mean(), len(large), float(large.sum()),
         ])  # fmt: skip
     return pd.DataFrame(rows, columns=list(REGION_COLUMNS))
+
+
+def _rows() -> dict[tuple[str, str], list[int]]:
+    """Name and hemisphere of each row of the region statistics, with the regions that it sums over."""
+    rows = {(r.name, r.hemisphere): [r.index] for r in REGIONS}
+    for total in TOTALS:
+        for side in ('left', 'right', 'both'):
+            if members := indices_of(total, side):
+                rows.setdefault((total, side), members)
+    rows['all', 'both'] = [r.index for r in REGIONS]
+    return rows
 
 
 def to_tsv(table: pd.DataFrame) -> str:

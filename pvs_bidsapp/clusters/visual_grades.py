@@ -2,15 +2,20 @@
 
 A rater counts the PVS in one axial section, the one with the most PVS in a hemisphere (Potter et al. 2015,
 doi:10.1159/000375153) or in the brain (Zhu et al. 2010, doi:10.1161/STROKEAHA.110.591586). The number of
-clusters in three dimensions is a different quantity.
+clusters in three dimensions is a different quantity. Sections are parallel to the AC-PC plane. A cluster
+counts in each section that holds a voxel of it, always for the one region that it belongs to.
 """
 
 from __future__ import annotations
 
-import cc3d
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ..anatomy.regions import REGIONS
+import numpy as np
+import pandas as pd
+
+from ..anatomy.acpc import Frame
+from ..anatomy.regions import TOTALS
 
 #: Names of the grades, with their descriptions.
 GRADES = {
@@ -20,61 +25,106 @@ GRADES = {
     'zhu_basal_ganglia': 'estimated Zhu grade of the basal ganglia, 1-4',
     'zhu_white_matter': 'estimated Zhu grade of the white matter, 1-4',
 }
+#: Thickness of a section in mm; larger voxels make it as thick as they are.
+THICKNESS = 1.0
 
 
-def estimate_grades(clusters: np.ndarray, regions: np.ndarray, affine: np.ndarray) -> dict[str, int]:
+@dataclass(frozen=True, kw_only=True)
+class Grade:
+    """One estimated grade.
+
+    Attributes
+    ----------
+    value : int
+    count : int
+        PVS in the section that decides; 0 if there are none at all.
+    hemisphere : str
+        ``left``, ``right``, or ``both`` where the scale looks at both at once.
+    height : float or None
+        Of the section's middle above the AC-PC plane, in mm; None without any PVS.
+    """
+
+    value: int
+    count: int
+    hemisphere: str
+    height: float | None
+
+
+def estimate_grades(
+    clusters: np.ndarray, table: pd.DataFrame, affine: np.ndarray, frame: Frame
+) -> dict[str, Grade]:
     """Estimated grades of one scan.
 
     Parameters
     ----------
     clusters : ndarray of int, shape (x, y, z)
         Numbered clusters, 0 elsewhere.
-    regions : ndarray of int, shape (x, y, z)
-        Region map.
+    table : DataFrame
+        The cluster table, of which ``index``, ``region`` and ``hemisphere`` are used.
     affine : ndarray, shape (4, 4)
-        Axial sections are perpendicular to the voxel axis that is nearest to the scanner's vertical axis.
+        Voxel to scanner RAS+ mm.
+    frame : Frame
+        The scan's AC-PC frame.
 
     Returns
     -------
-    grades : dict of str to int
+    grades : dict of str to Grade
         Keys as `GRADES`.
     """
-    axis = int(np.abs(affine[2, :3] / np.linalg.norm(affine[:3, :3], axis=0)).argmax())
-    sections = np.moveaxis(np.where(clusters > 0, regions, 0), axis, 0)
-    by_name = {
-        name: [
-            [r.index for r in REGIONS if r.name.startswith(prefix) and r.hemisphere == side] for side in sides
+    sections = _Sections(clusters, affine, frame)
+
+    def worst(total: str, sides: Sequence[str] = ('left', 'right')) -> tuple[int, str, float | None]:
+        """The section with the most PVS; the left and the lower one in a tie."""
+        own = table[table['region'].isin(TOTALS[total])]
+        found = [
+            (*sections.worst(own if side == 'both' else own[own['hemisphere'] == side]), side)
+            for side in sides
         ]
-        for name, prefix, sides in (
-            ('ganglia', 'basal ganglia', ('left', 'right')),
-            ('white', 'deep white matter', ('left', 'right')),
-            ('midbrain', 'midbrain', ('both',)),
-        )
+        count, height, side = max(found, key=lambda one: one[0])
+        return count, side, height
+
+    ganglia, white = worst('basal ganglia'), worst('deep white matter')
+    midbrain = worst('midbrain', ['both'])
+    all_ganglia, all_white = worst('basal ganglia', ['both']), worst('deep white matter', ['both'])
+    total = int(table['region'].isin(TOTALS['deep white matter']).sum())
+    values = {
+        'potter_basal_ganglia': (potter(ganglia[0]), ganglia),
+        'potter_centrum_semiovale': (potter(white[0]), white),
+        'potter_midbrain': (int(midbrain[0] > 0), midbrain),
+        'zhu_basal_ganglia': (zhu_basal_ganglia(all_ganglia[0]), all_ganglia),
+        'zhu_white_matter': (zhu_white_matter(total, all_white[0]), all_white),
     }
-    counts = {
-        name: [_section_counts(sections, members) for members in sides] for name, sides in by_name.items()
-    }
-    ganglia, white = (max(int(c.max()) for c in counts[k]) for k in ('ganglia', 'white'))
-    white_all = np.sum(counts['white'], axis=0)
-    ganglia_all = np.sum(counts['ganglia'], axis=0)
-    members = [i for side in by_name['white'] for i in side]
-    total = len(np.unique(clusters[np.isin(regions, members) & (clusters > 0)]))
     return {
-        'potter_basal_ganglia': potter(ganglia),
-        'potter_centrum_semiovale': potter(white),
-        'potter_midbrain': int(counts['midbrain'][0].max() > 0),
-        'zhu_basal_ganglia': zhu_basal_ganglia(int(ganglia_all.max())),
-        'zhu_white_matter': zhu_white_matter(total, int(white_all.max())),
+        key: Grade(value=value, count=count, hemisphere=side, height=height)
+        for key, (value, (count, side, height)) in values.items()
     }
 
 
-def _section_counts(sections: np.ndarray, members: list[int]) -> np.ndarray:
-    """Number of 8-connected spots in each section; `members` are indices of regions."""
-    chosen = np.isin(sections, members)
-    counts = np.zeros(len(sections), int)
-    for k in np.flatnonzero(chosen.any((1, 2))):
-        counts[k] = cc3d.connected_components(chosen[k], connectivity=8, return_N=True)[1]
-    return counts
+class _Sections:
+    """Which clusters each section holds.
+
+    Parameters
+    ----------
+    clusters, affine, frame
+        As for `estimate_grades`.
+    """
+
+    def __init__(self, clusters: np.ndarray, affine: np.ndarray, frame: Frame) -> None:
+        self.thickness = max(THICKNESS, float(np.linalg.norm(affine[:3, :3], axis=0).max()))
+        voxels = np.argwhere(clusters > 0)
+        heights = frame.heights(voxels @ affine[:3, :3].T + affine[:3, 3])
+        numbers = np.floor(heights / self.thickness + 0.5).astype(int)
+        pairs = np.stack([numbers, clusters[tuple(voxels.T)]], 1)
+        self.numbers, self.members = np.unique(pairs, axis=0).T
+
+    def worst(self, table: pd.DataFrame) -> tuple[int, float | None]:
+        """Most clusters of a table in one section, and the height of this section in mm."""
+        numbers = self.numbers[np.isin(self.members, table['index'])]
+        if not len(numbers):
+            return 0, None
+        values, counts = np.unique(numbers, return_counts=True)
+        best = int(counts.argmax())
+        return int(counts[best]), float(values[best] * self.thickness)
 
 
 def potter(count: int) -> int:

@@ -275,9 +275,9 @@ def _coregister(t2w: Path, t1w: ScanImage, native: NativeScan, folder: Path) -> 
     brain = brain_to_native(native.brain, native.grid.affine, working)
     scan = load_scan(t2w)
     _warn(scan.findings)
-    moved, covered = coregister_t2w(scan, image, brain, working.affine, native.grid, folder)
-    if covered < WELL_COVERED:
-        scans.T2W_PARTIAL.log(LOG, t2w, percent=100 * covered)
+    moved, alignment = coregister_t2w(scan, image, brain, working.affine, native.grid, folder)
+    if alignment.covered < WELL_COVERED:
+        scans.T2W_PARTIAL.log(LOG, t2w, percent=100 * alignment.covered)
     return moved
 
 

@@ -9,12 +9,12 @@ import cc3d
 import numpy as np
 import pandas as pd
 
-from ..anatomy.regions import REGIONS
+from ..anatomy.regions import indices_of
 from .agreement import agreement
 from .metrics import cluster_scores, remove_small, score
 from .sweep import bootstrap, sweep
 
-#: Regions that are scored separately: beginnings of the names of `pvs_bidsapp.anatomy.regions.REGIONS`.
+#: Regions that are scored separately: totals of `pvs_bidsapp.anatomy.regions.TOTALS`.
 SCORED_REGIONS = ('deep white matter', 'basal ganglia', 'midbrain', 'hippocampus')
 #: Scores whose means over scans are reported.
 SUMMARISED_SCORES = (
@@ -164,7 +164,7 @@ def score_pair(pair: MaskPair, sizes: Sequence[float]) -> list[dict[str, object]
         )
     if pair.regions is not None:
         for region in SCORED_REGIONS:
-            inside = np.isin(pair.regions, [r.index for r in REGIONS if r.name.startswith(region)])
+            inside = np.isin(pair.regions, indices_of(region))
             predicted, reference = pair.predicted & inside, pair.reference & inside
             rows.append(
                 {'scan': pair.name, 'region': region, 'min_size_mm3': 0.0}

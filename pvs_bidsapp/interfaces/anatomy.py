@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -112,11 +113,15 @@ class _FindRegionsInputSpec(BaseInterfaceInputSpec):
     brain = File(exists=True, mandatory=True)
     tissues = File(exists=True, mandatory=True)
     to_subject = File(exists=True, mandatory=True)
+    t1w = File(exists=True, desc="the scan's own file, with which a ready-made segmentation has to agree")
+    segmentation = File(exists=True, desc='a ready-made segmentation, on any grid')
     seed = traits.Int(mandatory=True)
 
 
 class _FindRegionsOutputSpec(TraitedSpec):
     regions = File(exists=True, desc='region map at 1 mm')
+    landmarks = File(exists=True, desc='ventricles (1) and cortex (2) at 1 mm')
+    quality = File(exists=True, desc='how well white matter agrees with the template')
 
 
 class FindRegions(SimpleInterface):
@@ -126,15 +131,29 @@ class FindRegions(SimpleInterface):
     output_spec = _FindRegionsOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
+        from ..anatomy.mask_image import ready_made_labels
+        from ..anatomy.native import labels_to_native
         from ..anatomy.regions import find_regions
         from ..anatomy.registration import deterministic
+        from ..anatomy.resampling import Grid
 
         deterministic(self.inputs.seed)
         brain, affine = read_image(self.inputs.brain)
-        regions = find_regions(
-            brain > 0, read_image(self.inputs.tissues)[0], affine, read_transform(self.inputs.to_subject)
+        segmentation = None
+        if isdefined(self.inputs.segmentation):  # ExtractBrain tells what is odd about it
+            labels, _ = ready_made_labels(Path(self.inputs.segmentation), Path(self.inputs.t1w))
+            segmentation = labels_to_native(*labels, Grid(brain.shape, affine), np.int32)
+        found = find_regions(
+            brain > 0,
+            read_image(self.inputs.tissues)[0],
+            affine,
+            read_transform(self.inputs.to_subject),
+            segmentation=segmentation,
         )
-        self._results['regions'] = write(runtime.cwd, 'regions.nii', regions, affine)
+        self._results['regions'] = write(runtime.cwd, 'regions.nii', found.labels, affine)
+        values = {'template_overlap': found.overlap}
+        self._results['quality'] = write_quality(runtime.cwd, 'quality.json', values, [])
+        self._results['landmarks'] = write(runtime.cwd, 'landmarks.nii', found.landmarks, affine)
         return runtime
 
 
@@ -217,18 +236,18 @@ class Coregister(SimpleInterface):
         from ..messages import scans
 
         findings: list[Finding] = []
-        step = 0.0
+        values: dict[str, float] = {}
         try:
-            step = self._coregister(runtime, findings)
+            values = self._coregister(runtime, findings)
         except ImageError as error:
             if self.inputs.is_channel:
                 raise scans.T2W_UNUSABLE.error(reason=str(error)) from error
             findings = [scans.T2W_LEFT_OUT.finding(reason=_without_folder(error, self.inputs.t2w))]
-        self._results['quality'] = write_quality(runtime.cwd, 'quality.json', {'step': step}, findings)
+        self._results['quality'] = write_quality(runtime.cwd, 'quality.json', values, findings)
         return runtime
 
-    def _coregister(self, runtime: Bunch, findings: list[Finding]) -> float:
-        """Write the T2w and add findings; returns the step of its values."""
+    def _coregister(self, runtime: Bunch, findings: list[Finding]) -> dict[str, float]:
+        """Write the T2w and add findings; returns the step of its values, and measures of its alignment."""
         from ..anatomy.conform import load_scan
         from ..anatomy.coregistration import WELL_COVERED, coregister_t2w
         from ..anatomy.native import grid_of
@@ -241,11 +260,15 @@ class Coregister(SimpleInterface):
         grid = grid_of(nib.load(self.inputs.reference))
         t2w = load_scan(Path(self.inputs.t2w))
         findings += [replace(f, finding=f'T2w: {f.finding}') for f in t2w.findings]
-        out, covered = coregister_t2w(t2w, t1w, brain_mask, affine, grid, Path(runtime.cwd))
-        if covered < WELL_COVERED:
-            findings.append(scans.T2W_PARTIAL.finding(percent=100 * covered))
+        out, alignment = coregister_t2w(t2w, t1w, brain_mask, affine, grid, Path(runtime.cwd))
+        if alignment.covered < WELL_COVERED:
+            findings.append(scans.T2W_PARTIAL.finding(percent=100 * alignment.covered))
+        if alignment.is_mirrored:
+            findings.append(
+                scans.T2W_MIRRORED.finding(mirrored=alignment.mirrored, correlation=alignment.correlation)
+            )
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
-        return t2w.step
+        return {'step': t2w.step, 't2w_contrast': alignment.correlation, 't2w_moved_mm': alignment.moved}
 
 
 def _without_folder(error: Exception, path: str) -> str:

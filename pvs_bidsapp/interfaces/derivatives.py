@@ -32,6 +32,7 @@ class _WriteDerivativesInputSpec(BaseInterfaceInputSpec):
     stripped = traits.Bool(mandatory=True)
     source = File(exists=True, mandatory=True)
     quality = File(exists=True, mandatory=True)
+    assessed = File(exists=True, mandatory=True)
     t2w = File(exists=True)
     t2w_quality = File(exists=True)
 
@@ -64,6 +65,8 @@ class WriteDerivatives(SimpleInterface):
             is_channel = 'T2w' in self.inputs.settings.analysis.channels
             t2w_values, found = read_quality(self.inputs.t2w_quality)
             findings += [f for f in found if is_channel or f.code != scans.T2W_PARTIAL.code]
+        assessed, found = read_quality(self.inputs.assessed)
+        findings += found
         results = Results(
             **{name: Path(getattr(self.inputs, name)) for name in files},
             figures={k: Path(v) for k, v in self.inputs.figures.items()},
@@ -73,6 +76,7 @@ class WriteDerivatives(SimpleInterface):
             step=step,
             t2w_step=t2w_values.get('step', 0.0),
             quality=quality,
+            assessed=assessed,
             findings=tuple(findings),
             t2w=Path(self.inputs.t2w) if isdefined(self.inputs.t2w) else None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from nipype.interfaces.base import (
@@ -23,6 +24,7 @@ class _DrawFiguresInputSpec(BaseInterfaceInputSpec):
     regions = File(exists=True, mandatory=True)
     clusters = File(exists=True, mandatory=True)
     probability = File(exists=True, mandatory=True)
+    grades = File(exists=True, mandatory=True, desc='estimated visual grades, and the AC-PC frame')
     t2w = File(exists=True)
 
 
@@ -37,7 +39,10 @@ class DrawFigures(SimpleInterface):
     output_spec = _DrawFiguresOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
+        from ..anatomy.acpc import Frame
+        from ..clusters.visual_grades import Grade
         from ..reports.figures import draw_all
+        from ..reports.sections import draw_grades
         from ..reports.viewer import write_images
 
         t1w, affine = read_image(self.inputs.t1w)
@@ -49,5 +54,9 @@ class DrawFigures(SimpleInterface):
         folder = Path(runtime.cwd)
         made = draw_all(t1w, affine, t2w=t2w, folder=folder, **labels)
         made |= write_images(t1w, affine, probability=probability, t2w=t2w, folder=folder, **labels)
+        content = json.loads(Path(self.inputs.grades).read_text())
+        frame = Frame.load(content['frame'])
+        grades = {key: Grade(**grade) for key, grade in content['grades'].items()}
+        made['grades'] = draw_grades(t1w, affine, labels['clusters'], frame, grades, folder)
         self._results['figures'] = {k: str(v) for k, v in made.items()}
         return runtime

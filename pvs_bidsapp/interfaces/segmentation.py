@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -18,6 +20,13 @@ from nipype.interfaces.base import (
 
 from ..runtime.files import read_image
 from .files import read_transform, write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..clusters.found import Found
+    from ..clusters.shape import Shape
+    from ..clusters.surroundings import Surroundings
 
 
 class _SegmentInputSpec(BaseInterfaceInputSpec):
@@ -78,9 +87,16 @@ class Segment(SimpleInterface):
 class _MeasureInputSpec(BaseInterfaceInputSpec):
     probability = File(exists=True, mandatory=True)
     regions = File(exists=True, mandatory=True)
+    landmarks = File(exists=True, mandatory=True, desc='ventricles and cortex at 1 mm')
+    t1w = File(exists=True, mandatory=True, desc='bias corrected T1w on its own grid')
+    tissues = File(exists=True, mandatory=True, desc="tissue classes on the T1w's grid")
     to_subject = File(exists=True, mandatory=True, desc='template to scan')
+    to_template = File(exists=True, mandatory=True, desc='scan to template')
+    lesions = File(exists=True, desc='white matter hyperintensities, on any grid')
+    source = File(exists=True, desc="the scan's own file, with which the lesions have to agree")
     threshold = traits.Float(mandatory=True)
     min_cluster_size = traits.Float(mandatory=True, desc='mm3')
+    exclude_wmh = traits.Float(desc='leave out clusters of which this share and more lies in lesions')
 
 
 class _MeasureOutputSpec(TraitedSpec):
@@ -89,7 +105,7 @@ class _MeasureOutputSpec(TraitedSpec):
     clusters = File(exists=True, desc='numbered clusters')
     cluster_table = File(exists=True)
     region_table = File(exists=True)
-    grades = File(exists=True, desc='estimated visual grades')
+    grades = File(exists=True, desc='estimated visual grades, and the AC-PC frame')
 
 
 class Measure(SimpleInterface):
@@ -99,34 +115,81 @@ class Measure(SimpleInterface):
     output_spec = _MeasureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from ..anatomy.registration import apply_points
-        from ..clusters.label import label_clusters, rounded, within_regions
-        from ..clusters.shape import measure
-        from ..clusters.tables import cluster_table, region_table, to_tsv
+        from ..anatomy.acpc import find_frame
+        from ..clusters.tables import region_table, to_tsv
         from ..clusters.visual_grades import estimate_grades
 
-        probability, affine = read_image(self.inputs.probability)
-        regions = read_image(self.inputs.regions)[0]
-        probability, regions = within_regions(rounded(probability), regions, self.inputs.threshold)
-        voxel = abs(float(np.linalg.det(affine[:3, :3])))
-        clusters = label_clusters(
-            probability, threshold=self.inputs.threshold,
-            minimum=self.inputs.min_cluster_size, voxel_volume=voxel,
-        )  # fmt: skip
-        shapes = measure(clusters, affine)
-        centres = np.array([s.centre for s in shapes]).reshape(-1, 3)
-        mni = apply_points(centres, read_transform(self.inputs.to_subject))
-        table = cluster_table(shapes, probability, regions, mni)
+        found, table = self._clusters()
+        affine = found.affine
+        frame = find_frame(read_transform(self.inputs.to_template))
+        grades = estimate_grades(found.clusters, table, affine, frame)
+        regions = region_table(table, found.regions, abs(float(np.linalg.det(affine[:3, :3]))))
+        content = {'frame': frame.dump(), 'grades': {key: asdict(grade) for key, grade in grades.items()}}
         folder, out = Path(runtime.cwd), self._results
-        out['regions'] = write(runtime.cwd, 'regions.nii', regions, affine)
-        out['probability'] = write(runtime.cwd, 'probability.nii', probability, affine)
-        out['clusters'] = write(runtime.cwd, 'clusters.nii', clusters, affine)
-        for key, text in (
-            ('cluster_table', to_tsv(table)),
-            ('region_table', to_tsv(region_table(table, regions, voxel))),
-            ('grades', json.dumps(estimate_grades(clusters, regions, affine))),
+        for name in ('regions', 'probability', 'clusters'):
+            out[name] = write(runtime.cwd, f'{name}.nii', getattr(found, name), affine)
+        for name, text in (
+            ('cluster_table.tsv', to_tsv(table)),
+            ('region_table.tsv', to_tsv(regions)),
+            ('grades.json', json.dumps(content)),
         ):
-            path = folder / f'{key}.{"json" if key == "grades" else "tsv"}'
-            path.write_text(text)
-            out[key] = str(path)
+            (folder / name).write_text(text)
+            out[Path(name).stem] = str(folder / name)
         return runtime
+
+    def _clusters(self) -> tuple[Found, pd.DataFrame]:
+        """The clusters and their table, without those in lesions if they are to be left out."""
+        from ..anatomy.registration import apply_points
+        from ..clusters.found import find_clusters
+        from ..clusters.shape import measure
+        from ..clusters.tables import cluster_table
+
+        probability, affine = read_image(self.inputs.probability)
+        lesions = self._lesions(probability.shape, affine)
+        found = find_clusters(
+            probability,
+            read_image(self.inputs.regions)[0],
+            affine,
+            threshold=self.inputs.threshold,
+            minimum=self.inputs.min_cluster_size,
+            lesions=lesions,
+            most_in_lesions=self.inputs.exclude_wmh if isdefined(self.inputs.exclude_wmh) else None,
+        )
+        shapes = measure(found.clusters, affine)
+        centres = np.array([s.centre for s in shapes]).reshape(-1, 3)
+        table = cluster_table(
+            shapes,
+            found.probability,
+            found.regions,
+            apply_points(centres, read_transform(self.inputs.to_subject)),
+            surroundings=self._surroundings(shapes, found),
+            lesions=lesions,
+        )
+        return found, table
+
+    def _lesions(self, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray | None:
+        """White matter hyperintensities on the T1w's grid; None if nothing is known of them."""
+        from ..anatomy.mask_image import ready_made_mask
+        from ..anatomy.native import labels_to_native
+        from ..anatomy.resampling import Grid
+
+        if not isdefined(self.inputs.lesions):
+            return None
+        mask, _ = ready_made_mask(Path(self.inputs.lesions), Path(self.inputs.source))
+        return labels_to_native(*mask, Grid(shape, affine)) > 0
+
+    def _surroundings(self, shapes: list[Shape], found: Found) -> list[Surroundings]:
+        from ..anatomy.regions import CORTEX, VENTRICLES
+        from ..anatomy.resampling import Grid
+        from ..clusters.surroundings import measure_surroundings
+
+        landmarks, affine = read_image(self.inputs.landmarks)
+        return measure_surroundings(
+            shapes,
+            found,
+            read_image(self.inputs.t1w)[0],
+            read_image(self.inputs.tissues)[0],
+            ventricles=landmarks == VENTRICLES,
+            cortex=landmarks == CORTEX,
+            grid=Grid(landmarks.shape, affine),
+        )

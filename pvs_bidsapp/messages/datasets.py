@@ -199,6 +199,12 @@ NO_T2W = Refusal(
     mend='add a T2w (pvs predict: --t2w), choose a model of T1w alone, or leave the scan out',
     kind=ImageError,
 )
+NO_LESIONS = Refusal(
+    code='dataset-no-lesions',
+    text='no mask of its white matter hyperintensities (label-WMH_mask), which --exclude-wmh needs',
+    mend='give the derivative dataset that holds it (-d NAME=PATH), or leave --exclude-wmh out',
+    kind=ImageError,
+)
 T2W_LEFT_OUT = Caution(
     code='dataset-t2w-left-out',
     text='this T2w is not used: {reason}',

@@ -200,6 +200,17 @@ POOR_FIT = Caution(
     text='the template fits this scan poorly (correlation {correlation:.2f})',
     mend='look at the figure of the regions before you use its numbers',
 )
+T2W_MIRRORED = Caution(
+    code='scan-t2w-mirrored',
+    text='left and right of the T2w seem to be exchanged against the T1w (its mirror image fits better: '
+    'correlation {mirrored:.2f}, not {correlation:.2f})',
+    mend='find out which of the two headers is right, and mend the other',
+)
+QUALITY = Caution(
+    code='scan-quality',
+    text='{metric} is {value}; in good scans it is {range}',
+    mend='look at the scan and at the figures on its page before you use its numbers',
+)
 HALF_BRAIN = Refusal(
     code='scan-half-brain',
     text='about {percent:.0f} % of the brain lies outside of the field of view',

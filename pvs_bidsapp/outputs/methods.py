@@ -18,6 +18,11 @@ def methods(settings: Settings) -> str:
     a = settings.analysis
     t2w = ' and the T2w of the same session, rigidly registered to it' if 'T2w' in a.channels else ''
     small = f' Clusters of less than {a.min_cluster_size:g} mm3 were dropped.' if a.min_cluster_size else ''
+    if a.exclude_wmh is not None:
+        small += (
+            f' Clusters of which at least {a.exclude_wmh:.0%} lay in white matter hyperintensities '
+            'were dropped.'
+        )
     paper = PAPERS.get(a.architecture, a.architecture)
     return (
         f'Perivascular spaces were segmented with the PVS BIDS-App {a.version} from the T1w scan{t2w}. '

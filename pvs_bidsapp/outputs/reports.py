@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..bids.naming import Naming
 from ..bids.query import Selection
@@ -177,10 +178,17 @@ def _section(names: Naming) -> ScanSection | None:
         stats=stats,
         descriptions=read_record(names.anat('dseg', '.json', desc='pvs')),
         quality=_optional_rows(names.anat('stats', '.tsv', desc='qc'), QUALITY_COLUMNS),
+        measures=_measures(names),
         labels=_optional_rows(names.anat('dseg', '.tsv', seg='regions'), ('index', 'name')),
         figures=_figures(names),
         command=command(status, names),
     )
+
+
+def _measures(names: Naming) -> dict[str, Any]:
+    """What the measures of quality are, by name; empty if their sidecar is damaged, or not there."""
+    measures = read_record(names.anat('stats', '.json', desc='qc')).get('Measures')
+    return measures if isinstance(measures, dict) else {}
 
 
 def _optional_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -12,15 +12,17 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 
 from ..anatomy.conform import audit_scan
+from ..anatomy.quality import METRICS
 from ..anatomy.regions import REGIONS
 from ..anatomy.template import SPACE
 from ..anatomy.volume import SourceGrid
 from ..bids.naming import Naming, parse_entities
 from ..bids.query import Scan
 from ..clusters.label import PROBABILITY_STEP
-from ..clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, describe
+from ..clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS, describe, to_tsv
 from ..clusters.visual_grades import GRADES
 from ..errors import InputError
 from ..messages.message import Finding, one_line
@@ -32,6 +34,15 @@ from .records import read_record
 #: Largest value that 16 bits hold, where scans are cut; smallest number of levels that a scan is given from 0
 #: to the percentile `BRIGHT` of its voxels above 0, if its own values have that many.
 LARGEST_STORED, LEVELS, BRIGHT = 32767, 4095, 99.9
+#: Description and unit of the columns of the table of the measures of quality.
+QUALITY_COLUMNS: dict[str, tuple[str, str | None]] = {
+    'metric': ('name of the measure; what it is stands in the sidecar under Measures', None),
+    'value': ('its value', None),
+    'unit': ('its unit; n/a for a number without one', None),
+    'low': ('smallest value of a good scan; n/a if there is none', None),
+    'high': ('largest value of a good scan; n/a if there is none', None),
+    'finding': ('"out of range" if the value is; else n/a', None),
+}
 #: Characters in the name of an output.
 _FILE_NAME = re.compile('[a-zA-Z0-9_+.-]+')
 
@@ -57,6 +68,8 @@ class Results:
         Step of the scans' values, 0 if they have none.
     quality : dict
         Measures of quality, for the sidecars.
+    assessed : dict of str to float
+        Measures of `pvs_bidsapp.anatomy.quality.METRICS`, for a table of their own.
     findings : tuple of Finding
         What is unclear about the scan.
     t2w : Path or None
@@ -77,6 +90,7 @@ class Results:
     source: SourceGrid
     step: float
     quality: dict[str, Any]
+    assessed: dict[str, float]
     findings: tuple[Finding, ...]
     t2w: Path | None = None
     t2w_step: float = 0.0
@@ -247,13 +261,11 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
             'MNISpace': SPACE,
         }, 'dseg', desc='pvs'),
     ]  # fmt: skip
-    grades = json.loads(Path(results.grades).read_text())
-    estimated = {key: {'Description': GRADES[key], 'Value': value} for key, value in grades.items()}
     stats = names.anat('stats', '.json', desc='pvs')
     brain = nib.load(results.brain)
     volume = float(np.count_nonzero(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])))
     write_json(stats, source | describe(REGION_COLUMNS) | {
-        'EstimatedVisualGrades': estimated, 'BrainMaskVolume': round(volume, 1),
+        'EstimatedVisualGrades': _grades(results), 'BrainMaskVolume': round(volume, 1),
     } | results.quality)  # fmt: skip
     for table, path in (
         (results.cluster_table, names.anat('dseg', '.tsv', desc='pvs')),
@@ -261,7 +273,36 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
     ):
         write_text(path, Path(table).read_text())
         files.append(path)
-    return [*files, stats]
+    return [*files, stats, *_write_quality(names, source, results)]
+
+
+def _write_quality(names: Naming, source: dict[str, Any], results: Results) -> tuple[Path, Path]:
+    """The table of the measures of quality, and its sidecar."""
+    rows = [
+        [name, value, METRICS[name].unit, METRICS[name].low, METRICS[name].high,
+         None if METRICS[name].is_expected(value) else 'out of range']
+        for name, value in results.assessed.items()
+    ]  # fmt: skip
+    table, text = names.anat('stats', '.tsv', desc='qc'), names.anat('stats', '.json', desc='qc')
+    write_text(table, to_tsv(pd.DataFrame(rows, columns=list(QUALITY_COLUMNS))))
+    measures = {name: {'Description': METRICS[name].description} for name in results.assessed}
+    write_json(text, source | describe(QUALITY_COLUMNS) | {'Measures': measures})
+    return table, text
+
+
+def _grades(results: Results) -> dict[str, dict[str, Any]]:
+    """The estimated grades as the sidecar holds them, with the section that decides each."""
+    grades = json.loads(Path(results.grades).read_text())['grades']
+    return {
+        key: {
+            'Description': GRADES[key],
+            'Value': grade['value'],
+            'Count': grade['count'],
+            'Hemisphere': grade['hemisphere'],
+            'SectionMm': grade['height'],
+        }
+        for key, grade in grades.items()
+    }
 
 
 def _pair(

@@ -9,7 +9,7 @@ from typing import Any
 from .. import __version__
 from ..settings import Settings
 
-_LIBRARIES = ('antspyx', 'torch', 'openvino', 'nipype', 'pybids', 'nibabel', 'numpy', 'scipy')
+_LIBRARIES = ('antspyx', 'picsl-greedy', 'torch', 'openvino', 'nipype', 'pybids', 'nibabel', 'numpy', 'scipy')
 
 
 def software_versions() -> str:
@@ -50,7 +50,8 @@ def common(sources: list[str], settings: Settings) -> dict[str, Any]:
 def model(settings: Settings) -> dict[str, Any]:
     """Further keys of the sidecars of the results of a model."""
     analysis = settings.analysis
-    return {
+    excluded = {'ExcludedFromLesionShare': analysis.exclude_wmh} if analysis.exclude_wmh is not None else {}
+    return excluded | {
         'Threshold': analysis.threshold,
         'MinimumClusterSize': analysis.min_cluster_size,
         'ModelName': analysis.model_name,

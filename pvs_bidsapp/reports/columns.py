@@ -62,9 +62,7 @@ CLUSTERS = {
     'volume_mm3': Column('volume (mm³)', 1),
     'weighted_volume_mm3': Column('volume by partial voxels (mm³)', 1),
     'length_mm': Column('length (mm)', 1),
-    'centreline_mm': Column('length along it (mm)', 1),
     'width_mm': Column('width (mm)', 1),
-    'mean_width_mm': Column('mean width (mm)', 1),
     'max_width_mm': Column('largest width (mm)', 1),
     'linearity': Column('linearity', 2),
     'mean_probability': Column('probability', 2),
@@ -78,8 +76,6 @@ CLUSTERS = {
     'mni_y_mm': Column('MNI y (mm)', 0),
     'mni_z_mm': Column('MNI z (mm)', 0),
 }
-#: Columns of the older measures, which newer ones replace on the page.
-REPLACED = {'length_mm': 'centreline_mm', 'width_mm': 'mean_width_mm'}
 #: Columns of the region statistics that the page shows.
 REGIONS = {
     'region': Column('region'),
@@ -94,7 +90,7 @@ REGIONS = {
 
 
 def shown_columns(columns: dict[str, Column], header: list[str]) -> dict[str, Column]:
-    """Those of the columns that a table has, without those that a newer one replaces.
+    """Those of the columns that a table has.
 
     Parameters
     ----------
@@ -102,8 +98,4 @@ def shown_columns(columns: dict[str, Column], header: list[str]) -> dict[str, Co
     header : list of str
         Columns of the table.
     """
-    return {
-        name: column
-        for name, column in columns.items()
-        if name in header and REPLACED.get(name) not in header
-    }
+    return {name: column for name, column in columns.items() if name in header}

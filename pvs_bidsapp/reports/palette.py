@@ -43,12 +43,13 @@ GROUPS = (
         '#e69f00',
         ('basal ganglia', 'caudate', 'lentiform', 'thalamus', 'internal capsule', 'external capsule'),
     ),
-    RegionGroup('brainstem', '#cc79a7', ('midbrain', 'pons', 'ventral diencephalon')),
+    RegionGroup('brainstem', '#cc79a7', ('midbrain', 'pons')),
+    RegionGroup('ventral diencephalon', '#d55e00', ('ventral diencephalon',)),
     RegionGroup('hippocampus', '#009e73', ('hippocampus',)),
     RegionGroup('cerebellum', '#f0e442', ('cerebellum',)),
 )
 #: Of regions that belong to no group.
-OTHER = RegionGroup('other regions', '#d55e00', ())
+OTHER = RegionGroup('other regions', '#999999', ())
 
 
 def group_of(region: str) -> RegionGroup:

@@ -39,13 +39,15 @@ CLUSTER_COLUMNS = (
     'width_mm', 'linearity', 'mni_x_mm', 'mni_y_mm', 'mni_z_mm', 'mean_probability',
 )  # fmt: skip
 QUALITY_COLUMNS = ('metric', 'value')
+#: Decimals of the measures of quality by their unit; 3 without one.
+QUALITY_DECIMALS = {'mm': 1, 'mm3': 2, 'ml': 0}
 #: Columns of the table of marks that the page gives, in its order.
 MARK_COLUMNS = ('index', 'mark', 'x_mm', 'y_mm', 'z_mm', 'volume_mm3', 'n_voxels', 'region', 'hemisphere')
-#: Measures whose distributions are shown, with the unit and the decimals.
+#: Measures whose distributions are shown, with their column, unit and decimals.
 MEASURES = {
-    'length': (('centreline_mm', 'length_mm'), 'mm', 1),
-    'width': (('mean_width_mm', 'width_mm'), 'mm', 1),
-    'volume': (('volume_mm3',), 'mm³', 0),
+    'length': ('length_mm', 'mm', 1),
+    'width': ('width_mm', 'mm', 1),
+    'volume': ('volume_mm3', 'mm³', 0),
 }
 _BARS = 16
 #: Expected values of a region with the ends of their intervals, by heading.
@@ -81,6 +83,8 @@ class ScanSection:
         Rows of the table of quality, with `QUALITY_COLUMNS`.
     figures : dict of str to Path
         Pictures, and images of the viewer, by ``desc``.
+    measures : dict
+        What the measures of quality are, by name: objects with a ``Description``.
     labels : list of dict
         Rows of the table of the region map: ``index name``.
     command : str
@@ -95,6 +99,7 @@ class ScanSection:
     figures: dict[str, Path]
     descriptions: dict[str, Any] = field(default_factory=dict)
     quality: list[Row] = field(default_factory=list)
+    measures: dict[str, Any] = field(default_factory=dict)
     labels: list[Row] = field(default_factory=list)
     command: str = ''
 
@@ -148,7 +153,7 @@ def _content(section: ScanSection) -> dict[str, Any]:
         'clusters': _cluster_table(section),
         'distributions': [d for name in MEASURES if (d := distribution(name, section.clusters))],
         'grades': _grades(stats.get('EstimatedVisualGrades')),
-        'quality': [_quality(row) for row in section.quality],
+        'quality': [_quality(row, section.measures) for row in section.quality],
         'settings': [(key, stats[key]) for key in _SETTINGS if key in stats],
         'figures': {d: (text, _data_uri(figures[d])) for d, text in CAPTIONS.items() if d in figures},
         'quality_figures': [desc for desc in QUALITY_FIGURES if desc in figures],
@@ -175,7 +180,7 @@ def headline(clusters: list[Row]) -> list[str]:
     largest = clusters[int(np.nan_to_num(volumes).argmax())]
     side = '' if largest['hemisphere'] == 'both' else f', {largest["hemisphere"]}'
     total, large = fixed(np.nansum(volumes), 0), int((volumes >= 5).sum())
-    size, length = fixed(largest['volume_mm3'], 1), fixed(_measure(largest, 'length'), 1)
+    size, length = fixed(largest['volume_mm3'], 1), fixed(largest['length_mm'], 1)
     place = f'{largest["region"]}{side}'
     return [
         f'{number} found: {places}.',
@@ -190,12 +195,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return float('nan')
-
-
-def _measure(row: Row, measure: str) -> float:
-    """A measure of a cluster, from the first of its columns that the table has."""
-    names, _, _ = MEASURES[measure]
-    return next((_number(row[name]) for name in names if name in row), float('nan'))
 
 
 def distribution(measure: str, clusters: list[Row]) -> dict[str, Any] | None:
@@ -214,11 +213,11 @@ def distribution(measure: str, clusters: list[Row]) -> dict[str, Any] | None:
         ``name unit median most`` and ``bars``: lower and upper end, number, and share of the highest bar. The
         last bar holds all clusters above the 99th percentile. None if no cluster has the measure.
     """
-    values = np.array([_measure(row, measure) for row in clusters])
+    column, unit, decimals = MEASURES[measure]
+    values = np.array([_number(row[column]) for row in clusters])
     values = values[np.isfinite(values)]
     if not values.size:
         return None
-    _, unit, decimals = MEASURES[measure]
     top = max(float(np.percentile(values, 99)), 1e-6)
     edges = np.linspace(0, top, _BARS + 1)
     counts, _ = np.histogram(np.minimum(values, top), edges)
@@ -334,21 +333,22 @@ def _place(entry: dict[str, Any]) -> str:
         parts.append(f'{entry["Count"]} spaces')
     if entry.get('Hemisphere'):
         parts.append(str(entry['Hemisphere']))
-    if 'SectionMm' in entry:
-        parts.append(f'section at {fixed(entry["SectionMm"], 1)} mm')
+    if entry.get('SectionMm') is not None:
+        parts.append(f'section {fixed(entry["SectionMm"], 1)} mm above the AC-PC plane')
     return ', '.join(parts) or DASH
 
 
-def _quality(row: Row) -> dict[str, str]:
-    """A measure of quality with three decimals, its range, and the word on it."""
-    low, high = (columns.fixed(row.get(end, ''), 3) for end in ('low', 'high'))
-    low, high = ('' if end in (columns.MISSING, '') else end for end in (low, high))
-    finding = row.get('finding', '')
+def _quality(row: Row, measures: dict[str, Any]) -> dict[str, str]:
+    """A measure of quality in words, its value and range with the decimals of its unit, and the word on it."""
+    unit, finding, described = row.get('unit', ''), row.get('finding', ''), measures.get(row['metric'])
+    column = columns.Column('', QUALITY_DECIMALS.get(unit, 3))
+    low, high = (column.show(row.get(end, '')) for end in ('low', 'high'))
     return {
         'metric': row['metric'],
-        'value': columns.Column('', 3).show(row['value']),
-        'unit': '' if row.get('unit', '') == columns.MISSING else row.get('unit', ''),
-        'range': f'{low or "…"} to {high or "…"}' if low or high else DASH,
+        'description': str(described.get('Description', '')) if isinstance(described, dict) else '',
+        'value': column.show(row['value']),
+        'unit': '' if unit == columns.MISSING else unit.replace('mm3', 'mm³'),
+        'range': DASH if low == high == DASH else f'{low} to {high}'.replace(DASH, '…'),
         'finding': '' if finding == columns.MISSING else finding,
     }
 

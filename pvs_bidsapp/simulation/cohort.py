@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..anatomy.regions import REGIONS
+from ..anatomy.regions import REGIONS, TOTALS
 from ..clusters.tables import CLUSTER_COLUMNS, region_table
 
-#: Relative frequency of clusters in each region, by the first word of the region's name.
-FREQUENCIES = {'deep': 0.08, 'basal': 0.08, 'midbrain': 0.01, 'hippocampus': 0.015}
+#: Relative frequency of clusters in each region of a total.
+FREQUENCIES = {
+    'deep white matter': 0.08, 'basal ganglia': 0.016, 'ventral diencephalon': 0.005, 'midbrain': 0.01,
+    'pons': 0.002, 'hippocampus': 0.015, 'cerebellum': 0.002,
+}  # fmt: skip
 #: Volume of each region, in mm3.
 REGION_VOLUME = 30_000.0
 
@@ -60,7 +63,7 @@ def draw_tables(
     shift = effects.site_shift * (site % 2)
     mean = effects.level + effects.age_slope * (age - 55) + shift
     number = int(rng.poisson(np.exp(mean + rng.normal(0, effects.spread))))
-    weights = np.array([FREQUENCIES[r.name.split()[0]] for r in REGIONS])
+    weights = np.array([f for r in REGIONS for total, f in FREQUENCIES.items() if r.name in TOTALS[total]])
     chosen = rng.choice(len(REGIONS), number, p=weights / weights.sum())
     direction = rng.normal(size=(number, 3))
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
@@ -77,6 +80,14 @@ def draw_tables(
         'length_mm': rng.lognormal(1.4, 0.5, number).round(2),
         'width_mm': rng.lognormal(0.3, 0.3, number).round(2),
         'linearity': rng.uniform(0, 1, number).round(3),
+        'max_width_mm': rng.lognormal(0.5, 0.3, number).round(2),
+        'n_spaces': np.ones(number, int),
+        'weighted_volume_mm3': (0.8 * np.maximum(volume, 1)).round(1),
+        'contrast_to_noise': rng.uniform(2, 12, number).round(2),
+        'ventricle_distance_mm': rng.uniform(2, 30, number).round(1),
+        'cortex_distance_mm': rng.uniform(2, 20, number).round(1),
+        'wmh_fraction': np.full(number, np.nan),
+        'flag': np.full(number, np.nan),
         **dict(zip(('direction_x', 'direction_y', 'direction_z'), direction.T.round(4), strict=True)),
     }
     centre = rng.normal((0, -20, 15), (25, 30, 20), (number, 3)).round(1)

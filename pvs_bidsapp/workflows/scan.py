@@ -12,6 +12,7 @@ from ..bids.naming import Naming
 from ..bids.query import Scan
 from ..interfaces.anatomy import Conform, Coregister, ExtractBrain, FindRegions, ToNative
 from ..interfaces.derivatives import WriteDerivatives
+from ..interfaces.quality import Assess
 from ..interfaces.reports import DrawFigures
 from ..interfaces.segmentation import Measure, Segment
 from ..settings import Settings
@@ -24,7 +25,7 @@ Edge = tuple[pe.Node, pe.Node, list[tuple[str, str]]]
 #: A head of 1 mm needs a third to four fifths of it.
 MEMORY = {
     'conform': 1.3, 'extract_brain': 1.3, 'find_regions': 1.1, 'to_native': 1.3, 'coregister': 1.5,
-    'segment': 1.5, 'measure': 1.5, 'draw': 0.8, 'write': 1.2,
+    'segment': 1.5, 'measure': 1.5, 'assess': 1.5, 'draw': 0.8, 'write': 1.2,
 }  # fmt: skip
 
 
@@ -53,7 +54,8 @@ def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
     """
     workflow = pe.Workflow(name=workflow_name(scan, settings))
     nodes = make_nodes(scan, settings)
-    edges = [*anatomy_edges(nodes), *segmentation_edges(nodes), *output_edges(nodes)]
+    edges = [*anatomy_edges(nodes), *segmentation_edges(nodes)]
+    edges += [*quality_edges(nodes), *output_edges(nodes)]
     if scan.t2w is not None:
         edges += t2w_edges(nodes, is_channel='T2w' in settings.analysis.channels)
     workflow.connect(edges)
@@ -81,11 +83,15 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         for name, path in (('brain_mask', scan.brain_mask), ('segmentation', scan.segmentation))
         if path is not None
     }
+    segmentation = {name: path for name, path in ready_made.items() if name == 'segmentation'}
+    lesions: dict[str, Any] = {'lesions': str(scan.lesions)} if scan.lesions is not None else {}
+    if analysis.exclude_wmh is not None:
+        lesions['exclude_wmh'] = analysis.exclude_wmh
     threads = {'num_threads': execution.omp_nthreads}  # nipype reserves as many processors
     steps: dict[str, Any] = {
         'conform': Conform(),
         'extract_brain': ExtractBrain(seed=analysis.random_seed, **threads, **ready_made),
-        'find_regions': FindRegions(seed=analysis.random_seed),
+        'find_regions': FindRegions(seed=analysis.random_seed, t1w=str(scan.t1w), **segmentation),
         'to_native': ToNative(),
     }
     if scan.t2w is not None:
@@ -100,7 +106,13 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
             device=execution.device,
             **threads,
         ),
-        'measure': Measure(threshold=analysis.threshold, min_cluster_size=analysis.min_cluster_size),
+        'measure': Measure(
+            threshold=analysis.threshold,
+            min_cluster_size=analysis.min_cluster_size,
+            source=str(scan.t1w),
+            **lesions,
+        ),
+        'assess': Assess(),
         'draw': DrawFigures(),
         'write': WriteDerivatives(scan=scan, settings=settings),
     }
@@ -128,8 +140,10 @@ def segmentation_edges(nodes: Nodes) -> list[Edge]:
         (nodes['to_native'], nodes['segment'], [('preproc', 't1w'), ('regions', 'regions')]),
         (nodes['extract_brain'], nodes['segment'], [('brain', 'brain'), ('tissues', 'tissues')]),
         (nodes['segment'], nodes['measure'], [('probability', 'probability')]),
-        (nodes['to_native'], nodes['measure'], [('regions', 'regions')]),
-        (nodes['extract_brain'], nodes['measure'], [('to_subject', 'to_subject')]),
+        (nodes['to_native'], nodes['measure'], [(n, n) for n in ('regions', 'tissues')]),
+        (nodes['to_native'], nodes['measure'], [('preproc', 't1w')]),
+        (nodes['find_regions'], nodes['measure'], [('landmarks', 'landmarks')]),
+        (nodes['extract_brain'], nodes['measure'], [(n, n) for n in ('to_subject', 'to_template')]),
     ]
 
 
@@ -149,9 +163,20 @@ def t2w_edges(nodes: Nodes, *, is_channel: bool) -> list[Edge]:
         (nodes['extract_brain'], coregister, [('brain', 'brain')]),
         (nodes['to_native'], coregister, [('preproc', 'reference')]),
         (coregister, nodes['draw'], [('out_file', 't2w')]),
+        (coregister, nodes['assess'], [('quality', 't2w_quality')]),
         (coregister, nodes['write'], [('out_file', 't2w'), ('quality', 't2w_quality')]),
     ]
     return [*edges, (coregister, nodes['segment'], [('out_file', 't2w')])] if is_channel else edges
+
+
+def quality_edges(nodes: Nodes) -> list[Edge]:
+    """Measures of quality."""
+    assess = nodes['assess']
+    return [
+        (nodes['to_native'], assess, [('preproc', 't1w'), ('brain', 'brain'), ('tissues', 'tissues')]),
+        (nodes['extract_brain'], assess, [('to_template', 'to_template'), ('quality', 'brain_quality')]),
+        (nodes['find_regions'], assess, [('quality', 'region_quality')]),
+    ]
 
 
 def output_edges(nodes: Nodes) -> list[Edge]:
@@ -160,10 +185,15 @@ def output_edges(nodes: Nodes) -> list[Edge]:
     measured = ('probability', 'regions', 'clusters', 'cluster_table', 'region_table', 'grades')
     return [
         (native, nodes['draw'], [('preproc', 't1w'), ('brain', 'brain')]),
-        (measure, nodes['draw'], [(name, name) for name in ('clusters', 'regions', 'probability')]),
+        (
+            measure,
+            nodes['draw'],
+            [(name, name) for name in ('clusters', 'regions', 'probability', 'grades')],
+        ),
         (native, nodes['write'], [(name, name) for name in ('preproc', 'brain', 'tissues', 'source')]),
         (nodes['extract_brain'], nodes['write'], [('stripped', 'stripped'), ('quality', 'quality')]),
         (measure, nodes['write'], [(name, name) for name in measured]),
         (nodes['segment'], nodes['write'], [('inference', 'inference')]),
+        (nodes['assess'], nodes['write'], [('quality', 'assessed')]),
         (nodes['draw'], nodes['write'], [('figures', 'figures')]),
     ]

@@ -1,0 +1,60 @@
+"""Interface that measures the quality of a scan and of the steps before."""
+
+from __future__ import annotations
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+)
+
+from ..runtime.files import read_image
+from .files import read_quality, read_transform, write_quality
+
+
+class _AssessInputSpec(BaseInterfaceInputSpec):
+    t1w = File(exists=True, mandatory=True, desc='bias corrected T1w on its own grid')
+    brain = File(exists=True, mandatory=True, desc="brain mask on the T1w's grid")
+    tissues = File(exists=True, mandatory=True, desc="tissue classes on the T1w's grid")
+    to_template = File(exists=True, mandatory=True, desc='scan to template')
+    brain_quality = File(exists=True, mandatory=True, desc='how well the template fits')
+    region_quality = File(exists=True, mandatory=True, desc='how well white matter agrees with the template')
+    t2w_quality = File(exists=True, desc='how the T2w lies on the T1w')
+
+
+class _AssessOutputSpec(TraitedSpec):
+    quality = File(exists=True, desc='all measures, and a finding for each that is out of its range')
+
+
+class Assess(SimpleInterface):
+    """Measure the quality of a scan, its masks and registrations."""
+
+    input_spec = _AssessInputSpec
+    output_spec = _AssessOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from ..anatomy.quality import METRICS, assess, masks_against_template, unexpected
+        from ..messages import scans
+
+        image, affine = read_image(self.inputs.t1w)
+        brain = read_image(self.inputs.brain)[0] > 0
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        values = assess(image, brain, read_image(self.inputs.tissues)[0], spacing)
+        values |= masks_against_template(brain, affine, read_transform(self.inputs.to_template))
+        values['template_fit'] = read_quality(self.inputs.brain_quality)[0]['TemplateCorrelation']
+        for name in ('region_quality', 't2w_quality'):
+            if isdefined(getattr(self.inputs, name)):
+                values |= read_quality(getattr(self.inputs, name))[0]
+        values = {name: values[name] for name in METRICS if name in values}
+        # the template's fit has a finding of its own
+        findings = [
+            scans.QUALITY.finding(metric=name, value=f'{values[name]:.3g}', range=METRICS[name].range)
+            for name in unexpected(values)
+            if name != 'template_fit'
+        ]
+        self._results['quality'] = write_quality(runtime.cwd, 'quality.json', values, findings)
+        return runtime
