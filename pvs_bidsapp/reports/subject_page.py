@@ -339,7 +339,7 @@ def _place(entry: dict[str, Any]) -> str:
 
 
 def _quality(row: Row, measures: dict[str, Any]) -> dict[str, str]:
-    """A measure of quality in words, its value and range with the decimals of its unit, and the word on it."""
+    """A measure of quality in words; value and range have the decimals of its unit."""
     unit, finding, described = row.get('unit', ''), row.get('finding', ''), measures.get(row['metric'])
     column = columns.Column('', QUALITY_DECIMALS.get(unit, 3))
     low, high = (column.show(row.get(end, '')) for end in ('low', 'high'))

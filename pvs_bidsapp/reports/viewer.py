@@ -112,8 +112,7 @@ def _in_few_levels(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     bright = float(np.percentile(image[inside], BRIGHT)) if inside.any() else 0.0
     share = np.clip(image / max(HEADROOM * bright, 1e-6), 0, 1)
     for levels in LEVELS:
-        step = 254 // levels
-        shown = np.where(inside, 1 + step * np.rint(levels * share), 0).astype(np.uint8)
+        shown = np.where(inside, 1 + np.rint(254 * np.rint(levels * share) / levels), 0).astype(np.uint8)
         if len(gzip.compress(shown.tobytes(), COMPRESSION)) <= MOST_BYTES:
             break
     return shown
