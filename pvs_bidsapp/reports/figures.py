@@ -78,8 +78,12 @@ def _box(brain: np.ndarray) -> tuple[slice, ...]:
 
 def _by_group(regions: np.ndarray) -> list[tuple[RegionGroup, np.ndarray]]:
     """The groups of regions, each with its part of the region map."""
-    indices = {group: [r.index for r in REGIONS if group_of(r.name) is group] for group in (*GROUPS, OTHER)}
-    return [(group, np.isin(regions, members)) for group, members in indices.items() if members]
+    groups = (*GROUPS, OTHER)
+    code_of = np.zeros(256, np.uint8)
+    for region in REGIONS:
+        code_of[region.index] = 1 + groups.index(group_of(region.name))
+    codes = code_of[regions]
+    return [(group, codes == k) for k, group in enumerate(groups, 1) if k in code_of]
 
 
 def _region_outlines(regions: np.ndarray) -> list[tuple[np.ndarray, str]]:

@@ -70,7 +70,7 @@ def test_a_scan_that_takes_much_room_has_fewer_levels(tmp_path, arrays, monkeypa
     coarse = np.asarray(images(tmp_path, dict(arrays))['viewT1w'].dataobj)
     assert len(np.unique(coarse)) <= 64 < len(np.unique(fine))
     inside = coarse > 0
-    assert np.abs(coarse[inside].astype(int) - fine[inside]).max() <= 4
+    assert np.abs(coarse[inside].astype(int) - fine[inside]).max() <= 5
 
 
 def test_a_scan_without_a_brain_is_no_error(tmp_path, arrays):
