@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..messages import masks
-from .labels import ScanKey, find_masks, in_own_space, only_one, scan_key
+from .labels import ScanKey, find_labels, in_own_space, only_one, scan_key
 from .naming import Naming
 from .query import Query, find_usable_scans
 
@@ -83,8 +83,8 @@ def find_labelled_scans(
 ) -> list[LabelledScan]:
     """Find all scans of a dataset that have the channels, labelled or not.
 
-    A label is a ``*_label-PVS_mask.nii[.gz]`` in `labels_dir` with the same entities as its T1w, see
-    `pvs_bidsapp.bids.labels.find_masks`. Brain masks (``desc-brain_mask``) and tissue
+    A label is a ``*_label-PVS_mask.nii[.gz]`` in `labels_dir` with the same entities as its T1w, or a table
+    of marks, see `pvs_bidsapp.bids.labels.find_labels`. Brain masks (``desc-brain_mask``) and tissue
     classes (``seg-tissue_dseg``: 1 CSF, 2 grey, 3 white matter) are also looked for there.
 
     Parameters
@@ -142,7 +142,7 @@ def _ready_made(names: Naming, suffix: str, **entities: str) -> Path | None:
 
 def _find_labels(labels_dir: Path) -> dict[ScanKey, Path]:
     """The label of each scan, in the scan's own space."""
-    found, findings = find_masks(labels_dir)
+    found, findings = find_labels(labels_dir)
     for finding in findings:
         LOG.warning('%s', finding)
     labels = {}

@@ -16,6 +16,8 @@ from .naming import Naming, parse_entities
 from .query import files_below
 
 PATTERN = 'sub-*_mask.*'
+#: Ending of a table of marks on clusters.
+MARKS_SUFFIX = '_desc-pvs_marks.tsv'
 #: Endings of images that are read.
 EXTENSIONS = ('.nii.gz', '.nii', '.mgz')
 #: Entities that a mask may have in addition to those of its scan.
@@ -96,6 +98,16 @@ def scan_key(name: str) -> ScanKey:
     return frozenset(parse_entities(name))
 
 
+def find_labels(folder: Path) -> tuple[dict[ScanKey, list[MaskFile]], list[Finding]]:
+    """All labels below a folder, by their scans: masks, or tables of marks.
+
+    Where there are marks, masks are not labels, but what was marked. Parameters, results and errors are those
+    of `find_masks`.
+    """
+    found, findings = _find(folder, f'sub-*{MARKS_SUFFIX}')
+    return (found, findings) if found else find_masks(folder)
+
+
 def find_masks(folder: Path) -> tuple[dict[ScanKey, list[MaskFile]], list[Finding]]:
     """All PVS masks below a folder, by their scans.
 
@@ -118,13 +130,15 @@ def find_masks(folder: Path) -> tuple[dict[ScanKey, list[MaskFile]], list[Findin
     InputError
         If a mask lies in the folder of another subject or session than its name says.
     """
+    return _find(folder, PATTERN)
+
+
+def _find(folder: Path, pattern: str) -> tuple[dict[ScanKey, list[MaskFile]], list[Finding]]:
     found: dict[ScanKey, list[MaskFile]] = defaultdict(list)
     findings = []
-    for path in files_below(folder, PATTERN):
+    for path in files_below(folder, pattern):
         inside = path.relative_to(folder)
-        if not path.name.endswith(EXTENSIONS) or any(p.startswith('.') for p in inside.parts):
-            continue
-        if not re.search(r'_label-pvs_', path.name, re.IGNORECASE):
+        if not _is_label(path.name) or any(p.startswith('.') for p in inside.parts):
             continue
         try:
             entities = parse_entities(path.name)
@@ -135,6 +149,12 @@ def find_masks(folder: Path) -> tuple[dict[ScanKey, list[MaskFile]], list[Findin
         mask = _mask_file(path, entities)
         found[mask.key].append(mask)
     return dict(found), findings
+
+
+def _is_label(name: str) -> bool:
+    """Whether a file name is that of a PVS mask or of marks."""
+    is_mask = name.endswith(EXTENSIONS) and re.search(r'_label-pvs_', name, re.IGNORECASE)
+    return bool(is_mask) or name.endswith(MARKS_SUFFIX)
 
 
 def _mask_file(path: Path, entities: Sequence[tuple[str, str]]) -> MaskFile:

@@ -30,6 +30,7 @@ from ..bids.labelled_scans import LabelledScan
 from ..errors import ImageError
 from ..messages import masks, scans
 from ..messages.message import Finding, error_of
+from ..outputs.marks import read_label
 from ..runtime.files import atomic_write
 from ..runtime.processes import map_in_processes
 from ..runtime.signals import Stopped
@@ -284,9 +285,12 @@ def _placed_label(scan: LabelledScan) -> tuple[np.ndarray, Grid, list[Finding]]:
     """The label of a scan on the scan's grid: mask, grid, and what a user should know about it."""
     assert scan.label is not None
     partner = Partner.of(scan.t1w)
-    label = read_mask(scan.label)
-    mask, findings = mask_on_grid(label, partner)
-    return mask, partner.grid, [*label.findings, *findings]
+    label = read_label(scan.label)
+    mask, findings = mask_on_grid(label.image, partner)
+    if label.is_of_marks:
+        marks = masks.MARKS_AS_LABEL.finding(scan.label, unsure=label.n_unsure, unmarked=label.n_unmarked)
+        findings = [*findings, marks]
+    return mask, partner.grid, [*label.image.findings, *findings]
 
 
 def check_labels(

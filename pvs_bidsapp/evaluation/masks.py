@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import cc3d
 import numpy as np
@@ -46,6 +46,25 @@ class MaskPair:
     probability: np.ndarray | None
     regions: np.ndarray | None
     voxel_volume: float
+
+
+def leave_out(pair: MaskPair, unknown: np.ndarray) -> MaskPair:
+    """A pair without what nobody knows: it counts neither as found nor as missed.
+
+    Parameters
+    ----------
+    pair : MaskPair
+    unknown : ndarray of bool, shape (x, y, z)
+        Where it is not known whether there is a space. Predicted clusters that reach into it and hit no
+        reference are left out as a whole.
+    """
+    clusters = cc3d.connected_components(pair.predicted, connectivity=26)
+    doubtful = np.setdiff1d(clusters[unknown], clusters[pair.reference])
+    left = pair.predicted & ~unknown & ~np.isin(clusters, doubtful[doubtful > 0])
+    probability = pair.probability
+    if probability is not None:
+        probability = np.where(unknown | (pair.predicted & ~left), 0, probability)
+    return replace(pair, predicted=left, probability=probability)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import expit
 from statsmodels.discrete.discrete_model import Logit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
@@ -45,6 +46,8 @@ class RatingFit:
         predicted.
     note : str
         Reason why there are no estimates; empty if there are.
+    cuts : tuple of float
+        Log-odds of a grade of at most each level but the last, for a scan without clusters.
     """
 
     n: int
@@ -58,6 +61,24 @@ class RatingFit:
     p_proportional: float = np.nan
     confusion: pd.DataFrame | None = None
     note: str = ''
+    cuts: tuple[float, ...] = ()
+
+    def probabilities(self, number: np.ndarray) -> np.ndarray:
+        """Probability of each grade by the fitted model.
+
+        Parameters
+        ----------
+        number : ndarray, shape (n,)
+            Numbers of clusters.
+
+        Returns
+        -------
+        probabilities : ndarray, shape (n, levels)
+            Rows sum to 1.
+        """
+        below = expit(np.array(self.cuts) - self.coefficient * np.asarray(number, float)[:, None])
+        ends = np.zeros((len(below), 1)), np.ones((len(below), 1))
+        return np.diff(np.hstack([ends[0], below, ends[1]]), axis=1)
 
 
 def as_grades(values: pd.Series, column: str) -> pd.Series:
@@ -143,6 +164,7 @@ def fit(number: pd.Series, rating: pd.Series) -> RatingFit:
         r2_cox_snell=cox_snell,
         p_proportional=_proportional(x / scale, codes, float(result.llf)),
         confusion=confusion,
+        cuts=tuple(float(v) for v in model.transform_threshold_params(result.params)[1:-1]),
     )
 
 

@@ -23,16 +23,17 @@ class _DrawFiguresInputSpec(BaseInterfaceInputSpec):
     brain = File(exists=True, mandatory=True)
     regions = File(exists=True, mandatory=True)
     clusters = File(exists=True, mandatory=True)
+    probability = File(exists=True, mandatory=True)
     grades = File(exists=True, mandatory=True, desc='estimated visual grades, and the AC-PC frame')
     t2w = File(exists=True)
 
 
 class _DrawFiguresOutputSpec(TraitedSpec):
-    figures = traits.Dict(desc='pictures by desc')
+    figures = traits.Dict(desc='pictures, and images of the viewer, by desc')
 
 
 class DrawFigures(SimpleInterface):
-    """Draw the brain mask, the regions and the perivascular spaces over the T1w."""
+    """Draw the brain mask, the regions and the perivascular spaces, and write what the viewer shows."""
 
     input_spec = _DrawFiguresInputSpec
     output_spec = _DrawFiguresOutputSpec
@@ -42,26 +43,20 @@ class DrawFigures(SimpleInterface):
         from ..clusters.visual_grades import Grade
         from ..reports.figures import draw_all
         from ..reports.sections import draw_grades
+        from ..reports.viewer import write_images
 
         t1w, affine = read_image(self.inputs.t1w)
+        labels = {
+            name: read_image(getattr(self.inputs, name))[0] for name in ('brain', 'regions', 'clusters')
+        }
         t2w = read_image(self.inputs.t2w)[0] if isdefined(self.inputs.t2w) else None
-        made = draw_all(
-            t1w,
-            affine,
-            brain=read_image(self.inputs.brain)[0],
-            regions=read_image(self.inputs.regions)[0],
-            clusters=read_image(self.inputs.clusters)[0],
-            t2w=t2w,
-            folder=Path(runtime.cwd),
-        )
+        probability = read_image(self.inputs.probability)[0]
+        folder = Path(runtime.cwd)
+        made = draw_all(t1w, affine, t2w=t2w, folder=folder, **labels)
+        made |= write_images(t1w, affine, probability=probability, t2w=t2w, folder=folder, **labels)
         content = json.loads(Path(self.inputs.grades).read_text())
-        made['grades'] = draw_grades(
-            t1w,
-            affine,
-            read_image(self.inputs.clusters)[0],
-            Frame.load(content['frame']),
-            {key: Grade(**grade) for key, grade in content['grades'].items()},
-            Path(runtime.cwd),
-        )
+        frame = Frame.load(content['frame'])
+        grades = {key: Grade(**grade) for key, grade in content['grades'].items()}
+        made['grades'] = draw_grades(t1w, affine, labels['clusters'], frame, grades, folder)
         self._results['figures'] = {k: str(v) for k, v in made.items()}
         return runtime

@@ -150,6 +150,38 @@ OTHER_SPACE = Caution(
     mend='nothing to do if it lies on the scan',
 )
 
+# ---- marks on clusters
+
+MARKS_DAMAGED = Refusal(
+    code='marks-damaged',
+    text='is no table of marks: {reason}',
+    mend='download it again from the page of the scan',
+    kind=ImageError,
+)
+MARKS_WITHOUT_CLUSTERS = Refusal(
+    code='marks-without-clusters',
+    text='{clusters}.nii.gz and .tsv, the clusters that it marks, are not found',
+    mend='put the marks into the output folder whose page they come from, or these files beside them',
+    kind=ImageError,
+)
+MARKS_OF_OTHERS = Refusal(
+    code='marks-of-others',
+    text='its mark of cluster {index} is not one of a cluster in {table}',
+    mend='take the outputs whose page it comes from, or mark the clusters of these outputs',
+    kind=ImageError,
+)
+MARKS_AS_REFERENCE = Caution(
+    code='marks-as-reference',
+    text='is made of marks, so that it knows no space that was missed; {unsure} clusters are unsure '
+    'and {unmarked} are not marked',
+    mend='do not read recall as the fraction of all spaces; those clusters are left out',
+)
+MARKS_AS_LABEL = Caution(
+    code='marks-as-label',
+    text='is made of marks, of which {unsure} are unsure, and {unmarked} clusters are not marked',
+    mend='these clusters count as background in the training; mark them to have them count otherwise',
+)
+
 # ---- evaluation
 
 NO_PREDICTION = Caution(

@@ -17,13 +17,14 @@ from ..anatomy.mask_image import (
     read_mask,
     read_probabilities,
 )
-from ..bids.labels import MaskFile, find_masks, only_one
+from ..bids.labels import MaskFile, find_labels, find_masks, only_one
 from ..bids.naming import EvaluationNaming
 from ..clusters.tables import to_tsv
-from ..evaluation.masks import Evaluation, MaskPair
+from ..evaluation.masks import Evaluation, MaskPair, leave_out
 from ..messages import masks
 from ..messages.message import Caution, Finding
 from ..runtime.files import write_json, write_text
+from .marks import read_label
 
 #: Columns of the tables, with their descriptions.
 COLUMNS = {
@@ -101,10 +102,14 @@ class MaskFiles:
             If a file cannot be used, or the masks are in different spaces.
         """
         findings = self._compare_spaces()
-        reference, predicted = read_mask(self.reference.path), read_mask(self.predicted.path)
+        label = read_label(self.reference.path, beside=(self.predicted.path.parent,))
+        reference, predicted = label.image, read_mask(self.predicted.path)
         partner = Partner(path=self.reference.path, source=reference.source)
         mask, found = mask_on_grid(predicted, partner)
         findings += [*reference.findings, *predicted.findings, *found]
+        if label.is_of_marks:
+            numbers = {'unsure': label.n_unsure, 'unmarked': label.n_unmarked}
+            findings.append(masks.MARKS_AS_REFERENCE.finding(self.reference.path, **numbers))
         pair = MaskPair(
             name=self.scan,
             predicted=mask,
@@ -113,7 +118,7 @@ class MaskFiles:
             regions=self._regions(partner),
             voxel_volume=abs(float(np.linalg.det(reference.affine[:3, :3]))),
         )
-        return pair, findings
+        return (pair if label.unknown is None else leave_out(pair, label.unknown)), findings
 
     def _compare_spaces(self) -> list[Finding]:
         predicted, reference = self.predicted, self.reference
@@ -181,7 +186,7 @@ class FoundMasks:
 
 
 def find_mask_pairs(predicted_dir: Path, reference_dir: Path) -> FoundMasks:
-    """Masks of the same scans in two datasets, see `pvs_bidsapp.bids.labels.find_masks`.
+    """Masks of the same scans in two datasets, see `pvs_bidsapp.bids.labels.find_labels`.
 
     Of several masks of a scan, those in the scan's own space are compared; those in another space only if
     both datasets have them.
@@ -197,7 +202,8 @@ def find_mask_pairs(predicted_dir: Path, reference_dir: Path) -> FoundMasks:
         If there are none, or two masks of a scan in one dataset and space.
     """
     (predicted, bad_predicted), (reference, bad_reference) = (
-        find_masks(folder) for folder in (predicted_dir, reference_dir)
+        find_masks(predicted_dir),
+        find_labels(reference_dir),
     )
     for folder, found in ((predicted_dir, predicted), (reference_dir, reference)):
         if not found:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from importlib.resources import files
+from typing import Any
+
+from ..bids.naming import Naming
 from ..settings import Settings
 
 #: The paper that each architecture follows.
@@ -33,3 +38,52 @@ def methods(settings: Settings) -> str:
         f'clusters of which at least half lies within the regions were kept.{small} '
         f'The random seed was {a.random_seed}.'
     )
+
+
+def references() -> str:
+    """The papers that the paragraph names, as BibTeX."""
+    return files('pvs_bidsapp.data').joinpath('CITATION.bib').read_text(encoding='utf-8')
+
+
+def command(status: dict[str, Any], names: Naming) -> str:
+    """The command that gives the results of a scan again, with the folders left to the reader.
+
+    Parameters
+    ----------
+    status : dict
+        Record of the scan's status.
+    names : Naming
+        Names of its outputs.
+
+    Returns
+    -------
+    command : str
+        Empty if the record does not say how the scan was analysed.
+    """
+    analysis, inputs = status.get('analysis'), status.get('inputs')
+    if not isinstance(analysis, dict):
+        return ''
+    words = [
+        'pvs',
+        'BIDS_DIR',
+        'OUT_DIR',
+        'participant',
+        '--participant-label',
+        names.subject.removeprefix('sub-'),
+    ]
+    if names.session:
+        words += ['--session-label', names.session.removeprefix('ses-')]
+    if isinstance(inputs, dict) and 'source' in inputs:
+        words = ['pvs', 'predict', 'T1W', 'OUT_DIR']
+    options = {
+        '--model': 'model_name',
+        '--modality': 'modality',
+        '--threshold': 'threshold',
+        '--min-cluster-size': 'min_cluster_size',
+        '--random-seed': 'random_seed',
+        '--precision': 'precision',
+    }
+    for option, key in options.items():
+        if key in analysis:
+            words += [option, str(analysis[key])]
+    return shlex.join(words)

@@ -10,14 +10,23 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..bids.naming import Naming
 from ..bids.query import Selection
 from ..errors import InputError
-from ..reports.subject_page import CAPTIONS, CLUSTER_COLUMNS, REGION_COLUMNS, ScanSection, render
+from ..reports.subject_page import (
+    CAPTIONS,
+    CLUSTER_COLUMNS,
+    QUALITY_COLUMNS,
+    REGION_COLUMNS,
+    ScanSection,
+    render,
+)
+from ..reports.viewer import IMAGES
 from ..runtime.files import write_text
 from ..settings import Settings
-from .methods import methods
+from .methods import command, methods, references
 from .records import find_records, read_record
 from .result_tables import read_rows
 
@@ -143,7 +152,8 @@ def _write_page(
         elif section is None and names in missing:
             errors[missing[names][0]] = missing[names][1]
     title, state = f'Perivascular spaces: {page.stem}', _state(records)
-    write_text(page, render(title, sections, errors, methods(settings), state=state))
+    page_text = render(title, sections, errors, methods(settings), references=references(), state=state)
+    write_text(page, page_text)
 
 
 def _unused(short: str, long: str, taken: Collection[str]) -> str:
@@ -160,14 +170,48 @@ def _section(names: Naming) -> ScanSection | None:
         clusters = read_rows(names.anat('dseg', '.tsv', desc='pvs'), CLUSTER_COLUMNS)
     except InputError:
         return None
-    figures = {desc: names.figure(desc) for desc in CAPTIONS}
     return ScanSection(
         name=_name_of(status, names),
+        stem=names.stem,
         regions=regions,
         clusters=clusters,
         stats=stats,
-        figures={desc: path for desc, path in figures.items() if path.exists()},
+        descriptions=read_record(names.anat('dseg', '.json', desc='pvs')),
+        quality=_optional_rows(names.anat('stats', '.tsv', desc='qc'), QUALITY_COLUMNS),
+        measures=_measures(names),
+        labels=_optional_rows(names.anat('dseg', '.tsv', seg='regions'), ('index', 'name')),
+        figures=_figures(names),
+        command=command(status, names),
     )
+
+
+def _measures(names: Naming) -> dict[str, Any]:
+    """What the measures of quality are, by name; empty if their sidecar is damaged, or not there."""
+    measures = read_record(names.anat('stats', '.json', desc='qc')).get('Measures')
+    return measures if isinstance(measures, dict) else {}
+
+
+def _optional_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a table that older results do not have; none if it is damaged."""
+    try:
+        return read_rows(path, columns)
+    except InputError:
+        return []
+
+
+def _figures(names: Naming) -> dict[str, Path]:
+    """Pictures, and images of the viewer, that are there."""
+    found = {}
+    for descs, extensions in (
+        (CAPTIONS, ('.webp', '.png')),
+        (('clusters',), ('.webp',)),
+        (IMAGES, ('.nii.gz',)),
+    ):
+        for desc in descs:
+            paths = (names.figure(desc, extension) for extension in extensions)
+            if path := next((p for p in paths if p.exists()), None):
+                found[desc] = path
+    return found
 
 
 def _name_of(status: dict[str, object], names: Naming) -> str:

@@ -163,7 +163,7 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
     if results.standard is not None:
         written += _write_standard(names, scan, settings, results, results.standard)
     for desc, source in results.figures.items():
-        path = names.figure(desc)
+        path = names.figure(desc, ''.join(source.suffixes))
         written.append(copy_file(source, path))
     record = {
         'fingerprint': fingerprint(scan, settings),

@@ -1,4 +1,4 @@
-"""Pictures of one scan: mosaics of slices with outlines."""
+"""Pictures of one scan: mosaics of slices with outlines, and all spaces seen through the brain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import numpy as np
 from nibabel import orientations
 from scipy import ndimage
 
-_COLOURS = {'brain': '#ffd400', 'pvs': '#ff2d2d', 'deep': '#2f7ed8', 'bg': '#2ca02c', 'other': '#9467bd'}
+from ..anatomy.regions import REGIONS
+from .contact_sheet import draw_sheet
+from .palette import GROUPS, OTHER, RegionGroup, group_of
+
+_BRAIN = '#f0e442'
 _PLANES = {'sagittal': 0, 'coronal': 1, 'axial': 2}
 
 
@@ -38,21 +42,22 @@ def draw_all(
     Returns
     -------
     figures : dict of str to Path
-        PNG files by ``desc``: ``brain``, ``regions``, ``pvs``, and ``t2w``.
+        WebP files by ``desc``: ``glass``, ``clusters``, ``brain``, ``regions``, and ``t2w``.
     """
     images = [t1w, brain, regions, clusters] + ([t2w] if t2w is not None else [])
     images, zooms = _to_ras(images, affine)
     box = _box(images[1])
     t1w, brain, regions, clusters = (i[box] for i in images[:4])
-    found = clusters > 0
+    paths = {desc: folder / f'{desc}.webp' for desc in ('glass', 'clusters', 'brain', 'regions', 't2w')}
     made = {
-        'brain': _mosaic(t1w, zooms, [(brain > 0, _COLOURS['brain'])], folder / 'brain.png'),
-        'regions': _mosaic(t1w, zooms, _region_outlines(regions), folder / 'regions.png'),
-        'pvs': _overlay(t1w, zooms, found, folder / 'pvs.png'),
+        'glass': _glass_brain(brain > 0, zooms, regions, clusters > 0, paths['glass']),
+        'clusters': draw_sheet(t1w, zooms, brain, regions, clusters, paths['clusters']),
+        'brain': _mosaic(t1w, zooms, [(brain > 0, _BRAIN)], paths['brain']),
+        'regions': _mosaic(t1w, zooms, _region_outlines(regions), paths['regions']),
     }
     if t2w is not None:
         edges = _edges(t1w, brain > 0)
-        made['t2w'] = _mosaic(images[4][box], zooms, [(edges, _COLOURS['brain'])], folder / 't2w.png')
+        made['t2w'] = _mosaic(images[4][box], zooms, [(edges, _BRAIN)], paths['t2w'])
     return made
 
 
@@ -71,12 +76,61 @@ def _box(brain: np.ndarray) -> tuple[slice, ...]:
     return tuple(slice(max(0, a - 12), b + 13) for a, b in zip(low, high, strict=True))
 
 
+def _by_group(regions: np.ndarray) -> list[tuple[RegionGroup, np.ndarray]]:
+    """The groups of regions, each with its part of the region map."""
+    groups = (*GROUPS, OTHER)
+    code_of = np.zeros(256, np.uint8)
+    for region in REGIONS:
+        code_of[region.index] = 1 + groups.index(group_of(region.name))
+    codes = code_of[regions]
+    return [(group, codes == k) for k, group in enumerate(groups, 1) if k in code_of]
+
+
 def _region_outlines(regions: np.ndarray) -> list[tuple[np.ndarray, str]]:
-    return [
-        ((regions > 0) & (regions < 20), _COLOURS['deep']),
-        ((regions > 20) & (regions < 30), _COLOURS['bg']),
-        (regions > 30, _COLOURS['other']),
+    return [(mask, group.colour) for group, mask in _by_group(regions)]
+
+
+def _glass_brain(
+    brain: np.ndarray, zooms: np.ndarray, regions: np.ndarray, found: np.ndarray, path: Path
+) -> Path:
+    """All spaces, coloured by region, projected from the left, the right, behind and above."""
+    plt = pyplot()
+    middle = brain.shape[0] // 2
+    halves = (slice(None, middle), slice(middle, None))
+    views = [
+        ('left hemisphere', (halves[0], slice(None), slice(None)), 0, True),
+        ('right hemisphere', (halves[1], slice(None), slice(None)), 0, False),
+        ('from behind', (slice(None),) * 3, 1, False),
+        ('from above', (slice(None),) * 3, 2, False),
     ]
+    figure, axes = plt.subplots(1, 4, figsize=(17.5, 5.2), facecolor='black')
+    parts = [(group, found & mask) for group, mask in _by_group(regions)]
+    for ax, (title, half, axis, is_mirrored) in zip(axes, views, strict=True):
+        across, up = [z for j, z in enumerate(zooms) if j != axis]
+        depth = brain[half].mean(axis)
+        picture = np.repeat(0.3 * depth[..., None] / max(float(depth.max()), 1e-6), 3, axis=2)
+        for group, mask in parts:
+            picture[mask[half].any(axis)] = np.array(group.rgb) / 255
+        if is_mirrored:  # the left hemisphere seen from the left: its front on the left
+            picture, depth = picture[::-1], depth[::-1]
+        ax.imshow(picture.swapaxes(0, 1), origin='lower', aspect=up / across, interpolation='nearest')
+        if depth.any() and not depth.all():
+            ax.contour(depth.T > 0, levels=[0.5], colors=['#999999'], linewidths=0.8)
+        ax.set_title(title, color='white', fontsize=12)
+        ax.axis('off')
+    present = [group for group, mask in parts if mask.any()]
+    marks = [plt.Line2D([], [], color=g.colour, marker='s', linestyle='', label=g.name) for g in present]
+    if marks:
+        figure.legend(
+            handles=marks,
+            loc='lower center',
+            ncols=len(marks),
+            frameon=False,
+            labelcolor='white',
+            fontsize=12,
+        )
+    figure.subplots_adjust(0, 0.07, 1, 0.93, 0.01, 0.01)
+    return _write(plt, figure, path)
 
 
 def _edges(t1w: np.ndarray, brain: np.ndarray) -> np.ndarray:
@@ -103,41 +157,6 @@ def _mosaic(image: np.ndarray, zooms: np.ndarray, outlines: list[tuple[np.ndarra
                 if section.any() and not section.all():
                     ax.contour(section.T, levels=[0.5], colors=[colour], linewidths=0.8)
     return _save(plt, figure, path)
-
-
-def _overlay(image: np.ndarray, zooms: np.ndarray, found: np.ndarray, path: Path) -> Path:
-    """Up to twelve axial slices with the most PVS, each plain above and outlined below."""
-    plt = pyplot()
-    counts = found.sum((0, 1))
-    inner = _spread(image.shape[2], 6)[1:-1]
-    chosen = _busiest(counts, 12, int(max(2, round(4 / zooms[2])))) if counts.any() else inner
-    columns = min(4, len(chosen))
-    rows = -(-len(chosen) // columns)
-    height = 17.5 / columns * image.shape[1] * zooms[1] / (image.shape[0] * zooms[0])
-    figure, axes = plt.subplots(
-        2 * rows, columns, figsize=(17.5, 2 * rows * height), facecolor='black', squeeze=False
-    )
-    low, high = _window(image)
-    for n, k in enumerate(chosen):
-        row, column = 2 * (n // columns), n % columns
-        for ax, outlined in ((axes[row, column], False), (axes[row + 1, column], True)):
-            _draw(ax, image, 2, k, zooms, low, high)
-            if outlined and found[:, :, k].any():
-                ax.contour(found[:, :, k].T, levels=[0.5], colors=[_COLOURS['pvs']], linewidths=1.0)
-    for ax in axes.flat:
-        ax.axis('off')
-    return _save(plt, figure, path)
-
-
-def _busiest(counts: np.ndarray, number: int, gap: int) -> list[int]:
-    """Slices with the most voxels, at least `gap` apart, from the lowest to the highest."""
-    chosen: list[int] = []
-    for k in np.argsort(-counts, kind='stable'):
-        if counts[k] and all(abs(int(k) - c) >= gap for c in chosen):
-            chosen.append(int(k))
-        if len(chosen) == number:
-            break
-    return sorted(chosen)
 
 
 def _spread(size: int, number: int) -> list[int]:
@@ -172,6 +191,11 @@ def pyplot() -> ModuleType:
 
 def _save(plt: object, figure: object, path: Path) -> Path:
     figure.subplots_adjust(0, 0, 1, 1, 0.01, 0.01)  # type: ignore[attr-defined]
-    figure.savefig(path, dpi=80, facecolor='black')  # type: ignore[attr-defined]
+    return _write(plt, figure, path)
+
+
+def _write(plt: object, figure: object, path: Path) -> Path:
+    """Write and close a figure; WebP takes a fifth of the size of PNG."""
+    figure.savefig(path, dpi=80, facecolor='black', pil_kwargs={'quality': 85})  # type: ignore[attr-defined]
     plt.close(figure)  # type: ignore[attr-defined]
     return path

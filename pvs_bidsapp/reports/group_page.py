@@ -1,26 +1,27 @@
-"""The page of a cohort: one self-contained HTML file with sortable tables and distributions."""
+"""The page of a cohort: one self-contained HTML file with sortable tables and interactive figures."""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from .. import __version__
 from ..anatomy import template
 from ..clusters.tables import to_tsv
-from ..group import distributions
 from ..group.cohort import Cohort
 from ..group.exclusions import level_text
 from ..group.results import GroupOptions, GroupResults
 from ..messages.message import one_line
 from . import html
+from .columns import fixed
 from .figures import pyplot
+from .group_figures import as_choices, draw_figures
 
 #: Template heights (mm) of the sections on which maps are drawn.
 SECTIONS = (-18, -6, 2, 10, 22, 34)
@@ -28,6 +29,9 @@ SECTIONS = (-18, -6, 2, 10, 22, 34)
 MOST_ROWS = 1000
 #: Characters of a text in a cell.
 LONGEST = 200
+#: Columns of p-values, and decimals of numbers by what their columns are called.
+_P_VALUES = ('p', 'q')
+_DECIMALS = {'mm3': 1, 'count': 1, 'fraction': 6, 'estimate': 4, 'standard_error': 4, 'ci_': 4}
 
 
 def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
@@ -46,6 +50,7 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
         'Regression': results.regression,
         'Two scans of one person': results.repeated if len(results.repeated) else None,
     }
+    drawn = draw_figures(options, cohort, results)
     return html.template('group.html', shown=shown).render(
         version=__version__, options=options, notes=[shown(note, 2000) for note in results.notes],
         findings=[shown(f, 1000) for f in results.findings],
@@ -55,10 +60,18 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
         model=[shown(part) for part in cohort.model],
         outliers=[_outlier(r) for r in results.outliers.to_dict('records')],
         tables=[(name, _download(t), _plain(t)) for name, t in tables.items() if t is not None],
-        scans=_scan_rows(cohort), distributions=_distributions(results, options.size_filters),
+        scans=_scan_rows(cohort), drawn=drawn, choices=html.as_json(as_choices(drawn)),
+        plotly=_plotly() if drawn else None,
         figures=_figures(cohort, results), confusion=_confusion(results),
         methods=shown(methods(options, cohort, results), 10_000),
     )  # fmt: skip
+
+
+def _plotly() -> Markup:
+    """The script of plotly, from its wheel."""
+    from plotly.offline import get_plotlyjs
+
+    return Markup(get_plotlyjs())
 
 
 def methods(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
@@ -97,9 +110,24 @@ def methods(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str
 
 
 def _plain(table: pd.DataFrame) -> dict[str, Any]:
-    """Columns and rows as text."""
-    rows = [[_cell(v) for v in row] for row in table.itertuples(index=False)]
-    return {'columns': [shown(c) for c in table.columns], 'rows': rows}
+    """Columns and rows as text, with the same decimals in all of a column."""
+    cells = [_column(str(name), table.iloc[:, k]) for k, name in enumerate(table.columns)]
+    return {
+        'columns': [shown(c) for c in table.columns],
+        'rows': [list(row) for row in zip(*cells, strict=True)],
+    }
+
+
+def _column(name: str, values: pd.Series) -> list[str]:
+    """The cells of a column."""
+    if not pd.api.types.is_float_dtype(values):
+        return [_cell(value) for value in values]
+    if name in _P_VALUES or name.startswith('p_'):
+        return ['n/a' if pd.isna(v) else '<0.001' if v < 0.001 else f'{v:.3f}' for v in values]
+    known = values[np.isfinite(values)].to_numpy(float)
+    most = next((n for end, n in _DECIMALS.items() if end in name), 3)
+    decimals = next((n for n in range(most) if np.allclose(known, known.round(n), rtol=0, atol=1e-9)), most)
+    return [fixed(v, decimals) if np.isfinite(v) else 'n/a' for v in values]
 
 
 def _cell(value: Any) -> str:
@@ -150,8 +178,8 @@ def _download(table: pd.DataFrame | None) -> str:
     return 'data:text/tab-separated-values;base64,' + base64.b64encode(text.encode()).decode()
 
 
-def _scan_rows(cohort: Cohort) -> str:
-    """The scans' table as JSON; safe inside a script element."""
+def _scan_rows(cohort: Cohort) -> Markup:
+    """The scans' table as JSON."""
     columns = [
         'scan',
         'count',
@@ -163,33 +191,10 @@ def _scan_rows(cohort: Cohort) -> str:
     ]
     columns = [c for c in dict.fromkeys(columns) if c in cohort.scans]
     names = [shown(c) for c in columns]
-    rows = [[_cell(v) for v in row] for row in cohort.scans[columns].itertuples(index=False)]
+    cells = [_column(str(c), cohort.scans[c]) for c in columns]
+    rows = [list(row) for row in zip(*cells, strict=True)]
     links = [_report(s) for s in cohort.scans['scan']]
-    return _json({'columns': names, 'rows': rows, 'links': links})
-
-
-def _json(content: Any) -> str:
-    text = json.dumps(content, allow_nan=False)
-    return text.replace('<', '\\u003c').replace('>', '\\u003e').replace('&', '\\u0026')
-
-
-def _distributions(results: GroupResults, sizes: tuple[float, ...]) -> str:
-    """Values of each cohort by measure, for the page's distribution plot."""
-    measures = {
-        'number of PVS': 'count',
-        'volume (mm3)': 'volume_mm3',
-        'deep white matter: volume (mm3)': 'dwm_volume_mm3',
-    }
-    measures |= {
-        f'deep white matter: number of clusters of {s:g} mm3 or more': distributions.column(s) for s in sizes
-    }
-    return _json({
-        name: {
-            shown(cohort): [round(float(v), 2) for v in np.sort(part[column].dropna())]
-            for cohort, part in results.cohorts.items()
-        }
-        for name, column in measures.items()
-    })  # fmt: skip
+    return html.as_json({'columns': names, 'rows': rows, 'links': links})
 
 
 def _confusion(results: GroupResults) -> dict[str, Any] | None:
@@ -201,15 +206,10 @@ def _confusion(results: GroupResults) -> dict[str, Any] | None:
 
 def _figures(cohort: Cohort, results: GroupResults) -> list[tuple[str, str]]:
     """Captions and pictures."""
-    made = [
+    return [
         (f'Frequency of perivascular spaces, {shown(name)}', _map_figure(fraction))
         for name, fraction in results.maps.items()
     ]
-    if results.rating is not None and results.rating['r2_nagelkerke'].notna().any():
-        made.append(('Pseudo-R2 of the rating by probability threshold', _rating_figure(results.rating)))
-    if len(results.repeated):
-        made.append(('Two scans of one person (Bland-Altman)', _repeat_figure(cohort.scans)))
-    return made
 
 
 def _map_figure(fraction: np.ndarray) -> str:
@@ -228,33 +228,6 @@ def _map_figure(fraction: np.ndarray) -> str:
     bar = figure.colorbar(drawn, ax=axes, fraction=0.012, pad=0.01)
     bar.ax.tick_params(colors='white')
     bar.set_label('fraction of people', color='white')
-    return _png(plt, figure)
-
-
-def _rating_figure(table: pd.DataFrame) -> str:
-    plt = pyplot()
-    figure, ax = plt.subplots(figsize=(6, 3.2), constrained_layout=True)
-    for name in ('r2_nagelkerke', 'r2_mcfadden', 'r2_cox_snell'):
-        ax.plot(table['threshold'], table[name], 'o-', label=name.removeprefix('r2_').replace('_', ' and '))
-    ax.set(xlabel='probability threshold', ylabel='pseudo-R2', ylim=(0, None))
-    ax.legend(frameon=False)
-    return _png(plt, figure)
-
-
-def _repeat_figure(scans: pd.DataFrame) -> str:
-    plt = pyplot()
-    ordered = scans.sort_values('scan')
-    place = ordered.groupby('participant_id').cumcount()
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), constrained_layout=True)
-    for ax, measure in zip(axes, ('count', 'volume_mm3'), strict=True):
-        one, two = (ordered[place == k].set_index('participant_id')[measure] for k in (0, 1))
-        both = pd.concat([one, two], axis=1, join='inner').to_numpy(float)
-        gap = both[:, 1] - both[:, 0]
-        ax.plot(both.mean(1), gap, 'o', alpha=0.6)
-        limits = gap.mean() + np.array([-1.96, 0, 1.96]) * (gap.std(ddof=1) if len(gap) > 1 else 0)
-        for level in limits:
-            ax.axhline(level, color='grey', linestyle=':' if level != limits[1] else '-')
-        ax.set(xlabel=f'mean {measure}', ylabel='second - first')
     return _png(plt, figure)
 
 

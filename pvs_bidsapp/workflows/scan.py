@@ -199,7 +199,11 @@ def output_edges(nodes: Nodes) -> list[Edge]:
     measured = ('probability', 'regions', 'clusters', 'cluster_table', 'region_table', 'grades')
     return [
         (native, nodes['draw'], [('preproc', 't1w'), ('brain', 'brain')]),
-        (measure, nodes['draw'], [(name, name) for name in ('clusters', 'regions', 'grades')]),
+        (
+            measure,
+            nodes['draw'],
+            [(name, name) for name in ('clusters', 'regions', 'probability', 'grades')],
+        ),
         (native, nodes['write'], [(name, name) for name in ('preproc', 'brain', 'tissues', 'source')]),
         (nodes['extract_brain'], nodes['write'], [('stripped', 'stripped'), ('quality', 'quality')]),
         (measure, nodes['write'], [(name, name) for name in measured]),

@@ -11,13 +11,30 @@ from pathlib import Path
 #: Elements and attributes of all pages.
 _ELEMENTS = frozenset((
     'html', 'head', 'meta', 'title', 'style', 'body', 'h1', 'h2', 'h3', 'p', 'b', 'ul', 'li', 'div', 'nav',
-    'a', 'table', 'tr', 'th', 'td', 'figure', 'figcaption', 'img', 'details', 'summary', 'code',
+    'a', 'table', 'tr', 'th', 'td', 'figure', 'figcaption', 'img', 'details', 'summary', 'code', 'script',
+    'input', 'select', 'option', 'span', 'thead', 'tbody', 'label', 'button', 'pre',
 ))  # fmt: skip
-_ATTRIBUTES = frozenset(('lang', 'charset', 'name', 'content', 'class', 'id', 'href', 'src', 'alt', 'open'))
-#: Further ones of the group's page, which has three scripts: two of data, and one of code.
-_GROUP_ELEMENTS = frozenset(('script', 'svg', 'input', 'select', 'option', 'span', 'thead', 'tbody'))
-_GROUP_ATTRIBUTES = frozenset(('type', 'placeholder', 'viewbox', 'style', 'download', 'value'))
-_ADDRESSES = ('#', 'data:image/png;base64,', 'data:text/tab-separated-values;base64,')
+_ATTRIBUTES = frozenset((
+    'lang', 'charset', 'name', 'content', 'class', 'id', 'href', 'src', 'alt', 'open', 'type', 'placeholder',
+    'value', 'role', 'aria-label',
+))  # fmt: skip
+#: Further ones of a subject's page.
+_SUBJECT_ELEMENTS = frozenset(
+    ('section', 'fieldset', 'legend', 'canvas', 'kbd', 'svg', 'line', 'rect', 'text')
+)
+_SUBJECT_ATTRIBUTES = frozenset((
+    'tabindex', 'title', 'style', 'hidden', 'checked', 'min', 'max', 'step', 'accept', 'aria-live',
+    'aria-pressed', 'data-role', 'data-overlay', 'data-volume', 'data-index', 'data-mark', 'data-copy',
+    'viewbox', 'x', 'y', 'x1', 'x2', 'y1', 'y2', 'width', 'height', 'text-anchor',
+))  # fmt: skip
+#: Further ones of the group's page.
+_GROUP_ATTRIBUTES = frozenset(('download', 'data-figure', 'data-numbers'))
+_ADDRESSES = (
+    '#',
+    'data:image/png;base64,',
+    'data:image/webp;base64,',
+    'data:text/tab-separated-values;base64,',
+)
 _PAGE = re.compile(r'sub-[a-zA-Z0-9+]+(_ses-[a-zA-Z0-9+]+)?\.html')
 
 
@@ -73,15 +90,15 @@ def check_page(path: Path) -> str:
     text : str
         What a reader sees, without tags.
     """
-    return ''.join(_read(path, _ELEMENTS, _ATTRIBUTES).text)
+    return ''.join(_read(path, _ELEMENTS | _SUBJECT_ELEMENTS, _ATTRIBUTES | _SUBJECT_ATTRIBUTES).text)
 
 
 def check_group_page(path: Path) -> str:
-    """As `check_page`, of the page of a group, whose scripts are data in JSON, and that of the template."""
-    reader = _read(path, _ELEMENTS | _GROUP_ELEMENTS, _ATTRIBUTES | _GROUP_ATTRIBUTES)
-    scans, distributions, code = reader.scripts
+    """As `check_page`, of the page of a group; its scripts are data in JSON, plotly, and the template's."""
+    reader = _read(path, _ELEMENTS, _ATTRIBUTES | _GROUP_ATTRIBUTES)
+    scans, figures, *_, code = reader.scripts
     assert set(json.loads(scans)) == {'columns', 'rows', 'links'}
-    assert isinstance(json.loads(distributions), dict)
+    assert all(isinstance(choices, list) for choices in json.loads(figures).values())
     assert 'innerHTML' not in code
     assert '{{' not in code
     return ''.join(reader.text)

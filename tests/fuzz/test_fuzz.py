@@ -23,6 +23,7 @@ from fuzz.outputs_folder import Outputs
 from fuzz.page import check_group_page
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 from model_cards import SMALL, card
 
 from pvs_bidsapp.anatomy.conform import audit_scan, load_scan
@@ -57,6 +58,7 @@ def _quick(caplog, monkeypatch):
     caplog.handler.setLevel(logging.CRITICAL)
     monkeypatch.setattr(os, 'fsync', lambda handle: None)
     monkeypatch.setattr(group_page, '_figures', lambda cohort, results: [])
+    monkeypatch.setattr(group_page, '_plotly', Markup)  # nothing of 5 MB
     map_grid()  # reads the template
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pvs_bidsapp.anatomy.regions import REGIONS
-from pvs_bidsapp.evaluation.masks import Evaluator, MaskPair, score_pair, summarise
+from pvs_bidsapp.evaluation.masks import Evaluator, MaskPair, leave_out, score_pair, summarise
 
 
 @pytest.fixture
@@ -61,3 +61,25 @@ def test_without_probability_maps_there_is_no_sweep(pair):
     assert tables.sweep is None
     assert set(tables.scans['region']) == {'all'}
     assert len(summarise(tables.scans)) == len(tables.summary)
+
+
+def test_what_nobody_knows_is_left_out():
+    shape = (12, 4, 4)
+    predicted, reference, unknown = (np.zeros(shape, bool) for _ in range(3))
+    predicted[0:3, 0, 0] = predicted[5:8, 0, 0] = predicted[10, 0, 0] = True
+    reference[0, 0, 0] = True
+    unknown[2, 0, 0] = unknown[7:9, 0, 0] = True
+    probability = np.where(predicted, 0.8, 0.1)
+    pair = MaskPair(
+        name='a',
+        predicted=predicted,
+        reference=reference,
+        probability=probability,
+        regions=None,
+        voxel_volume=1.0,
+    )
+    left = leave_out(pair, unknown)
+    # a voxel of the cluster that hits the reference; all of the one that is doubtful; nothing of the other
+    assert np.flatnonzero(left.predicted[:, 0, 0]).tolist() == [0, 1, 10]
+    assert np.flatnonzero(left.probability[:, 0, 0] == 0).tolist() == [2, 5, 6, 7, 8]
+    np.testing.assert_array_equal(left.reference, reference)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from pvs_bidsapp.group.cohort import Cohort
 from pvs_bidsapp.group.exclusions import Exclusion, exclusion_table
@@ -61,22 +62,32 @@ def render(word):
         tidy=scans, scans=scans, voxels={}, model=(word, '0', '0.5', '0.0'), missing={'sub-3': word},
         without_scans={f'sub-{word}': word}, columns=(word,),
     )  # fmt: skip
+    regression = pd.DataFrame({
+        'region': [word], 'hemisphere': ['left'], 'outcome': ['count'], 'term': [word], 'estimate': [0.1],
+        'ci_low': [-0.1], 'ci_high': [0.3], 'p': [1e-5], 'q': [0.2],
+    })  # fmt: skip
     exclusions = [Exclusion(scan='sub-3', participant_id='sub-3', analysis=word, reason=word)] * 30
     results = GroupResults(
         summary=pd.DataFrame({'region': [word]}),
         outliers=pd.DataFrame({'scan': ['sub-1'], 'measure': [word], 'value': [1.0], 'robust_z': [4.0]}),
         repeated=pd.DataFrame(), comparison=pd.DataFrame({'cohort_1': [word]}),
-        regression=pd.DataFrame({'term': [word]}), cohorts={word: scans}, notes=[word],
+        regression=regression, cohorts={word: scans}, notes=[word],
         findings=[Finding(code='x', file=word, finding=word, mend=word)],
         exclusions=exclusion_table(exclusions),
     )  # fmt: skip
     options = GroupOptions(
-        bids_dir=Path(), out_dir=Path(), size_filters=(0,), cohort=word, rating=word, formula=word
+        bids_dir=Path(), out_dir=Path(), size_filters=(0,), cohort=word, rating=word, covariates=(word,)
     )
     return group_page.render(options, cohort, results)
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(autouse=True)
+def _without_plotly(monkeypatch):
+    """The script of plotly is left out: it has 5 MB."""
+    monkeypatch.setattr(group_page, '_plotly', Markup)
+
+
+@pytest.fixture
 def plain():
     return Page(render('word'))
 
@@ -93,7 +104,6 @@ def test_words_are_text_wherever_they_stand(plain, word):
     scans = json.loads(page.scripts['scan-data'])
     assert scans['columns'][-1] == shown
     assert [row[-1] for row in scans['rows']] == [shown, 'n/a']
-    assert list(json.loads(page.scripts['distribution-data'])['number of PVS']) == [shown]
     assert sum(shown in text for text in page.texts) >= 10
     assert not any(c in text for text in page.texts for c in '\u202e\x1b\u2028')
 
@@ -101,7 +111,7 @@ def test_words_are_text_wherever_they_stand(plain, word):
 def test_the_data_are_json_that_no_script_can_end():
     text = render('</script>')
     assert text.count('</script>') == 3
-    assert 'NaN' not in text.split('id="distribution-data">')[1].split('</script>')[0]
+    assert 'NaN' not in text.split('id="figure-data">')[1].split('</script>')[0]
 
 
 def test_what_is_left_out_is_shown_with_its_number(plain):
@@ -114,5 +124,5 @@ def test_what_is_left_out_is_shown_with_its_number(plain):
 def test_long_lists_are_cut_on_the_page(monkeypatch):
     monkeypatch.setattr(group_page, 'MOST_ROWS', 7)
     text = render('word')
-    assert text.count('<td>sub-3</td><td>sub-3</td>') == 7
+    assert text.count('<td class="text">sub-3</td><td class="text">sub-3</td>') == 7
     assert 'The first 7 are shown.' in text
