@@ -289,13 +289,13 @@ def write_composite(transform: Transform, path: Path) -> None:
     """
     import SimpleITK as sitk
 
-    parts = []
-    for file, is_inverted in zip(transform.files, transform.inverted, strict=True):
+    whole = sitk.CompositeTransform(3)
+    # the one that is added last is applied first to points, as the first one in ANTs' order is
+    for file, is_inverted in reversed([*zip(transform.files, transform.inverted, strict=True)]):
         if '.nii' in file.name:
             field = sitk.ReadImage(str(file), sitk.sitkVectorFloat64)
             part: sitk.Transform = sitk.DisplacementFieldTransform(field)
         else:
             part = sitk.ReadTransform(str(file))
-        parts.append(part.GetInverse() if is_inverted else part)
-    # both apply the last one of their list first to images, which is the first one for points in ANTs' order
-    sitk.WriteTransform(sitk.CompositeTransform(parts[::-1]), str(path))
+        whole.AddTransform(part.GetInverse() if is_inverted else part)
+    sitk.WriteTransform(whole, str(path))

@@ -93,7 +93,7 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
     steps: dict[str, Any] = {
         'conform': Conform(),
         'extract_brain': ExtractBrain(seed=analysis.random_seed, **threads, **ready_made),
-        'find_regions': FindRegions(seed=analysis.random_seed, t1w=str(scan.t1w), **segmentation),
+        'find_regions': FindRegions(seed=analysis.random_seed, **segmentation),
         'to_native': ToNative(),
     }
     if scan.t2w is not None:
@@ -111,7 +111,6 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         'measure': Measure(
             threshold=analysis.threshold,
             min_cluster_size=analysis.min_cluster_size,
-            source=str(scan.t1w),
             **lesions,
         ),
         'assess': Assess(),
@@ -129,6 +128,7 @@ def anatomy_edges(nodes: Nodes) -> list[Edge]:
     return [
         (nodes['inputnode'], nodes['conform'], [('t1w', 'in_file')]),
         (nodes['conform'], brain, [('out_file', 'in_file')]),
+        (nodes['inputnode'], nodes['find_regions'], [('t1w', 't1w')]),
         (nodes['inputnode'], brain, [('t1w', 't1w')]),
         (brain, nodes['find_regions'], [(name, name) for name in ('brain', 'tissues', 'to_subject')]),
         (nodes['inputnode'], native, [('t1w', 'in_file')]),
@@ -143,6 +143,7 @@ def segmentation_edges(nodes: Nodes) -> list[Edge]:
         (nodes['to_native'], nodes['segment'], [('preproc', 't1w'), ('regions', 'regions')]),
         (nodes['extract_brain'], nodes['segment'], [('brain', 'brain'), ('tissues', 'tissues')]),
         (nodes['segment'], nodes['measure'], [('probability', 'probability')]),
+        (nodes['inputnode'], nodes['measure'], [('t1w', 'source')]),
         (nodes['to_native'], nodes['measure'], [(n, n) for n in ('regions', 'tissues')]),
         (nodes['to_native'], nodes['measure'], [('preproc', 't1w')]),
         (nodes['find_regions'], nodes['measure'], [('landmarks', 'landmarks')]),

@@ -48,7 +48,8 @@ def make_results(folder: Path) -> Results:
         rows = [[*columns], *([str(k)] * len(columns) for k in range(4))]
         paths[name].write_text('\n'.join(map('\t'.join, rows)) + '\n')
     paths['grades'] = folder / 'grades.json'
-    paths['grades'].write_text(json.dumps(dict.fromkeys(GRADES, 1)))
+    grade = {'value': 1, 'count': 2, 'hemisphere': 'left', 'height': 3.0}
+    paths['grades'].write_text(json.dumps({'grades': dict.fromkeys(GRADES, grade)}))
     figures = {'pvs': folder / 'pvs.png'}
     figures['pvs'].write_bytes(b'\x89PNG' + bytes(20_000) + b'IEND\xaeB`\x82')
     source = SourceGrid(shape=SHAPE, affine=AFFINE)
@@ -60,5 +61,6 @@ def make_results(folder: Path) -> Results:
         source=source,
         step=1.0,
         quality={},
+        assessed={'cjv': 0.6, 'snr': 5.0},
         findings=(),
     )

@@ -9,5 +9,5 @@ def test_a_precision_counts_only_if_somebody_chose_it(settings):
         name: replace(settings.analysis, precision=name).fingerprint({}) for name in ('auto', 'fp32', 'bf16')
     }
     assert settings.analysis.precision == 'auto'
-    assert prints['auto'] == '5ca2b687293d0993ae68719404e77c4e0449e50e38b142e385ea1f6700f6ede8'
+    assert prints['auto'] == '44a3048795d33e915920841bb50a892a5ffb98175b4930eb777432d829bb6d6a'
     assert len(set(prints.values())) == 3

@@ -121,3 +121,10 @@ def test_the_longest_stem_leaves_room_for_the_longest_name():
 def test_a_name_that_is_no_bids_is_refused_by_name(expectation, name):
     with expectation:
         parse_entities(name)
+
+
+def test_names_of_transforms(tmp_path):
+    names = Naming.of(tmp_path, Path('sub-01_ses-a_run-2_T1w.nii.gz'))
+    assert names.transform('T1w', 'MNI152NLin2009cSym').name == (
+        'sub-01_ses-a_run-2_from-T1w_to-MNI152NLin2009cSym_mode-image_xfm.h5'
+    )

@@ -562,3 +562,34 @@ def test_thousands_of_subjects_are_found_in_seconds(tmp_path):
     started = time.monotonic()
     assert len(find(tmp_path).scans) == 2000
     assert time.monotonic() - started < 10
+
+
+# ---- masks of white matter hyperintensities
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-01_label-WMH_mask.nii.gz',
+        'sub-01_space-T1w_label-WMH_mask.nii.gz',
+        'sub-01_acq-3d_space-FLAIR_label-WMH_desc-lst_mask.nii',
+    ],
+)
+def test_a_mask_of_hyperintensities_is_found(tmp_path, name):
+    put(tmp_path / 'bids', 'sub-01/anat/sub-01_acq-mprage_T1w.nii.gz')
+    put(tmp_path / 'wmh', f'sub-01/anat/{name}', 'sub-01/anat/sub-01_space-MNI_label-WMH_mask.nii.gz')
+    (scan,) = find(tmp_path / 'bids', derivatives=(tmp_path / 'wmh',)).scans
+    assert scan.lesions == tmp_path / 'wmh' / 'sub-01' / 'anat' / name
+    assert 'lesions' in scan.inputs
+
+
+def test_without_a_mask_of_hyperintensities_none_can_be_left_out(tmp_path):
+    put(tmp_path / 'bids', 'sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz')
+    put(tmp_path / 'wmh', 'sub-01/ses-2/anat/sub-01_ses-2_label-WMH_mask.nii.gz')
+    put(tmp_path / 'wmh', 'sub-01/ses-1/anat/sub-01_ses-1_space-MNI152Lin_label-WMH_mask.nii.gz')
+    (scan,) = find(tmp_path / 'bids', derivatives=(tmp_path / 'wmh',)).scans
+    assert scan.lesions is None
+    put(tmp_path / 'bids', GOOD)
+    put(tmp_path / 'wmh', GOOD.replace('T1w', 'label-WMH_mask'))
+    with refused(datasets.NO_LESIONS, naming='sub-01_ses-1_T1w'):
+        raise_refused(tmp_path / 'bids', derivatives=(tmp_path / 'wmh',), needs_lesions=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pvs_bidsapp.anatomy.regions import REGIONS
+from pvs_bidsapp.anatomy.regions import indices_of
 from pvs_bidsapp.evaluation.masks import Evaluator, MaskPair, leave_out, score_pair, summarise
 
 
@@ -13,8 +13,8 @@ def pair():
     predicted = np.zeros_like(reference)
     predicted[2, 2, 2:4] = True
     regions = np.zeros(reference.shape, np.uint8)
-    regions[:6] = next(r.index for r in REGIONS if r.name.startswith('deep white matter'))
-    regions[6:] = next(r.index for r in REGIONS if r.name.startswith('basal ganglia'))
+    regions[:6] = indices_of('deep white matter')[0]
+    regions[6:] = indices_of('basal ganglia')[0]
     return MaskPair(
         name='sub-01',
         predicted=predicted,

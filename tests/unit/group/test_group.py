@@ -241,3 +241,12 @@ def test_published_examples_are_reproduced():
 def test_a_check_of_proportional_odds_that_does_not_converge_is_none():
     number, grade = pd.Series([15.0, 104, 16, 159, 12]), pd.Series([0, 1, 1, 1, 2])
     assert np.isnan(ratings.fit(number, grade).p_proportional)
+
+
+def test_the_map_takes_the_voxels_of_a_mask():
+    shape, affine = maps.coarse_grid((40, 40, 40), np.eye(4))
+    mask = np.zeros((40, 40, 40), bool)
+    mask[10:12, 10, 10] = mask[30, 30, 30] = True
+    flat = maps.voxels_of_mask(mask, np.eye(4), shape, affine)
+    places = np.stack(np.unravel_index(flat, shape), 1)
+    np.testing.assert_array_equal(places, [[5, 5, 5], [15, 15, 15]])
