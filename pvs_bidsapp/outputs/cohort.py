@@ -28,7 +28,7 @@ from ..messages import people
 from ..messages.message import Finding
 from ..messages.people import listed
 from ..runtime.files import read_image
-from .result_tables import check_totals, find_results, read_sidecar, read_tables
+from .result_tables import check_totals, find_results, read_rows, read_sidecar, read_tables
 from .unfinished import find_unfinished, split_finished
 
 LOG = logging.getLogger(__name__)
@@ -74,7 +74,10 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     check_totals(regions, list(files.values()), ('all', DEEP))
     rows, voxels = _read_clusters(scans, sizes, float(model[2]))
     rows.insert(1, 'ICV', [sidecars[names]['BrainMaskVolume'] for names in scans])
-    joined = _join_people(listing, {names.subject for names in scans}, set(regions.columns), findings)
+    quality = _read_quality(scans)
+    rows = rows.join(quality)
+    taken = {*regions.columns, *quality.columns}
+    joined = _join_people(listing, {names.subject for names in scans}, taken, findings)
     names_of = np.array([names.stem for names in scans], object)
     entities = {names.stem: dict(names.entities) for names in scans}
     tidy = collect(regions.assign(scan=names_of[regions.pop('table')]), entities, joined.table)
@@ -169,6 +172,21 @@ def _read_clusters(
     rows = pd.concat(counts, ignore_index=True)
     rows.insert(0, 'scan', [names.stem for names in scans])
     return rows, voxels
+
+
+def _read_quality(scans: Sequence[Naming]) -> pd.DataFrame:
+    """Measures of quality of each scan, in columns ``qc_*``, and how many of them are out of range.
+
+    Scans that an earlier version has finished have none.
+    """
+    rows = []
+    for names in scans:
+        path = names.anat('stats', '.tsv', desc='qc')
+        table = read_rows(path, ('metric', 'value', 'finding')) if path.exists() else []
+        row = {f'qc_{r["metric"]}': pd.to_numeric(r['value'], errors='coerce') for r in table}
+        rows.append(row | {'qc_out_of_range': sum(r['finding'] != 'n/a' for r in table) if table else np.nan})
+    found = pd.DataFrame(rows)
+    return found if found.notna().any(axis=None) else pd.DataFrame(index=range(len(scans)))
 
 
 def _per_scan(tidy: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
