@@ -12,11 +12,11 @@ from ..anatomy.acpc import Frame
 from ..clusters.visual_grades import Grade
 from .figures import pyplot
 
-#: Grades whose sections are drawn, with what they are called.
+#: Grades whose sections are drawn: what they are called, and the height (mm) that is shown if there are none.
 SHOWN = {
-    'potter_basal_ganglia': 'basal ganglia',
-    'potter_centrum_semiovale': 'centrum semiovale',
-    'potter_midbrain': 'midbrain',
+    'potter_basal_ganglia': ('basal ganglia', 3.0),
+    'potter_centrum_semiovale': ('centrum semiovale', 35.0),
+    'potter_midbrain': ('midbrain', -12.0),
 }
 #: Extent of a section in mm: rightward and forward of the anterior commissure, from and to.
 EXTENT = ((-75, 75), (-115, 75))
@@ -54,9 +54,9 @@ def draw_grades(
     plt = pyplot()
     figure, axes = plt.subplots(2, len(SHOWN), figsize=(4 * len(SHOWN), 10), facecolor='black')
     found = clusters > 0
-    for column, (key, name) in zip(axes.T, SHOWN.items(), strict=True):
+    for column, (key, (name, middle)) in zip(axes.T, SHOWN.items(), strict=True):
         grade = grades[key]
-        places = _section(frame, grade.height or 0.0, affine)
+        places = _section(frame, middle if grade.height is None else grade.height, affine)
         image = ndimage.map_coordinates(t1w, places, order=1)
         outline = ndimage.map_coordinates(found.astype(np.float32), places, order=1)
         top = float(np.percentile(image, 99.5)) or 1.0
