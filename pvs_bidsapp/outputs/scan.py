@@ -286,7 +286,9 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
     brain = nib.load(results.brain)
     volume = float(np.count_nonzero(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])))
     write_json(stats, source | describe(REGION_COLUMNS) | {
-        'EstimatedVisualGrades': _grades(results), 'BrainMaskVolume': round(volume, 1),
+        'EstimatedVisualGrades': _grades(results),
+        'AcPcFrame': _frame(results),
+        'BrainMaskVolume': round(volume, 1),
     } | results.quality)  # fmt: skip
     for table, path in (
         (results.cluster_table, names.anat('dseg', '.tsv', desc='pvs')),
@@ -347,6 +349,12 @@ def _grades(results: Results) -> dict[str, dict[str, Any]]:
         }
         for key, grade in grades.items()
     }
+
+
+def _frame(results: Results) -> dict[str, Any]:
+    """The AC-PC frame as the sidecar holds it."""
+    frame = json.loads(Path(results.grades).read_text())['frame']
+    return {'Origin': frame['origin'], 'Axes': frame['axes']}
 
 
 def _pair(

@@ -49,7 +49,8 @@ def make_results(folder: Path) -> Results:
         paths[name].write_text('\n'.join(map('\t'.join, rows)) + '\n')
     paths['grades'] = folder / 'grades.json'
     grade = {'value': 1, 'count': 2, 'hemisphere': 'left', 'height': 3.0}
-    paths['grades'].write_text(json.dumps({'grades': dict.fromkeys(GRADES, grade)}))
+    frame = {'origin': [0, 0, 0], 'axes': np.eye(3).tolist()}
+    paths['grades'].write_text(json.dumps({'grades': dict.fromkeys(GRADES, grade), 'frame': frame}))
     figures = {'pvs': folder / 'pvs.png'}
     figures['pvs'].write_bytes(b'\x89PNG' + bytes(20_000) + b'IEND\xaeB`\x82')
     source = SourceGrid(shape=SHAPE, affine=AFFINE)
