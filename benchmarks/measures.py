@@ -3,7 +3,8 @@
 
     python benchmarks/measures.py OUT_DIR DATASET [OUT_DIR DATASET ...]
 
-OUT_DIR is what ``participant`` wrote for the simulated DATASET, with the truth in ``derivatives/labels``. Prints
+OUT_DIR is what ``participant`` wrote for the simulated DATASET; the truth lies in its ``derivatives/labels``.
+Prints
 
 - the share of simulated spaces that lie in the region in which they were drawn, by the label maps: those of a
   capsule, the corpus callosum and what lies within 15 mm of the third ventricle are no deep white matter;
