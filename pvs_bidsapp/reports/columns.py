@@ -60,7 +60,7 @@ CLUSTERS = {
     'region': Column('region'),
     'hemisphere': Column('side'),
     'volume_mm3': Column('volume (mm³)', 1),
-    'weighted_volume_mm3': Column('volume by partial voxels (mm³)', 1),
+    'weighted_volume_mm3': Column('weighted volume (mm³)', 1),
     'length_mm': Column('length (mm)', 1),
     'width_mm': Column('width (mm)', 1),
     'max_width_mm': Column('largest width (mm)', 1),

@@ -331,10 +331,12 @@ def _place(entry: dict[str, Any]) -> str:
     parts = []
     if 'Count' in entry:
         parts.append(f'{entry["Count"]} spaces')
-    if entry.get('Hemisphere'):
-        parts.append(str(entry['Hemisphere']))
+    if side := entry.get('Hemisphere'):
+        parts.append('both hemispheres' if side == 'both' else f'{side} hemisphere')
     if entry.get('SectionMm') is not None:
-        parts.append(f'section {fixed(entry["SectionMm"], 1)} mm above the AC-PC plane')
+        height = fixed(entry['SectionMm'], 1)
+        place = f'{height.removeprefix("-")} mm {"below" if height.startswith("-") else "above"}'
+        parts.append(f'section {place} the AC-PC plane')
     return ', '.join(parts) or DASH
 
 

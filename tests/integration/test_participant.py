@@ -19,6 +19,7 @@ from program import name_segmentations, pvs
 from pvs_bidsapp.anatomy.regions import REGIONS
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS
 from pvs_bidsapp.evaluation.metrics import dice
+from pvs_bidsapp.reports.viewer import IMAGES
 
 GOOD, COPY = 'sub-0001_ses-a_acq-sim_run-1', 'sub-0001_ses-b_acq-sim_run-1'
 #: Subjects with the same head in coarse voxels.
@@ -213,7 +214,9 @@ def test_tables_and_sidecars(first):
 def test_the_page_is_self_contained(first):
     page = (first[0] / 'sub-0001_ses-a.html').read_text()
     assert 'not a medical device' in page
-    assert page.count('data:image/png;base64') == 4
+    assert page.count('data:image/webp;base64') == 5
+    assert page.count('data:image/png;base64') == 1  # the sections of the grades
+    assert page.count('data-volume="') == len(IMAGES)
     assert 'src="http' not in page
     assert 'href="http' not in page
 

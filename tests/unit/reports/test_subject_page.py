@@ -259,6 +259,15 @@ def test_it_fits_a_screen_and_its_colours(browser, path, scheme, width):
         assert unnamed == 0
 
 
+def test_it_prints_whole(browser, path):
+    with show(browser, path) as page:
+        page.emulate_media(media='print')
+        assert not page.locator('.viewer').is_visible()
+        assert not page.locator('.controls').first.is_visible()
+        for box in page.locator('.scroll, .sheet').all():
+            assert box.evaluate('e => e.scrollHeight <= e.clientHeight + 2')
+
+
 def test_a_browser_without_webgl_is_told(browser, path):
     script = 'HTMLCanvasElement.prototype.getContext = () => null'
     with show(browser, path, script=script) as page:

@@ -99,10 +99,14 @@ def test_a_grade_says_where_it_was_counted():
     grades = {
         'a': {'Description': 'd', 'Value': 2, 'Count': 14, 'Hemisphere': 'left', 'SectionMm': 12.34},
         'b': {'Description': 'e', 'Value': 0, 'Count': 0, 'SectionMm': None},
+        'm': {'Description': 'e', 'Value': 1, 'Hemisphere': 'both', 'SectionMm': -3},
         'c': {'Description': 'f', 'Value': 1},
     }
     places = [place for _, _, place in subject_page._grades(grades)]
-    assert places == ['14 spaces, left, section 12.3 mm above the AC-PC plane', '0 spaces', '–']
+    assert places == [
+        '14 spaces, left hemisphere, section 12.3 mm above the AC-PC plane', '0 spaces',
+        'both hemispheres, section 3.0 mm below the AC-PC plane', '–',
+    ]  # fmt: skip
 
 
 def test_the_command_gives_the_results_again(tmp_path):
