@@ -151,7 +151,13 @@ def draw_person(
 
 
 def scan(
-    person: Person, scanner: Scanner, difficulty: Difficulty, rng: np.random.Generator, *, years: float = 0.0
+    person: Person,
+    scanner: Scanner,
+    difficulty: Difficulty,
+    rng: np.random.Generator,
+    *,
+    years: float = 0.0,
+    is_moved: bool = True,
 ) -> SimulatedHead:
     """Simulate the T1w and T2w of a person.
 
@@ -163,6 +169,8 @@ def scan(
     rng : numpy.random.Generator
     years : float
         Time since the first session, in years; PVS widen with it.
+    is_moved : bool
+        Whether the head moves between T1w and T2w.
     """
     anatomy, drawn, rendered = person.anatomy, person.vessels, person.rendering
     if years:
@@ -172,7 +180,7 @@ def scan(
     t1w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t1w, rng)
     t2w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t2w, rng)
     t1w = artefacts.blur(t1w, np.array(scanner.fwhm), anatomy.spacing)
-    t2w, t2w_affine = _slice_t2w(t2w, anatomy, scanner, rng)
+    t2w, t2w_affine = _slice_t2w(t2w, anatomy, scanner, rng, is_moved=is_moved)
     has_motion = rng.random() < difficulty.motion
     t1w = _acquire(t1w, anatomy.spacing, scanner, rng, motion=bool(has_motion))
     t2w = _acquire(t2w, np.array(scanner.t2w_voxel), scanner, rng, motion=False)
@@ -200,14 +208,15 @@ def _tilt(rng: np.random.Generator, degrees: float) -> np.ndarray:
 
 
 def _slice_t2w(
-    image: np.ndarray, anatomy: Anatomy, scanner: Scanner, rng: np.random.Generator
+    image: np.ndarray, anatomy: Anatomy, scanner: Scanner, rng: np.random.Generator, *, is_moved: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Resample a T2w, moved slightly, to its own grid."""
     voxel = np.array(scanner.t2w_voxel)
     shape = tuple(np.ceil(np.array(anatomy.labels.shape) * anatomy.spacing / voxel).astype(int))
     grid = np.diag([*voxel, 1.0])
     grid[:3, 3] = anatomy.affine[:3, 3] + (voxel - anatomy.spacing) / 2
-    moved = artefacts.small_rigid(rng, 1.5, 1.0)
+    move = artefacts.small_rigid(rng, 1.5, 1.0)
+    moved = move if is_moved else np.eye(4)
     smooth = artefacts.blur(image, scanner.t2w_fwhm, anatomy.spacing)
     sliced = artefacts.regrid(smooth, anatomy.affine, moved @ grid, shape)
     return np.maximum(sliced, 0), grid

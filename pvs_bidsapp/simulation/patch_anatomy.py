@@ -86,17 +86,17 @@ class PatchAnatomy:
         return millimetres(self.voxels[..., VENTRICLE]) - self.growth
 
     def distance_to(self, surface: int) -> np.ndarray:
-        """Distance in mm to `CORTEX`, `FLUID`, `WHITE`, `BRAIN` or `PUTAMEN` before ageing, negative inside.
+        """Distance in mm to the surface of a structure before ageing, negative inside.
 
         Parameters
         ----------
         surface : int
-            One of the constants of `pvs_bidsapp.simulation.patch_source`.
+            `CORTEX`, `FLUID`, `WHITE`, `BRAIN` or `PUTAMEN`.
         """
         return millimetres(self.voxels[..., surface])
 
     def voxel_of(self, points: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Indices of the voxels nearest to points, shape (n, 3), in mm; beyond the patch those of its edge."""
+        """Indices of the voxels nearest to points, shape (n, 3), in mm; never beyond the patch."""
         voxels = np.clip(np.rint(points / self.spacing).astype(int), 0, np.array(self.shape) - 1)
         return tuple(voxels.T)
 
@@ -169,7 +169,9 @@ def _coordinates(
     for axis in range(3):
         scale = 1 / source.spacing[axis]
         x, y, z = (
-            (matrix[axis, k] * line * scale).astype(np.float32).reshape([-1 if j == k else 1 for j in range(3)])
+            (matrix[axis, k] * line * scale)
+            .astype(np.float32)
+            .reshape([-1 if j == k else 1 for j in range(3)])
             for k, line in enumerate(lines)
         )
         coordinates[axis] = (x + y) + (z + np.float32(centre[axis]))

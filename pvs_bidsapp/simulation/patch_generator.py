@@ -140,9 +140,7 @@ class PatchGenerator:
             image = _scan_t1w(image, anatomy.spacing, 1 / snr, rng)
         return self._normalize(image, intensities, rng)
 
-    def _normalize(
-        self, image: np.ndarray, intensities: Contrast, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _normalize(self, image: np.ndarray, intensities: Contrast, rng: np.random.Generator) -> np.ndarray:
         """Normalize a patch as the whole head would be, whose levels are measured with some error."""
         normalization = self.normalization
         white = 1 + rng.normal(0, 0.02)
@@ -198,8 +196,11 @@ def _paint(
     fluid, cortex = intensities.fluid, intensities.lookup[3]
     image += contents.lesion * (intensities.lesion - 1) * (anatomy.labels > 0)
     for part, value in (
-        (contents.grey, cortex), (contents.white, 1.0), (contents.fluid, fluid), (contents.vessel, intensities.vessel),
-    ):  # fmt: skip
+        (contents.grey, cortex),
+        (contents.white, 1.0),
+        (contents.fluid, fluid),
+        (contents.vessel, intensities.vessel),
+    ):
         image += part * (value - image)
     image += contents.occupancy * contents.contrast * (fluid - image)
     return np.maximum(image, 0, out=image)
@@ -209,7 +210,9 @@ def _texture(anatomy: PatchAnatomy, rng: np.random.Generator) -> np.ndarray:
     """Relative variation of intensities: regional differences, tracts, and fine grain."""
     shape, spacing = anatomy.shape, anatomy.spacing
     texture = rng.uniform(0, 0.035) * smooth_field(shape, control_points(shape, spacing, 14), rng)
-    texture += rng.uniform(0, 0.03) * smooth_field(shape, control_points(shape, spacing, rng.uniform(3, 7)), rng)
+    texture += rng.uniform(0, 0.03) * smooth_field(
+        shape, control_points(shape, spacing, rng.uniform(3, 7)), rng
+    )
     # tracts: longer along one axis than across
     gaps = np.array([3.0, 3.0, 3.0])
     gaps[rng.integers(3)] = 15.0
@@ -221,9 +224,7 @@ def _texture(anatomy: PatchAnatomy, rng: np.random.Generator) -> np.ndarray:
 # ---- the scanner
 
 
-def _scan_t1w(
-    image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator
-) -> np.ndarray:
+def _scan_t1w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Point spread, ringing, noise, resampling, filters and the bias field that a correction leaves."""
     fwhm = np.full(3, rng.uniform(*FWHM)) * spacing
     fwhm[rng.integers(3)] *= rng.uniform(1, WORST_AXIS)
@@ -241,9 +242,7 @@ def _scan_t1w(
     return _process(image, spacing, rng)
 
 
-def _scan_t2w(
-    image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator
-) -> np.ndarray:
+def _scan_t2w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Point spread, slices, noise, and the resampling to the grid of the T1w."""
     size = rng.uniform(0.5, 1.0, 3) if rng.random() < 0.5 else spacing * rng.uniform(0.9, 1.1)
     image = artefacts.blur(image, rng.uniform(0.4, 1.0) * size, spacing)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -67,6 +68,43 @@ class PatchSource:
             if len(voxels):
                 found[name] = voxels[:: CENTRE_STEP if len(voxels) > 10 * CENTRE_STEP else 1].copy()
         return found
+
+
+def write_source(source: PatchSource, path: Path) -> None:
+    """Write a prepared label map.
+
+    Parameters
+    ----------
+    source : PatchSource
+    path : Path
+        ``.npz``; uncompressed, so that it is read quickly.
+    """
+    np.savez(
+        path,
+        name=np.array(source.name),
+        voxels=source.voxels,
+        labels=source.labels,
+        directions=source.directions,
+        spacing=source.spacing,
+    )
+
+
+def read_source(path: Path) -> PatchSource:
+    """Read a prepared label map.
+
+    Parameters
+    ----------
+    path : Path
+        As `write_source` wrote it.
+    """
+    with np.load(path) as arrays:
+        return PatchSource(
+            name=str(arrays['name']),
+            voxels=arrays['voxels'],
+            labels=arrays['labels'],
+            directions=arrays['directions'],
+            spacing=arrays['spacing'],
+        )
 
 
 def millimetres(stored: np.ndarray) -> np.ndarray:

@@ -46,8 +46,8 @@ class PatchContents:
     contrast : ndarray of float32
         Contrast of the spaces in a voxel, as a fraction of that between CSF and the surroundings.
     lesion, fluid, vessel, grey, white : ndarray of float32
-        Fraction of each voxel filled by a lesion of white matter; by CSF in other places than spaces; by blood;
-        by grey matter in white matter; by fibres in CSF or grey matter.
+        Fraction of each voxel filled by a lesion of white matter; by CSF outside of spaces; by blood; by grey
+        matter in white matter; by fibres in CSF or grey matter.
     """
 
     occupancy: np.ndarray
@@ -282,7 +282,9 @@ class _Mimics:
             is_allowed=lambda points: self.anatomy.contains(points) & mask[self.anatomy.voxel_of(points)],
             tilt=tilt,
         )
-        filled, _ = fill_tubes(tubes, np.ones(len(starts)), self.anatomy.shape, self.anatomy.spacing, self.rng)
+        filled, _ = fill_tubes(
+            tubes, np.ones(len(starts)), self.anatomy.shape, self.anatomy.spacing, self.rng
+        )
         np.maximum(volume, filled, out=volume)
 
     def _field(self, gap: float) -> np.ndarray:
@@ -291,7 +293,7 @@ class _Mimics:
         return smooth_field(shape, control_points(shape, self.anatomy.spacing, gap), self.rng)
 
     def _places(self, mask: np.ndarray, number: float) -> np.ndarray:
-        """Points in a mask, in mm, shape (n, 3): `number` per litre of it on average, at the largest amount."""
+        """Points in a mask, in mm, shape (n, 3): on average `number` per litre of it at amount 1."""
         flat = np.flatnonzero(mask)
         litres = flat.size * float(np.prod(self.anatomy.spacing)) / 1e6
         count = int(self.rng.poisson(number * self.amount * litres))

@@ -100,7 +100,9 @@ def trace_tubes(
         pieces.append((points[alive], after, radius(tube[alive], along), tube[alive]))
         points[alive], heading[alive] = after, wanted[inside]
     if not pieces:
-        return Tubes(starts=np.empty((0, 3)), ends=np.empty((0, 3)), radii=np.empty(0), numbers=np.empty(0, int))
+        return Tubes(
+            starts=np.empty((0, 3)), ends=np.empty((0, 3)), radii=np.empty(0), numbers=np.empty(0, int)
+        )
     begin, end, widths, numbers = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     return Tubes(starts=begin, ends=end, radii=widths, numbers=numbers)
 
@@ -156,8 +158,9 @@ def fill_tubes(
         inside = np.all((voxels >= 0) & (voxels < np.array(shape, np.int32)), axis=1)
         flat = np.ravel_multi_index(tuple(voxels[inside].T), shape)
         fraction = volume[inside] / float(np.prod(spacing))
-        total = np.bincount(flat, fraction, total.size)
-        weighted = np.bincount(flat, fraction * values[owner[inside]], total.size)
+        if flat.size:
+            total = np.bincount(flat, fraction, total.size)
+            weighted = np.bincount(flat, fraction * values[owner[inside]], total.size)
     mean = np.divide(weighted, total, out=np.zeros_like(weighted), where=total > 0)
     occupancy = np.minimum(total, 1)
     return occupancy.reshape(shape).astype(np.float32), mean.reshape(shape).astype(np.float32)
