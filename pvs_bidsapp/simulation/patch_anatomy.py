@@ -109,7 +109,8 @@ class PatchAnatomy:
     def direction(self, points: np.ndarray) -> np.ndarray:
         """Directions of the vessels at points, both of shape (n, 3), along the axes of the patch."""
         directions = self.source.directions
-        at = np.rint(self.coordinates[(slice(None), *self.voxel_of(points))] / COARSE).astype(int)
+        i, j, k = self.voxel_of(points)
+        at = np.rint(self.coordinates[:, i, j, k] / COARSE).astype(int)
         at = np.clip(at.T, 0, np.array(directions.shape[:3]) - 1)
         return directions[tuple(at.T)].astype(float) @ np.linalg.inv(self.matrix).T
 

@@ -172,9 +172,9 @@ def _draw_spacing(limits: tuple[float, float], rng: np.random.Generator) -> np.n
 def _draw_brain_mask(anatomy: PatchAnatomy, rng: np.random.Generator) -> np.ndarray:
     """The brain mask as a preparation leaves it: too large or too small, here more than there."""
     shape = anatomy.shape
-    error = rng.normal(0.6, 1.0)
-    error = error + rng.uniform(0, 0.8) * smooth_field(shape, control_points(shape, anatomy.spacing, 12), rng)
-    return anatomy.distance_to(BRAIN) < error
+    level, variation = rng.normal(0.6, 1.0), rng.uniform(0, 0.8)
+    error = variation * smooth_field(shape, control_points(shape, anatomy.spacing, 12), rng)
+    return anatomy.distance_to(BRAIN) < level + error
 
 
 # ---- the image without a scanner

@@ -159,8 +159,8 @@ def fill_tubes(
         flat = np.ravel_multi_index(tuple(voxels[inside].T), shape)
         fraction = volume[inside] / float(np.prod(spacing))
         if flat.size:
-            total = np.bincount(flat, fraction, total.size)
-            weighted = np.bincount(flat, fraction * values[owner[inside]], total.size)
+            total += np.bincount(flat, fraction, total.size)
+            weighted += np.bincount(flat, fraction * values[owner[inside]], total.size)
     mean = np.divide(weighted, total, out=np.zeros_like(weighted), where=total > 0)
     occupancy = np.minimum(total, 1)
     return occupancy.reshape(shape).astype(np.float32), mean.reshape(shape).astype(np.float32)
