@@ -20,7 +20,7 @@ from pvs_bidsapp.simulation.patch_generator import GeneratedPatch, PatchGenerato
 from pvs_bidsapp.simulation.patch_source import REGIONS, PatchSource, prepare_source
 from pvs_bidsapp.simulation.patch_spaces import draw_contents
 
-#: Voxel size in mm at which experts' tracings were measured, and a space counts as seen from this contrast on.
+#: Voxel size in mm at which experts' tracings were measured; a space is seen from this contrast on.
 SPACING, SEEN = 1.5, 0.04
 
 
@@ -68,7 +68,9 @@ def print_contents(sources: list[PatchSource], number: int) -> None:
         for n, name in enumerate(REGIONS, start=1):
             if (anatomy.region == n).sum() > 300:
                 fractions[name].append(100 * float(contents.occupancy[anatomy.region == n].mean()))
-    print('| quantity | 5th | 25th | median | 75th | 95th percentile |\n| --- | --- | --- | --- | --- | --- |')
+    print(
+        '| quantity | 5th | 25th | median | 75th | 95th percentile |\n| --- | --- | --- | --- | --- | --- |'
+    )
     rows = {
         'spaces seen in 100 cm² of white matter of a section': per_slice,
         'peak contrast in white matter, of that between white matter and CSF': peaks,

@@ -13,6 +13,7 @@ from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
 from . import ageing, artefacts, contrast, label_maps, mimics, rendering, vessels
+from .detectability import detectability
 from .label_maps import Anatomy
 from .mimics import Mimics
 from .rendering import Rendering
@@ -66,6 +67,9 @@ class SimulatedHead:
     vessels : tuple of Vessel
     burden : float
         Burden of PVS, in [0, 1].
+    detectability : ndarray, shape (n,)
+        Of each PVS on the T1w, see `pvs_bidsapp.simulation.detectability`. Motion, ringing and bias are not
+        taken into account.
     """
 
     t1w: np.ndarray
@@ -78,6 +82,7 @@ class SimulatedHead:
     rendering: Rendering
     vessels: tuple[Vessel, ...]
     burden: float
+    detectability: np.ndarray
 
     @property
     def mask(self) -> np.ndarray:
@@ -177,7 +182,9 @@ def scan(
         drawn = tuple(v.widened(1 + GROWTH * years) for v in drawn)
         rendered = rendering.render(drawn, anatomy.labels.shape, anatomy.spacing)
     frame = _tilt(rng, difficulty.tilt)
-    t1w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t1w, rng)
+    t1w, change = contrast.synthesize_parts(anatomy, rendered, person.mimics, scanner.t1w, rng)
+    t1w = np.maximum(t1w + change, 0)
+    change = artefacts.blur(change, np.array(scanner.fwhm), anatomy.spacing)
     t2w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t2w, rng)
     t1w = artefacts.blur(t1w, np.array(scanner.fwhm), anatomy.spacing)
     t2w, t2w_affine = _slice_t2w(t2w, anatomy, scanner, rng, is_moved=is_moved)
@@ -195,6 +202,7 @@ def scan(
         rendering=rendered,
         vessels=drawn,
         burden=person.burden,
+        detectability=detectability(change, rendered.index, len(drawn), 1 / scanner.snr),
     )
 
 
