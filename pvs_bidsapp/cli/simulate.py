@@ -193,15 +193,21 @@ def _say_failed(failed: dict[str, str]) -> int:
     return 1 if failed else 0
 
 
-def label_maps(folder: Path) -> list[Path]:
+def label_maps(folder: Path, option: str = '--label-maps') -> list[Path]:
     """Label maps in a folder, sorted by name; hidden files are none.
+
+    Parameters
+    ----------
+    folder : Path
+    option : str
+        Its name, for the message.
 
     Raises
     ------
     InputError
         If there are none.
     """
-    check_input(folder, 'a folder of label maps', '--label-maps')
+    check_input(folder, 'a folder of label maps', option)
     found = sorted(
         path
         for pattern in ('*.nii.gz', '*.nii', '*.mgz', '*.mgh')
@@ -209,5 +215,5 @@ def label_maps(folder: Path) -> list[Path]:
         if not path.name.startswith('.')
     )
     if not found:
-        raise options.NO_LABEL_MAPS.error(f'--label-maps {folder}')
+        raise options.NO_LABEL_MAPS.error(f'{option} {folder}')
     return found

@@ -22,6 +22,7 @@ from .arguments import (
     log_to_terminal,
 )
 from .folders import check_input, check_output
+from .simulate import label_maps
 
 if TYPE_CHECKING:
     from ..training.config import TrainingConfig
@@ -32,8 +33,9 @@ Train a model on labelled scans. DATA_DIR is a BIDS dataset. The labels, masks o
 derivative dataset (--labels) as *_label-PVS_mask.nii.gz, with the names of their scans. Scans
 without a label are used for pre-training and by the semi-supervised recipes. Brain masks
 (desc-brain_mask) and tissue classes (seg-tissue_dseg) in the same dataset are used; what is
-missing is computed, which takes some minutes per scan, once. The result is a model for
-`--model MODEL_DIR`. An interrupted training is continued with --resume."""
+missing is computed, which takes some minutes per scan, once. With --generate, training needs
+label maps only, and no DATA_DIR: each patch is made anew from nothing else. The result is a model
+for `--model MODEL_DIR`. An interrupted training is continued with --resume."""
 
 EXAMPLES = """\
 recipes:
@@ -51,6 +53,8 @@ examples:
   train on simulated heads whose patches are synthesized anew each time:
     pvs simulate heads --n-subjects 40 --label-maps label-maps/ --spacing 1
     pvs train heads models/mine --paint mixed --init joliot2021-t1
+  train on patches that are made from label maps alone, each of them once:
+    pvs train models/mine --generate label-maps/ --recipe supervised-multi --modality T1w --resume
   use the model:
     pvs /bids /out participant --model models/mine
 """
@@ -80,14 +84,20 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
         help='no pre-training as an autoencoder (joliot2021), which takes a quarter of the epochs or time',
     )  # fmt: skip
     add_option(
-        g, '--loss', choices=('dice', 'dice-ce', 'focal'),
+        g, '--loss', choices=('dice', 'dice-ce', 'focal', 'ce'),
         help='Dice (Joliot et al.), Dice and cross-entropy (default of joliot2021; starts to learn '
-        'sooner) or focal loss (default of the other recipes)',
+        'sooner), focal loss (default of the other recipes) or cross-entropy (calibrated as it is)',
     )  # fmt: skip
     add_option(
         g, '--paint', choices=SUITES, metavar='SUITE', dest='synthesize',
         help='DATA_DIR holds simulated heads: synthesize each patch anew, with a scanner of this suite '
         f'({", ".join(SUITES)})',
+    )  # fmt: skip
+    add_option(
+        g, '--generate', type=PATH, metavar='LABEL_MAPS',
+        help='folder of label maps (FreeSurfer, SynthSeg): make each patch anew from them, with spaces, '
+        'mimics, contrast and scanner of its own; leave out DATA_DIR. --validation is the fraction of the '
+        'label maps in which heads are simulated for validation',
     )  # fmt: skip
     add_option(
         g, '--trained-on', default='', metavar='TEXT',
@@ -118,6 +128,10 @@ def _add_split_options(p: argparse.ArgumentParser) -> None:
 
 def _add_input_options(p: argparse.ArgumentParser) -> None:
     g = p.add_argument_group('network and its input')
+    add_option(
+        g, '--modality', choices=('T1w', 'T1w+T2w'),
+        help='scans that the network gets (default: those of the recipe)',
+    )  # fmt: skip
     add_option(
         g, '--patch-size', type=WholeNumber(low=0, high=1024), metavar='VOXELS',
         help='edge of the training patches; 0 for whole volumes (default: that of the recipe; joliot2021: '
@@ -191,14 +205,17 @@ def _add_machine_options(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_option(
         g, '--nprocs', '--n-cpus', type=PROCESSES, default=1, metavar='N',
-        help='prepare scans in N processes in parallel (default 1)',
+        help='prepare scans, or make patches (--generate), in N processes in parallel (default 1)',
     )  # fmt: skip
 
 
 def parser() -> OptionParser:
     """Arguments of the command."""
     p = command_parser('pvs train', DESCRIPTION, EXAMPLES)
-    p.add_argument('data_dir', type=PATH, metavar='DATA_DIR', help='BIDS dataset with the scans')
+    p.add_argument(
+        'data_dir', type=PATH, metavar='DATA_DIR', nargs='?',
+        help='BIDS dataset with the scans; left out with --generate',
+    )  # fmt: skip
     p.add_argument(
         'model_dir', type=PATH, metavar='MODEL_DIR', help='folder of the model, its checkpoints and its log'
     )
@@ -215,12 +232,21 @@ def parser() -> OptionParser:
 
 def _check(args: argparse.Namespace) -> None:
     """Check the folders, and values that depend on each other."""
+    if args.generate:
+        _check_generate(args)
+    elif args.data_dir is None:
+        raise options.NEEDS_DATA.error('DATA_DIR')
     further = [(folder, '--also') for folder in args.further_data_dirs]
-    for folder, name in ((args.data_dir, ''), *further):
+    data_dirs = [(args.data_dir, '')] if args.data_dir else []
+    for folder, name in (*data_dirs, *further):
         check_input(folder, 'the root of a BIDS dataset', name)
     if args.labels:
         check_input(args.labels, 'the dataset with the labels', '--labels')
-    inputs = [(args.data_dir, 'DATA_DIR'), *((folder, str(folder)) for folder, _ in further)]
+    inputs = [
+        *((folder, 'DATA_DIR') for folder, _ in data_dirs),
+        *((folder, str(folder)) for folder, _ in further),
+        *((folder, '--generate') for folder in [args.generate] if folder),
+    ]
     check_output(args.model_dir, 'MODEL_DIR', inputs)
     if args.cache:
         check_output(args.cache, '--cache', inputs)
@@ -230,6 +256,21 @@ def _check(args: argparse.Namespace) -> None:
         raise options.VALUE.error('--folds 1', allowed='2 or more, or leave it out', program='pvs train')
     if args.test_fraction is not None and not args.folds:
         raise options.NEEDS.error('--test', other='--folds')
+
+
+def _check_generate(args: argparse.Namespace) -> None:
+    """Refuse what belongs to scans: patches are made from label maps alone."""
+    given = {
+        'DATA_DIR': args.data_dir,
+        '--labels': args.labels,
+        '--also': args.further_data_dirs,
+        '--paint': args.synthesize,
+        '--folds': args.folds,
+        '--training-size': args.training_size,
+    }
+    for name, value in given.items():
+        if value:
+            raise options.CONFLICT.error('--generate', other=name)
 
 
 def recipe_changes(args: argparse.Namespace) -> RecipeChanges:
@@ -242,6 +283,7 @@ def recipe_changes(args: argparse.Namespace) -> RecipeChanges:
         learning_rate=args.learning_rate,
         loss=args.loss,
         pretraining=not args.no_pretraining,
+        channels=tuple(args.modality.split('+')) if args.modality else None,
         spacing=low if low is None or high is None or low == high else (low, high),
         patch_size=args.patch_size,
         filters=args.filters,
@@ -278,17 +320,16 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
         precision=choose_precision(args.precision, device),
         micro_batch=args.micro_batch,
     )
+    data_sets = [(args.data_dir, args.labels or labels_dir(args.data_dir))] if args.data_dir else []
     data = TrainingData(
-        data_sets=(
-            (args.data_dir, args.labels or labels_dir(args.data_dir)),
-            *((folder, labels_dir(folder)) for folder in args.further_data_dirs),
-        ),
+        data_sets=(*data_sets, *((folder, labels_dir(folder)) for folder in args.further_data_dirs)),
         cache_dir=args.cache or args.model_dir / 'cache',
         validation_fraction=args.validation_fraction,
         folds=args.folds,
         test_fraction=default_test_fraction(recipe) if args.test_fraction is None else args.test_fraction,
         training_size=args.training_size,
         synthesize=args.synthesize,
+        generate=tuple(label_maps(args.generate, '--generate')) if args.generate else (),
     )
     return TrainingConfig(
         recipe=recipe,

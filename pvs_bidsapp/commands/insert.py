@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
+from scipy import ndimage
 
 from ..anatomy import template
 from ..anatomy.brain import Brain, extract_brain
@@ -18,6 +19,7 @@ from ..anatomy.coregistration import align_t2w
 from ..anatomy.native import labels_to_native, to_native
 from ..anatomy.registration import Transform, apply, apply_points, deterministic
 from ..anatomy.resampling import Grid
+from ..anatomy.tissues import WM
 from ..bids.dataset import describe_derivative, describe_raw
 from ..bids.naming import Naming, SimulationNaming, labels_dir
 from ..bids.participants import read_participants
@@ -30,6 +32,7 @@ from ..runtime.files import write_text
 from ..runtime.processes import map_in_processes
 from ..segmentation.intensity import measure_levels
 from ..simulation import vessels
+from ..simulation.detectability import detectability, noise_level
 from ..simulation.insertion import anatomy_of_scan, insert, vessels_to_grid
 from ..simulation.label_maps import Anatomy
 from ..simulation.scanner import SUITES
@@ -215,11 +218,13 @@ def _insert_into_scan(
         write_changed_scan(Naming.of(options.out_dir, t2w), t2w, 'T2w', second, image)
     lines = [apply_affine(grid.affine, v.points / voxel_sizes(grid.affine)) for v in drawn]
     voxel_volume = float(np.prod(voxel_sizes(grid.affine)))
+    noise = noise_level(scan.image, ndimage.binary_erosion(native.tissues == WM))
+    visible = detectability(image - scan.image, rendering.index, len(drawn), max(noise, 1e-6))
     ground_truth = GroundTruth(
         affine=grid.affine,
         stored=scan.source,
         rendering=rendering,
-        table=vessel_table(drawn, lines, rendering, voxel_volume),
+        table=vessel_table(drawn, lines, rendering, voxel_volume, visible),
         brain=labels_to_native(brain.mask, affine, grid),
         tissues=native.tissues,
         labels=labels_to_native(insertion.anatomy.labels, affine, grid, np.int16),

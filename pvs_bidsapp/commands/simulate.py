@@ -225,7 +225,8 @@ def simulate_subject(options: SimulationOptions, subject: Subject) -> None:
 
 def _ground_truth(options: SimulationOptions, subject: Subject, head: SimulatedHead) -> GroundTruth:
     lines = [head.scanner_points(vessel) for vessel in head.vessels]
-    table = vessel_table(head.vessels, lines, head.rendering, float(np.prod(head.anatomy.spacing)))
+    voxel_volume = float(np.prod(head.anatomy.spacing))
+    table = vessel_table(head.vessels, lines, head.rendering, voxel_volume, head.detectability)
     brain = label_maps.brain_mask(head.anatomy)
     return GroundTruth(
         affine=head.affine,

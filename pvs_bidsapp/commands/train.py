@@ -1,4 +1,4 @@
-"""Train a model on a BIDS dataset with labels."""
+"""Train a model on a BIDS dataset with labels, or on patches made from label maps."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..training.initial_model import check_initial_weights
 from ..training.packaging import check_model
 from ..training.splits import Split, folds, hold_out
 from .cross_validation import cross_validate
+from .generated_training import train_generated
 from .training_cache import check_labels, require_pvs
 from .training_limits import Limits
 from .training_run import split_scans, train_split
@@ -81,6 +82,8 @@ def _reserved(folder: Path) -> Iterator[None]:
 def _train(config: TrainingConfig, limits: Limits) -> Path | None:
     """Train once, or once per fold."""
     data, seed = config.data, config.schedule.seed
+    if data.generate:
+        return train_generated(config, limits)
     scans = find_all_labelled_scans(data.data_sets, config.recipe.channels)
     persons = [scan.person for scan in scans if scan.label]
     if not data.folds:

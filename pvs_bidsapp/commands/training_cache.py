@@ -148,14 +148,22 @@ def locate_cached(scan: LabelledScan, cache_dir: Path, preparation: Preparation)
     key = (READING, preparation.normalization.card(), preparation.spacing, preparation.channels)
     return CachedImage(
         scan=scan,
-        image=cache_dir / f'{scan.name}_{_digest(files, key)}.npz',
+        image=cache_dir / f'{scan.name}_{digest(files, key)}.npz',
         label=None
         if scan.label is None
-        else cache_dir / f'{scan.name}_tracing_{_digest([*files, scan.label], key)}.npz',
+        else cache_dir / f'{scan.name}_tracing_{digest([*files, scan.label], key)}.npz',
     )
 
 
-def _digest(files: Sequence[Path], key: Any) -> str:
+def digest(files: Sequence[Path], key: Any) -> str:
+    """Part of a name that depends on files, by their size and time, and on how they are read.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    key : object
+        Its representation counts.
+    """
     stamp = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     return hashlib.sha256(repr((stamp, key)).encode()).hexdigest()[:16]
 
@@ -175,7 +183,7 @@ def prepare_image(cached: CachedImage, preparation: Preparation) -> None:
     """
     if not cached.image.exists():
         inputs = _prepare(cached.scan, preparation)
-        _write(
+        write_arrays(
             cached.image,
             image=inputs.image.astype(np.float16),
             brain=inputs.brain,
@@ -186,10 +194,18 @@ def prepare_image(cached: CachedImage, preparation: Preparation) -> None:
             grid = Grid(arrays['brain'].shape, arrays['affine'])
         mask, native_grid, _ = _placed_label(cached.scan)
         target = resample(mask, native_grid.affine, grid, order=1) > 0.5
-        _write(cached.label, target=target.astype(np.uint8), marked=np.array(mask.sum()))
+        write_arrays(cached.label, target=target.astype(np.uint8), marked=np.array(mask.sum()))
 
 
-def _write(path: Path, **arrays: np.ndarray) -> None:
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays completely or not at all, uncompressed.
+
+    Parameters
+    ----------
+    path : Path
+        ``.npz``.
+    **arrays : ndarray
+    """
     with atomic_write(path) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 

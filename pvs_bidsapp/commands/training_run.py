@@ -29,6 +29,8 @@ from ..segmentation.grid import spacing_range
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.model import load_model
 from ..segmentation.networks.joliot import JoliotAutoencoder, JoliotUNet, transfer
+from ..simulation.patch_generator import PatchGenerator
+from ..simulation.patch_source import read_source
 from ..simulation.patch_synthesis import HeadGeometry
 from ..simulation.scanner import SUITES
 from ..training.allocator import keep_freed_memory
@@ -36,6 +38,7 @@ from ..training.checkpoint import LAST, check_resumable, read_checkpoint
 from ..training.config import TrainingConfig
 from ..training.datasets import (
     Batch,
+    GeneratedPatchDataset,
     PatchDataset,
     SemiSupervisedDataset,
     SyntheticPatchDataset,
@@ -117,6 +120,8 @@ class TrainingRun:
     heads : list of LabelledScan
         The labelled scans, if patches are synthesized; they are not cached.
     cached : DataSplit of CachedImage
+    sources : list of Path
+        Prepared label maps, if patches are made from them.
     deadline : Deadline
         By which the model has to be written, and tested.
     tests : int
@@ -127,6 +132,7 @@ class TrainingRun:
     folder: Path
     heads: list[LabelledScan]
     cached: DataSplit[CachedImage]
+    sources: list[Path] = field(default_factory=list)
     deadline: Deadline = field(default_factory=Deadline)
     tests: int = 0
 
@@ -180,9 +186,27 @@ class TrainingImages:
         """Labelled scans for validation."""
         return self._read(self.run.cached.validation)
 
-    def labelled_batches(self, sampling: Sampling) -> PatchDataset:
-        """Batches of the labelled scans, or of patches synthesized from the heads."""
+    @cached_property
+    def generator(self) -> PatchGenerator:
+        """Makes patches from the label maps."""
+        recipe, sources = self.run.config.recipe, []
+        for path in tqdm(self.run.sources, desc='label maps', disable=None):
+            self.limits.check()
+            sources.append(read_source(path))
+        size = recipe.patch_size
+        return PatchGenerator(
+            sources,
+            TissueNormalization(),
+            shape=recipe.box if size is None else (size, size, size),
+            channels=recipe.channels,
+            spacing=spacing_range(recipe.spacing),
+        )
+
+    def labelled_batches(self, sampling: Sampling) -> Dataset[Batch]:
+        """Batches of the labelled scans, or of patches made from heads or label maps."""
         config = self.run.config
+        if config.data.generate:
+            return GeneratedPatchDataset(self.generator, sampling)
         if config.data.synthesize is None:
             return PatchDataset(self.labelled, TissueNormalization(), sampling)
         return SyntheticPatchDataset(
@@ -227,7 +251,7 @@ def train_split(
     InputError
         If the folder holds a training that is not to be resumed, or another one.
     """
-    _check_earlier(config, folder)
+    check_earlier(config, folder)
     parts = split_scans(scans, split, config.data.training_size)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / 'split.json', {k: sorted(v) for k, v in asdict(split).items()})
@@ -245,6 +269,38 @@ def train_split(
         deadline=limits.deadline,
         tests=sum(1 for s in scans if s.person in split.test and s.label),
     )
+    summary = TrainingSummary(
+        data_sets=tuple(data_dir.resolve().name for data_dir, _ in config.data.data_sets),
+        labelled=len(parts.labelled),
+        unlabelled=len(parts.unlabelled),
+    )
+    return train_and_package(run, summary, limits)
+
+
+def train_and_package(run: TrainingRun, summary: TrainingSummary, limits: Limits) -> Path | None:
+    """Train, and write the model.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        Whose data are prepared.
+    summary : TrainingSummary
+        For the model's card.
+    limits : Limits
+
+    Returns
+    -------
+    folder : Path or None
+        With the model; None if training was stopped and can be resumed.
+
+    Raises
+    ------
+    TimeUp
+        If the time was over before the first step of the training.
+    InputError
+        If a checkpoint does not fit, or the training diverges.
+    """
+    config, folder = run.config, run.folder
     images = TrainingImages(run, limits)
     if len(config.devices) == 1:
         end = train_process(run, images, stop=limits.stop)
@@ -253,11 +309,6 @@ def train_split(
     _draw_curves(folder)
     if limits.stop():
         return None
-    summary = TrainingSummary(
-        data_sets=tuple(data_dir.resolve().name for data_dir, _ in config.data.data_sets),
-        labelled=len(parts.labelled),
-        unlabelled=len(parts.unlabelled),
-    )
     images.limits = Limits()  # a model needs its validation scans, even if the time is over
     package_model(config, folder, summary, images.validation, end=end, wants_to_end=limits.deadline.paced())
     if end.is_time_up:
@@ -266,8 +317,19 @@ def train_split(
     return folder
 
 
-def _check_earlier(config: TrainingConfig, folder: Path) -> None:
-    """Refuse a folder with another training, before hours are spent on preparing scans."""
+def check_earlier(config: TrainingConfig, folder: Path) -> None:
+    """Refuse a folder with another training, before hours are spent on preparing scans.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If the folder holds a training that is not to be resumed, or another one.
+    """
     last = folder / 'checkpoints' / LAST
     if not last.exists():
         return
@@ -507,10 +569,12 @@ def autoencoder_config(config: TrainingConfig) -> TrainingConfig:
     )
 
 
-def _pretraining_batches(config: TrainingConfig, images: TrainingImages, sampling: Sampling) -> PatchDataset:
+def _pretraining_batches(
+    config: TrainingConfig, images: TrainingImages, sampling: Sampling
+) -> Dataset[Batch]:
     """Batches of labelled and unlabelled scans alike, drawn without regard to the labels."""
     sampling = replace(sampling, steps=config.schedule.steps, positive_fraction=0.0, warmup_steps=0)
-    if config.data.synthesize is not None:
+    if config.data.is_synthetic:
         return images.labelled_batches(sampling)
     return PatchDataset([*images.labelled, *images.unlabelled], TissueNormalization(), sampling)
 
@@ -525,7 +589,7 @@ def _objective(
     objective = SemiSupervised.of(config.recipe, loss, config.warmup_steps)
     sampling = replace(sampling, seed=sampling.seed + 1, positive_fraction=0.0, warmup_steps=0)
     if images.unlabelled:
-        unlabelled = PatchDataset(images.unlabelled, TissueNormalization(), sampling)
+        unlabelled: Dataset[Batch] = PatchDataset(images.unlabelled, TissueNormalization(), sampling)
     else:
         training.NO_UNLABELLED.log(LOG)
         unlabelled = images.labelled_batches(sampling)

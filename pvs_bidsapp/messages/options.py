@@ -25,6 +25,11 @@ CONFLICT = Refusal(
     code='option-conflict', text='does not go together with {other}', mend='leave one of them out'
 )
 NEEDS = Refusal(code='option-needs', text='has no effect without {other}', mend='give {other}, too')
+NEEDS_DATA = Refusal(
+    code='option-needs-data',
+    text='no dataset to train on',
+    mend='name a BIDS dataset before MODEL_DIR, or label maps with --generate',
+)
 COHORT_NAME = Refusal(
     code='option-cohort-name', text='a second cohort named {name}', mend='give each cohort a name of its own'
 )

@@ -194,6 +194,25 @@ def synthesize(
     image : ndarray of float32, shape (x, y, z)
         Intensity relative to white matter, not negative.
     """
+    image, change = synthesize_parts(anatomy, rendering, mimics, contrast, rng)
+    image += change
+    return np.maximum(image, 0, out=image)
+
+
+def synthesize_parts(
+    anatomy: Anatomy,
+    rendering: Rendering,
+    mimics: Mimics,
+    contrast: Contrast,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Synthesize a noise-free image without its PVS, and what they change in it; parameters as `synthesize`.
+
+    Returns
+    -------
+    image, change : ndarray of float32, shape (x, y, z)
+        Relative to white matter.
+    """
     table = np.full(int(anatomy.labels.max()) + 1, 0.6, np.float32)
     table[0] = 0
     for code, value in contrast.lookup.items():
@@ -208,8 +227,8 @@ def synthesize(
     image += mimics.vessel * (contrast.vessel - image)
     # the contrast is relative to the surrounding tissue: relative to white matter, faint PVS in grey matter
     # would be invisible
-    image += rendering.occupancy * _pvs_contrast(rendering, contrast, rng) * (contrast.fluid - image)
-    return np.maximum(image, 0, out=image)
+    change = rendering.occupancy * _pvs_contrast(rendering, contrast, rng) * (contrast.fluid - image)
+    return image, change
 
 
 def _texture(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:

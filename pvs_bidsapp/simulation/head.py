@@ -13,6 +13,7 @@ from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
 from . import ageing, artefacts, contrast, label_maps, mimics, rendering, vessels
+from .detectability import detectability
 from .label_maps import Anatomy
 from .mimics import Mimics
 from .rendering import Rendering
@@ -66,6 +67,9 @@ class SimulatedHead:
     vessels : tuple of Vessel
     burden : float
         Burden of PVS, in [0, 1].
+    detectability : ndarray, shape (n,)
+        Of each PVS on the T1w, see `pvs_bidsapp.simulation.detectability`. Motion, ringing and bias are not
+        taken into account.
     """
 
     t1w: np.ndarray
@@ -78,6 +82,7 @@ class SimulatedHead:
     rendering: Rendering
     vessels: tuple[Vessel, ...]
     burden: float
+    detectability: np.ndarray
 
     @property
     def mask(self) -> np.ndarray:
@@ -151,7 +156,13 @@ def draw_person(
 
 
 def scan(
-    person: Person, scanner: Scanner, difficulty: Difficulty, rng: np.random.Generator, *, years: float = 0.0
+    person: Person,
+    scanner: Scanner,
+    difficulty: Difficulty,
+    rng: np.random.Generator,
+    *,
+    years: float = 0.0,
+    is_moved: bool = True,
 ) -> SimulatedHead:
     """Simulate the T1w and T2w of a person.
 
@@ -163,16 +174,20 @@ def scan(
     rng : numpy.random.Generator
     years : float
         Time since the first session, in years; PVS widen with it.
+    is_moved : bool
+        Whether the head moves between T1w and T2w.
     """
     anatomy, drawn, rendered = person.anatomy, person.vessels, person.rendering
     if years:
         drawn = tuple(v.widened(1 + GROWTH * years) for v in drawn)
         rendered = rendering.render(drawn, anatomy.labels.shape, anatomy.spacing)
     frame = _tilt(rng, difficulty.tilt)
-    t1w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t1w, rng)
+    t1w, change = contrast.synthesize_parts(anatomy, rendered, person.mimics, scanner.t1w, rng)
+    t1w = np.maximum(t1w + change, 0)
+    change = artefacts.blur(change, np.array(scanner.fwhm), anatomy.spacing)
     t2w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t2w, rng)
     t1w = artefacts.blur(t1w, np.array(scanner.fwhm), anatomy.spacing)
-    t2w, t2w_affine = _slice_t2w(t2w, anatomy, scanner, rng)
+    t2w, t2w_affine = _slice_t2w(t2w, anatomy, scanner, rng, is_moved=is_moved)
     has_motion = rng.random() < difficulty.motion
     t1w = _acquire(t1w, anatomy.spacing, scanner, rng, motion=bool(has_motion))
     t2w = _acquire(t2w, np.array(scanner.t2w_voxel), scanner, rng, motion=False)
@@ -187,6 +202,7 @@ def scan(
         rendering=rendered,
         vessels=drawn,
         burden=person.burden,
+        detectability=detectability(change, rendered.index, len(drawn), 1 / scanner.snr),
     )
 
 
@@ -200,14 +216,15 @@ def _tilt(rng: np.random.Generator, degrees: float) -> np.ndarray:
 
 
 def _slice_t2w(
-    image: np.ndarray, anatomy: Anatomy, scanner: Scanner, rng: np.random.Generator
+    image: np.ndarray, anatomy: Anatomy, scanner: Scanner, rng: np.random.Generator, *, is_moved: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Resample a T2w, moved slightly, to its own grid."""
     voxel = np.array(scanner.t2w_voxel)
     shape = tuple(np.ceil(np.array(anatomy.labels.shape) * anatomy.spacing / voxel).astype(int))
     grid = np.diag([*voxel, 1.0])
     grid[:3, 3] = anatomy.affine[:3, 3] + (voxel - anatomy.spacing) / 2
-    moved = artefacts.small_rigid(rng, 1.5, 1.0)
+    move = artefacts.small_rigid(rng, 1.5, 1.0)
+    moved = move if is_moved else np.eye(4)
     smooth = artefacts.blur(image, scanner.t2w_fwhm, anatomy.spacing)
     sliced = artefacts.regrid(smooth, anatomy.affine, moved @ grid, shape)
     return np.maximum(sliced, 0), grid

@@ -281,7 +281,7 @@ def deform(
     high = np.minimum(brain.max(0), np.array(anatomy.labels.shape) - 1) * anatomy.spacing + margin
     shape = np.ceil((high - low) / spacing).astype(int)
     centre = (low + high) / 2
-    matrix = _random_affine(rng, rotation, scaling)
+    matrix = random_affine(rng, rotation, scaling)
     grid = [(np.arange(n) - (n - 1) / 2) * spacing for n in shape]
     control = tuple(max(4, int(np.ceil(n * spacing / 32)) + 1) for n in shape)
     coordinates = []
@@ -298,8 +298,21 @@ def deform(
     return Anatomy(labels, affine, anatomy.name)
 
 
-def _random_affine(rng: np.random.Generator, rotation: float, scaling: float) -> np.ndarray:
-    """A random 3x3 matrix: rotations (up to `rotation` degrees) and scalings (up to `scaling`)."""
+def random_affine(rng: np.random.Generator, rotation: float, scaling: float) -> np.ndarray:
+    """Draw rotations and scalings about the axes at random.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    rotation : float
+        Largest rotation about each axis, in degrees.
+    scaling : float
+        Largest relative scaling along each axis.
+
+    Returns
+    -------
+    matrix : ndarray, shape (3, 3)
+    """
     angles = np.deg2rad(rng.uniform(-rotation, rotation, 3))
     matrix = np.diag(1 + rng.uniform(-scaling, scaling, 3))
     for axis, angle in enumerate(angles):

@@ -292,14 +292,43 @@ def _ellipsoid(
     fraction : ndarray of float32
         Fraction of each voxel of the box inside the ellipsoid, in [0, 1].
     """
-    spacing = head.anatomy.spacing
+    box, fraction = ellipsoid_fraction(centre, radii, orientation, volume.shape, head.anatomy.spacing)
+    volume[box] = np.maximum(volume[box], fraction)
+    return box, fraction
+
+
+def ellipsoid_fraction(
+    centre: np.ndarray,
+    radii: np.ndarray,
+    orientation: np.ndarray,
+    shape: tuple[int, ...],
+    spacing: np.ndarray,
+) -> tuple[tuple[slice, ...], np.ndarray]:
+    """How much of each voxel an ellipsoid with a soft edge fills.
+
+    Parameters
+    ----------
+    centre, radii : ndarray, shape (3,)
+        Centre, along the voxel axes, and radii in mm.
+    orientation : ndarray, shape (3, 3)
+        Any invertible matrix; the axes of the ellipsoid are the orthonormalised columns.
+    shape : tuple of int
+        Shape of the grid, (x, y, z).
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+
+    Returns
+    -------
+    box : tuple of slice
+        The part of the grid that the ellipsoid may touch.
+    fraction : ndarray of float32
+        Fraction of each voxel of the box inside the ellipsoid, in [0, 1].
+    """
     low = np.maximum(np.floor((centre - radii.max() - 1) / spacing).astype(int), 0)
-    high = np.minimum(np.ceil((centre + radii.max() + 1) / spacing).astype(int) + 1, volume.shape)
+    high = np.minimum(np.ceil((centre + radii.max() + 1) / spacing).astype(int) + 1, shape)
     high = np.maximum(high, low)
     grid = np.stack(np.meshgrid(*map(np.arange, low, high), indexing='ij'), -1) * spacing
     frame, _ = np.linalg.qr(orientation)
     depth = 1 - np.linalg.norm((grid - centre) @ frame / radii, axis=-1)
     fraction = np.clip(0.5 + depth * radii.min() / spacing.mean(), 0, 1).astype(np.float32)
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    volume[box] = np.maximum(volume[box], fraction)
-    return box, fraction
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), fraction

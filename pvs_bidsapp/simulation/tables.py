@@ -23,11 +23,16 @@ VESSEL_COLUMNS = {
     'y_mm': 'middle of the centre line, scanner RAS+, in mm',
     'z_mm': 'middle of the centre line, scanner RAS+, in mm',
     'centre_line': 'points x,y,z in mm (scanner RAS+), joined by semicolons',
+    'detectability': "detectability index d' on the T1w: root of the energy of the PVS over the noise",
 }
 
 
 def vessel_table(
-    vessels: Sequence[Vessel], lines: Sequence[np.ndarray], rendering: Rendering, voxel_volume: float
+    vessels: Sequence[Vessel],
+    lines: Sequence[np.ndarray],
+    rendering: Rendering,
+    voxel_volume: float,
+    detectability: np.ndarray,
 ) -> pd.DataFrame:
     """Table with one row per PVS, including those that are too small for the mask.
 
@@ -39,6 +44,8 @@ def vessel_table(
     rendering : Rendering
     voxel_volume : float
         In mm3.
+    detectability : ndarray, shape (n,)
+        Of each PVS on its scan.
 
     Returns
     -------
@@ -53,6 +60,6 @@ def vessel_table(
         sizes = (vessel.length, vessel.width, volumes[number] * voxel_volume)
         rows.append([
             number, f'PVS{number}', vessel.region, *np.round(sizes, 3), len(vessel.tubes) - 1,
-            *np.round(middle, 3), text,
+            *np.round(middle, 3), text, round(float(detectability[number - 1]), 2),
         ])  # fmt: skip
     return pd.DataFrame(rows, columns=list(VESSEL_COLUMNS))

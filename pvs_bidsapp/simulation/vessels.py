@@ -236,31 +236,72 @@ def _near_top(mask: np.ndarray, spacing: np.ndarray, depth: float) -> np.ndarray
     return keep
 
 
-def _medullary_direction(
-    to_ventricle: np.ndarray, to_cortex: np.ndarray, spacing: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Directions from the cortex to the ventricle: the gradient of the relative depth."""
-    coarse = (slice(None, None, 2),) * 3  # directions change slowly: every other voxel is enough
+def medullary_gradient(
+    to_ventricle: np.ndarray, to_cortex: np.ndarray, spacing: np.ndarray, step: int = 2
+) -> list[np.ndarray]:
+    """Directions from the cortex to the ventricle: the gradient of the relative depth.
+
+    Directions change slowly: every other voxel is enough.
+
+    Parameters
+    ----------
+    to_ventricle, to_cortex : ndarray, shape (x, y, z)
+        Distances in mm.
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+    step : int
+        The gradient is computed at every n-th voxel along each axis.
+
+    Returns
+    -------
+    gradient : list of ndarray of float32
+        Its three components.
+    """
+    coarse = (slice(None, None, step),) * 3
     to_cortex, to_ventricle = to_cortex[coarse], np.minimum(to_ventricle[coarse], 60)
     depth = to_cortex / np.maximum(to_cortex + to_ventricle, 1e-3)
     depth = ndimage.gaussian_filter(depth, 1.0 / spacing)
-    gradient = [np.gradient(depth, 2 * spacing[k], axis=k).astype(np.float32) for k in range(3)]
+    return [np.gradient(depth, step * spacing[k], axis=k).astype(np.float32) for k in range(3)]
+
+
+def _medullary_direction(
+    to_ventricle: np.ndarray, to_cortex: np.ndarray, spacing: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Direction at a point of `medullary_gradient`."""
+    gradient = medullary_gradient(to_ventricle, to_cortex, spacing)
+    shape = np.array(gradient[0].shape)
 
     def direction(point: np.ndarray) -> np.ndarray:
-        i, j, k = np.clip(np.rint(point / (2 * spacing)).astype(int), 0, np.array(depth.shape) - 1)
+        i, j, k = np.clip(np.rint(point / (2 * spacing)).astype(int), 0, shape - 1)
         return np.array([g[i, j, k] for g in gradient], float)
 
     return direction
 
 
-def _lenticulostriate_direction(anatomy: Anatomy) -> Callable[[np.ndarray], np.ndarray]:
-    """Directions away from the anterior perforated substance of the same hemisphere."""
+def lenticulostriate_sources(anatomy: Anatomy) -> list[np.ndarray]:
+    """The anterior perforated substance of each hemisphere, below putamen and pallidum.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+
+    Returns
+    -------
+    sources : list of ndarray, shape (3,)
+        In mm along the voxel axes; fewer than two if a hemisphere has no such nuclei.
+    """
     sources = []
     for codes in zip(PUTAMEN, PALLIDUM, strict=True):
         voxels = np.argwhere(anatomy.select(*codes)) * anatomy.spacing
         if len(voxels):
             x, y, z = voxels[:, 0].mean(), np.percentile(voxels[:, 1], 60), voxels[:, 2].min()
             sources.append(np.array([x, y, z - 8.0]))
+    return sources
+
+
+def _lenticulostriate_direction(anatomy: Anatomy) -> Callable[[np.ndarray], np.ndarray]:
+    """Directions away from the anterior perforated substance of the same hemisphere."""
+    sources = lenticulostriate_sources(anatomy)
 
     def direction(point: np.ndarray) -> np.ndarray:
         if not sources:

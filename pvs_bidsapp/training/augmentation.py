@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from ..simulation.detectability import noise_level
+
 
 def random_orientation(
     image: np.ndarray, label: np.ndarray, rng: np.random.Generator, *, all_orientations: bool
@@ -106,15 +108,8 @@ def reduce_contrast(
     background = ndimage.gaussian_filter(image * away, 2.5, truncate=3)
     background /= np.maximum(ndimage.gaussian_filter(away, 2.5, truncate=3), 1e-6)
     kept = 1 - fraction * weight
-    lost = np.sqrt(1 - kept**2) * _noise_level(image, spaces == 0)
+    lost = np.sqrt(1 - kept**2) * noise_level(image, spaces == 0)
     return background + kept * (image - background) + lost * rng.standard_normal(image.shape, np.float32)
-
-
-def _noise_level(image: np.ndarray, mask: np.ndarray) -> float:
-    """Standard deviation of the noise, from the median absolute difference of neighbouring voxels."""
-    # the median absolute value of a normal variable is 0.6745 of its standard deviation
-    steps = np.diff(image, axis=0)[mask[1:] & mask[:-1]]
-    return float(np.median(np.abs(steps)) / (0.6745 * np.sqrt(2))) if steps.size else 0.0
 
 
 def _vary_channel(image: np.ndarray, label: np.ndarray, rng: np.random.Generator, wm: float) -> np.ndarray:

@@ -79,6 +79,7 @@ def plan_entries(config: TrainingConfig) -> dict[str, Any]:
             'semisupervised': recipe.semisupervised,
             'turns': recipe.all_orientations,
             'paint': config.data.synthesize,
+            'generate': sorted(path.name for path in config.data.generate),
         },
     }
 

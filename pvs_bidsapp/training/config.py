@@ -70,6 +70,8 @@ class TrainingData:
     synthesize : str or None
         The heads were simulated: patches are synthesized with scanners of this suite. None: patches are cut
         out of the scans.
+    generate : tuple of Path
+        Label maps from which patches are made, without any scan; none: patches come from scans.
     """
 
     data_sets: tuple[tuple[Path, Path], ...] = ()
@@ -79,6 +81,12 @@ class TrainingData:
     test_fraction: float | None = None
     training_size: int | None = None
     synthesize: str | None = None
+    generate: tuple[Path, ...] = ()
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether patches are made anew, not cut out of scans."""
+        return self.synthesize is not None or bool(self.generate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +103,7 @@ class TrainingConfig:
     devices : tuple of str
         Torch devices, one per process; ``('cpu', 'cpu')`` are two processes on the CPU.
     nprocs : int
-        Number of processes that prepare scans.
+        Number of processes that prepare scans, and that make patches from label maps.
     resume : bool
         Continue from the last checkpoint, if there is one.
     init : str or None
@@ -122,12 +130,17 @@ class TrainingConfig:
     @property
     def uses_unlabelled(self) -> bool:
         """Whether unlabelled scans are trained on."""
-        return self.recipe.semisupervised or (self.pretrains and self.data.synthesize is None)
+        return self.recipe.semisupervised or (self.pretrains and not self.data.is_synthetic)
 
     @property
     def warmup_steps(self) -> int:
         """Steps in which every patch holds perivascular spaces; at most half of the epochs."""
         return min(self.recipe.warmup_epochs, self.schedule.epochs // 2) * self.schedule.steps_per_epoch
+
+    @property
+    def loaders(self) -> int:
+        """Number of processes that prepare batches: what is made anew takes longer than what is cut out."""
+        return self.nprocs if self.data.generate else 1
 
     @property
     def micro_batch(self) -> int:

@@ -1,4 +1,4 @@
-"""Data sets whose items are batches: patches or whole volumes of scans, or synthesized patches."""
+"""Data sets whose items are batches: patches or whole volumes of scans, or patches that are made anew."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..segmentation.intensity import TissueNormalization
+from ..simulation.patch_generator import PatchGenerator
 from ..simulation.patch_synthesis import HeadGeometry, synthesize_patch
 from ..simulation.scanner import Difficulty
 from .augmentation import random_intensity, random_mask, random_orientation
@@ -174,22 +175,54 @@ class SyntheticPatchDataset(PatchDataset):
         )
 
 
+class GeneratedPatchDataset(Dataset[Batch]):
+    """Batches of patches that are made from label maps alone; item k is the batch of step k.
+
+    A patch depends on the seed, the step and its position in the batch only.
+
+    Parameters
+    ----------
+    generator : PatchGenerator
+    sampling : Sampling
+    """
+
+    def __init__(self, generator: PatchGenerator, sampling: Sampling) -> None:
+        self.generator, self.sampling = generator, sampling
+
+    def __len__(self) -> int:
+        return self.sampling.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        s = self.sampling
+        samples = [self._sample(np.random.default_rng([s.seed, step, k])) for k in s.own_samples]
+        images, labels = zip(*samples, strict=True)
+        return Batch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)))
+
+    def _sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Image and label of one sample, both of shape (channels, x, y, z)."""
+        patch = self.generator.draw(rng)
+        image, label = random_orientation(
+            patch.image, patch.label[None], rng, all_orientations=self.sampling.all_orientations
+        )
+        return np.ascontiguousarray(image), np.ascontiguousarray(label)
+
+
 class SemiSupervisedDataset(Dataset[Batch]):
     """Batches of labelled patches, each with as many unlabelled ones.
 
     Parameters
     ----------
-    labelled, unlabelled : PatchDataset
+    labelled, unlabelled : Dataset
         Of the unlabelled samples, only the images are used.
     first_step : int
         First step with unlabelled patches.
     """
 
-    def __init__(self, labelled: PatchDataset, unlabelled: PatchDataset, first_step: int) -> None:
+    def __init__(self, labelled: Dataset[Batch], unlabelled: Dataset[Batch], first_step: int) -> None:
         self.labelled, self.unlabelled, self.first_step = labelled, unlabelled, first_step
 
     def __len__(self) -> int:
-        return len(self.labelled)
+        return len(self.labelled)  # type: ignore[arg-type]
 
     def __getitem__(self, step: int) -> Batch:
         batch = self.labelled[step]

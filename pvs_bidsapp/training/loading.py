@@ -1,4 +1,4 @@
-"""Batches from a process that prepares them during the training."""
+"""Batches from processes that prepare them during the training."""
 
 from __future__ import annotations
 
@@ -28,15 +28,17 @@ class _Carried(Dataset[Batch | Exception]):
             return error
 
 
-def load_batches(batches: Dataset[Batch]) -> Generator[Batch, None, None]:
-    """Load batches in their order. One worker prepares them in advance; it shares the images by fork.
+def load_batches(batches: Dataset[Batch], workers: int = 1) -> Generator[Batch, None, None]:
+    """Load batches in their order. Workers prepare them in advance; they share the images by fork.
 
-    The worker ends when the generator is closed.
+    The workers end when the generator is closed.
 
     Parameters
     ----------
     batches : Dataset
         With a length.
+    workers : int
+        Number of processes. Batches do not depend on it.
 
     Yields
     ------
@@ -48,7 +50,11 @@ def load_batches(batches: Dataset[Batch]) -> Generator[Batch, None, None]:
         If the worker is killed, most likely for lack of memory; and as the dataset.
     """
     loader = DataLoader(
-        _Carried(batches), batch_size=None, num_workers=1, prefetch_factor=3, worker_init_fn=_ignore_sigterm
+        _Carried(batches),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=3,
+        worker_init_fn=_ignore_sigterm,
     )
     items = iter(loader)
     while True:

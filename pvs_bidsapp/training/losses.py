@@ -12,6 +12,8 @@ from ..messages import training
 
 #: Weight of a positive voxel in the cross-entropy.
 POSITIVE_WEIGHT = 8.0
+#: A batch with fewer positive voxels counts as one with so many, where a loss is divided by their number.
+FEW_POSITIVES = 100.0
 
 
 class DiceCrossEntropy(nn.Module):
@@ -47,8 +49,8 @@ def make_loss(name: str) -> nn.Module:
     Parameters
     ----------
     name : str
-        ``dice`` (Joliot et al. 2021), ``dice-ce`` (`DiceCrossEntropy`) or ``focal`` (Chai et al.; see
-        `NormalisedFocalLoss`).
+        ``dice`` (Joliot et al. 2021), ``dice-ce`` (`DiceCrossEntropy`), ``focal`` (Chai et al.; see
+        `NormalisedFocalLoss`) or ``ce`` (`NormalisedCrossEntropy`).
 
     Returns
     -------
@@ -66,7 +68,22 @@ def make_loss(name: str) -> nn.Module:
         return DiceCrossEntropy()
     if name == 'focal':
         return NormalisedFocalLoss()
-    raise training.NO_LOSS.error(name=name, known='dice, dice-ce, focal')
+    if name == 'ce':
+        return NormalisedCrossEntropy()
+    raise training.NO_LOSS.error(name=name, known='dice, dice-ce, focal, ce')
+
+
+class NormalisedCrossEntropy(nn.Module):
+    """Cross-entropy over the number of positive voxels.
+
+    All voxels have the same weight, so that the output is a probability as it is: it needs no correction, and
+    is low where noise hides a space. A mean over all voxels would be as small as that of the focal loss.
+    """
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Compute the loss, a scalar."""
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits, label, reduction='sum')
+        return entropy / label.sum().clamp(min=FEW_POSITIVES)
 
 
 class NormalisedFocalLoss(nn.Module):
@@ -89,8 +106,7 @@ class NormalisedFocalLoss(nn.Module):
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Compute the loss, a scalar."""
-        # a batch with fewer than a hundred positive voxels counts as one with a hundred
-        return self.focal(logits, label).sum() / label.sum().clamp(min=100.0)
+        return self.focal(logits, label).sum() / label.sum().clamp(min=FEW_POSITIVES)
 
 
 @torch.no_grad()

@@ -41,11 +41,14 @@ class TrainingSummary:
         Names of the datasets.
     labelled, unlabelled : int
         Numbers of scans that were trained on.
+    label_maps : int
+        Number of label maps from which patches were made.
     """
 
-    data_sets: tuple[str, ...]
-    labelled: int
-    unlabelled: int
+    data_sets: tuple[str, ...] = ()
+    labelled: int = 0
+    unlabelled: int = 0
+    label_maps: int = 0
 
 
 def recipe_entries(recipe: Recipe) -> dict[str, Any]:
@@ -199,6 +202,9 @@ def describe_data(config: TrainingConfig, summary: TrainingSummary) -> str:
     summary : TrainingSummary
         Datasets and numbers of scans.
     """
+    if config.data.generate:
+        text = f'patches made anew from {summary.label_maps} label maps; no scan of a person was used'
+        return text + (f'; started from the weights of {config.init}' if config.init else '')
     text = f'{summary.labelled} labelled scans of {" and ".join(summary.data_sets)}'
     if config.uses_unlabelled and summary.unlabelled:
         text += f', {summary.unlabelled} unlabelled scans'

@@ -210,6 +210,8 @@ class RecipeChanges:
         As in `Recipe`.
     pretraining : bool
         False leaves pre-training out.
+    channels : tuple of str or None
+        ``T1w``, ``T2w``.
     spacing : float or tuple of float, or None
         Voxel size of the network's grid in mm, or its range.
     patch_size : int or None
@@ -228,6 +230,7 @@ class RecipeChanges:
     learning_rate: float | None = None
     loss: str | None = None
     pretraining: bool = True
+    channels: tuple[str, ...] | None = None
     spacing: Spacing | None = None
     patch_size: int | None = None
     filters: int | None = None
@@ -264,6 +267,7 @@ def resolve_recipe(name: str, changes: RecipeChanges, initial: InitialModel | No
     return replace(
         recipe,
         architecture=_resolve_architecture(recipe, changes, initial),
+        channels=changes.channels or recipe.channels,
         pretraining=recipe.pretraining and changes.pretraining,
         all_orientations=changes.all_orientations or changes.synthesize,
         batch_size=changes.batch_size or recipe.batch_size,
@@ -277,6 +281,8 @@ def _resolve_architecture(
     recipe: Recipe, changes: RecipeChanges, initial: InitialModel | None
 ) -> dict[str, Any]:
     architecture = dict(recipe.architecture)
+    if changes.channels:
+        architecture['in_channels'] = len(changes.channels)
     if changes.dropout is not None and 'dropout' not in architecture:
         raise training.NO_DROPOUT.error('--dropout', recipe=recipe.name)
     for name in ('filters', 'dropout'):

@@ -393,7 +393,7 @@ class Trainer:
         self.network.train()
         network = self.group.wrap(self.network, self.device)
         saved = begun = time.monotonic()
-        with contextlib.closing(load_batches(batches)) as loaded:
+        with contextlib.closing(load_batches(batches, self.config.loaders)) as loaded:
             for batch in self._with_progress(loaded, len(batches)):
                 torch.manual_seed(schedule.seed * 1_000_003 + self.step * 97 + self.group.rank)
                 self._losses.append(self._update(network, batch.to(self.device), objective))

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
 from pvs_bidsapp.cli.main import main
 from pvs_bidsapp.cli.train import RECIPES as NAMES
+from pvs_bidsapp.cli.train import main as train_main
 from pvs_bidsapp.cli.train import make_config, parser, recipe_changes
 from pvs_bidsapp.errors import InputError
+from pvs_bidsapp.messages import options
 from pvs_bidsapp.segmentation.model import load_model, write_model
 from pvs_bidsapp.segmentation.networks import build
 from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
@@ -59,14 +62,14 @@ def test_the_network_is_as_requested_or_that_of_the_initial_model(tmp_path, name
 def test_every_option_has_its_place_in_the_configuration(tmp_path):
     for name in ('data', 'other'):
         (tmp_path / name).mkdir()
-    options = (
+    arguments = (
         '--recipe m2ss --labels l --trained_on words --validation 0.2 --folds 3 --test 0.3 --training_size 7 '
         '--epochs 2 --steps 3 --batch_size 5 --micro-batch 2 --learning-rate 0.5 --patience 6 --seed 8 '
         '--resume --time-limit 9 --device cpu --devices 2 --precision bf16 --cache c --n_cpus 4 '
         '--paint hard --loss dice --spacing 1 --patch-size 48 --filters 4'
     ).split()
     args = parser().parse_args(
-        [str(tmp_path / 'data'), str(tmp_path / 'm'), '--also', str(tmp_path / 'other'), *options]
+        [str(tmp_path / 'data'), str(tmp_path / 'm'), '--also', str(tmp_path / 'other'), *arguments]
     )
     assert make_config(args) == TrainingConfig(
         recipe=replace(
@@ -100,8 +103,51 @@ def test_defaults(tmp_path):
     )
 
 
+def make_label_maps(folder: Path) -> list[Path]:
+    folder.mkdir()
+    paths = [folder / f'seg_{k}.nii.gz' for k in (1, 2)]
+    for path in paths:
+        path.touch()
+    return paths
+
+
+def test_label_maps_take_the_place_of_scans(tmp_path):
+    paths = make_label_maps(tmp_path / 'maps')
+    maps = ['--generate', str(tmp_path / 'maps'), '--recipe', 'supervised-multi', '--modality', 'T1w']
+    args = parser().parse_args([str(tmp_path / 'm'), *maps, '--device', 'cpu', '--nprocs', '3'])
+    assert args.data_dir is None
+    config = make_config(args)
+    assert config.data.data_sets == ()
+    assert config.data.generate == tuple(paths)
+    assert config.recipe.channels == ('T1w',)
+    assert config.recipe.architecture['in_channels'] == 1
+    assert config.loaders == 3
+    assert not config.uses_unlabelled
+
+
+def test_what_belongs_to_scans_does_not_go_with_label_maps(tmp_path):
+    make_label_maps(tmp_path / 'maps')
+    (tmp_path / 'data').mkdir()
+    generate = ['--generate', str(tmp_path / 'maps')]
+    for extra in (
+        ['--paint', 'easy'],
+        ['--folds', '2'],
+        ['--labels', str(tmp_path)],
+        ['--also', str(tmp_path)],
+    ):
+        with refused(options.CONFLICT, naming=extra[0]):
+            train_main([str(tmp_path / 'm'), *generate, *extra])
+    with refused(options.CONFLICT, naming='DATA_DIR'):
+        train_main([str(tmp_path / 'data'), str(tmp_path / 'm'), *generate])
+    with refused(options.NEEDS_DATA, naming='DATA_DIR'):
+        train_main([str(tmp_path / 'm')])
+    with refused(options.NO_LABEL_MAPS, naming='--generate'):
+        train_main([str(tmp_path / 'm'), '--generate', str(tmp_path / 'data')])
+    assert not (tmp_path / 'm').exists()
+
+
 @pytest.mark.parametrize(
-    ('options', 'words'),
+    ('given', 'words'),
     [
         (['--patch-size', '32'], 'at least 64'),
         (['--batch-size', '1'], 'two samples'),
@@ -116,9 +162,9 @@ def test_defaults(tmp_path):
         (['--also', 'nowhere'], 'no such folder'),
     ],
 )
-def test_bad_options_are_reported_in_one_line(tmp_path, capsys, options, words):
+def test_bad_options_are_reported_in_one_line(tmp_path, capsys, given, words):
     (tmp_path / 'data').mkdir()
-    arguments = ['train', str(tmp_path / 'data'), str(tmp_path / 'model'), '--device', 'cpu', *options]
+    arguments = ['train', str(tmp_path / 'data'), str(tmp_path / 'model'), '--device', 'cpu', *given]
     assert main(arguments) == 2
     message = capsys.readouterr().err
     assert words in message

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pvs_bidsapp.simulation import head, label_maps
-from pvs_bidsapp.simulation.scanner import SUITES
+from pvs_bidsapp.simulation.scanner import SUITES, draw_scanner
 
 
 @pytest.fixture(scope='module')
@@ -27,3 +29,18 @@ def test_pvs_lie_in_their_regions_and_are_darker_on_t1w(simulated):
     white = np.isin(labels, (2, 41))
     full = white & (simulated.rendering.occupancy > 0.7)
     assert simulated.t1w[full].mean() < 0.85 * simulated.t1w[white & ~simulated.mask].mean()
+
+
+def test_spaces_are_easier_to_detect_with_less_noise(template_head):
+    easy = SUITES['easy']
+    rng = np.random.default_rng(1)
+    person = head.draw_person(template_head, rng, easy, spacing=2.0, age=60)
+    scanner = replace(draw_scanner(easy, rng, spacing=2.0), snr=50.0)
+    scans = [
+        head.scan(person, replace(scanner, snr=snr), easy, np.random.default_rng(2)) for snr in (50.0, 25.0)
+    ]
+    clear, noisy = (s.detectability for s in scans)
+    assert clear.shape == (len(person.vessels),)
+    assert np.allclose(clear, 2 * noisy)
+    volume = np.bincount(person.rendering.index.ravel(), person.rendering.occupancy.ravel())[1:]
+    assert np.corrcoef(volume, clear[: len(volume)])[0, 1] > 0.7

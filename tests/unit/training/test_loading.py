@@ -40,6 +40,8 @@ def raising(error: Exception):
 def test_batches_come_in_their_order():
     found = [int(batch.image[0, 0, 0, 0, 0]) for batch in load_batches(Subset(Batches(), range(3, 8)))]
     assert found == [3, 4, 5, 6, 7]
+    several = load_batches(Subset(Batches(), range(3, 8)), workers=2)
+    assert [int(batch.image[0, 0, 0, 0, 0]) for batch in several] == found
     assert list(load_batches(Subset(Batches(), range(8, 8)))) == []
 
 

@@ -36,6 +36,21 @@ def test_focal_loss_by_formula():
         make_loss('other')
 
 
+def test_cross_entropy_is_least_at_the_true_probability():
+    label = torch.zeros(1, 1, 1000, 1, 1)
+    label[0, 0, :300] = 1.0
+    losses = [
+        float(make_loss('ce')(torch.full_like(label, math.log(p / (1 - p))), label)) for p in (0.2, 0.3, 0.4)
+    ]
+    entropy = -0.3 * math.log(0.3) - 0.7 * math.log(0.7)
+    assert losses[1] == pytest.approx(1000 * entropy / 300, rel=1e-4)
+    assert losses[1] < min(losses[0], losses[2])
+    few = label[:, :, 290:340]  # ten positive voxels count as a hundred
+    assert float(make_loss('ce')(torch.zeros_like(few), few)) == pytest.approx(
+        50 * math.log(2) / 100, rel=1e-4
+    )
+
+
 def test_consistency_counts_where_the_clean_image_is_sure():
     clean = torch.tensor([0.9, 0.5, 0.7, 0.1]).reshape(1, 1, 4, 1, 1).requires_grad_()
     noisy = torch.tensor([math.log(4), 7.0, -7.0, 0.0]).reshape(clean.shape).requires_grad_()

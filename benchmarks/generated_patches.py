@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""What the generator of training patches draws, for comparison with published figures, and how fast it is.
+
+python benchmarks/generated_patches.py LABEL_MAPS [--patches N] [--figure FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import cc3d
+import numpy as np
+
+from pvs_bidsapp.segmentation.intensity import TissueNormalization
+from pvs_bidsapp.simulation.label_maps import load_label_map
+from pvs_bidsapp.simulation.patch_anatomy import draw_anatomy
+from pvs_bidsapp.simulation.patch_generator import GeneratedPatch, PatchGenerator
+from pvs_bidsapp.simulation.patch_source import REGIONS, PatchSource, prepare_source
+from pvs_bidsapp.simulation.patch_spaces import draw_contents
+
+#: Voxel size in mm at which experts' tracings were measured; a space is seen from this contrast on.
+SPACING, SEEN = 1.5, 0.04
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('label_maps', type=Path)
+    parser.add_argument('--patches', type=int, default=60)
+    parser.add_argument('--figure', type=Path)
+    args = parser.parse_args()
+    paths = sorted(args.label_maps.glob('*.nii.gz'))
+    sources = [prepare_source(load_label_map(path)) for path in paths]
+    print_contents(sources, args.patches)
+    generator = PatchGenerator(sources, TissueNormalization())
+    generator.draw(np.random.default_rng(0))
+    started = time.process_time()
+    patches = [generator.draw(np.random.default_rng([1, k])) for k in range(args.patches)]
+    print(f'\n{(time.process_time() - started) / len(patches):.3f} s of one core a patch of 64 voxels')
+    positive = [patch.label.sum() for patch in patches]
+    print('PVS voxels a patch, quartiles:', *np.percentile(positive, [25, 50, 75]).astype(int))
+    if args.figure:
+        draw(patches, args.figure)
+
+
+def print_contents(sources: list[PatchSource], number: int) -> None:
+    """Print number, contrast and volume of the spaces in patches of 66 mm."""
+    per_slice: list[float] = []
+    peaks: list[float] = []
+    fractions: dict[str, list[float]] = {name: [] for name in REGIONS}
+    for k in range(number):
+        rng = np.random.default_rng([2, k])
+        source = sources[k % len(sources)]
+        pool = source.centres['white-matter']
+        anatomy = draw_anatomy(source, pool[rng.integers(len(pool))], (44, 44, 44), np.full(3, SPACING), rng)
+        contents = draw_contents(anatomy, rng)
+        seen = contents.occupancy * contents.contrast
+        white = anatomy.region == 1
+        for z in range(0, 44, 4):
+            area = white[:, :, z].sum() * SPACING**2 / 100
+            if area > 10:
+                count = cc3d.connected_components((seen * white)[:, :, z] > SEEN, connectivity=8).max()
+                per_slice.append(100 * count / area)
+        clusters = cc3d.connected_components(seen * white > SEEN, connectivity=26)
+        peaks += [float(seen[clusters == n].max()) for n in range(1, clusters.max() + 1)]
+        for n, name in enumerate(REGIONS, start=1):
+            if (anatomy.region == n).sum() > 300:
+                fractions[name].append(100 * float(contents.occupancy[anatomy.region == n].mean()))
+    print(
+        '| quantity | 5th | 25th | median | 75th | 95th percentile |\n| --- | --- | --- | --- | --- | --- |'
+    )
+    rows = {
+        'spaces seen in 100 cm² of white matter of a section': per_slice,
+        'peak contrast in white matter, of that between white matter and CSF': peaks,
+    } | {f'volume fraction, {name} (%)': values for name, values in fractions.items()}
+    for name, values in rows.items():
+        found = ' | '.join(f'{v:.3g}' for v in np.percentile(values, [5, 25, 50, 75, 95]))
+        print(f'| {name} | {found} |')
+
+
+def draw(patches: list[GeneratedPatch], path: Path) -> None:
+    """Draw the section with most spaces of some patches."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(3, 8, figsize=(16, 6))
+    chosen = sorted(patches, key=lambda patch: -patch.label.sum())[::2][:24]
+    for axis, patch in zip(axes.ravel(), chosen, strict=False):
+        section = int(patch.label.sum((0, 1)).argmax())
+        axis.imshow(patch.image[0, :, :, section].T, cmap='gray', origin='lower', vmin=-2.2, vmax=1.2)
+        axis.set_title(' x '.join(f'{size:.2f}' for size in patch.spacing) + ' mm', fontsize=7)
+        axis.axis('off')
+    figure.tight_layout()
+    figure.savefig(path, dpi=60)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,95 @@
+"""A training on patches that are made from label maps alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from pvs_bidsapp.commands import generated_training
+from pvs_bidsapp.commands.generated_training import train_generated
+from pvs_bidsapp.commands.train import train
+from pvs_bidsapp.commands.training_limits import Limits
+from pvs_bidsapp.segmentation.model import load_model
+from pvs_bidsapp.simulation import label_maps
+from pvs_bidsapp.training.checkpoint import read_checkpoint
+from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
+from pvs_bidsapp.training.recipes import RECIPES
+from pvs_bidsapp.training.trainer import Trainer
+
+
+@pytest.fixture(scope='module')
+def maps(tmp_path_factory) -> tuple[Path, ...]:
+    """Two small label maps: the template at 3 mm, and its mirror image."""
+    folder = tmp_path_factory.mktemp('maps')
+    template = label_maps.template_anatomy()
+    labels = np.ascontiguousarray(template.labels[::3, ::3, ::3])
+    affine = template.affine @ np.diag([3, 3, 3, 1])
+    paths = []
+    for name, image in (('one', labels), ('two', labels[::-1])):
+        paths.append(folder / f'{name}.nii.gz')
+        nib.save(nib.Nifti1Image(image.astype(np.int16), affine), paths[-1])
+    return tuple(paths)
+
+
+@pytest.fixture
+def config(maps, tmp_path, monkeypatch) -> TrainingConfig:
+    """A training of four steps, with one head for validation."""
+    monkeypatch.setattr(generated_training, 'HEADS', 1)
+    monkeypatch.setattr(generated_training, 'SUITES', ('easy',))
+    simulate = generated_training.simulate_image
+    monkeypatch.setattr(
+        generated_training, 'simulate_image', lambda *a, **k: simulate(*a, **k, box=(32, 32, 32))
+    )
+    recipe = RECIPES['supervised-mono']
+    architecture = recipe.architecture | {'in_channels': 1, 'filters': 2}
+    return TrainingConfig(
+        recipe=replace(
+            recipe, architecture=architecture, channels=('T1w',), batch_size=2, patch_size=16, stride=16
+        ),
+        schedule=Schedule(epochs=2, steps_per_epoch=2, seed=1),
+        data=TrainingData(generate=maps, cache_dir=tmp_path / 'cache'),
+        model_dir=tmp_path / 'model',
+        nprocs=1,
+    )
+
+
+def test_label_maps_alone_give_a_model(config, tmp_path):
+    assert train(config) == tmp_path / 'model'
+    card = load_model(tmp_path / 'model').card
+    assert card.channels == ('T1w',)
+    assert 'label maps' in card.trained_on
+    assert card.training['steps'] in (2, 4)
+    split = json.loads((tmp_path / 'model/split.json').read_text(encoding='utf-8'))
+    assert sorted(split['training'] + split['validation']) == ['one.nii.gz', 'two.nii.gz']
+    assert len(split['training']) == 1
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / 'cache').iterdir()}
+    assert len(made) == 3
+    train(replace(config, model_dir=tmp_path / 'again'))
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'cache').iterdir()} == made
+
+
+def test_a_training_that_was_interrupted_ends_like_an_uninterrupted_one(config, tmp_path, monkeypatch):
+    train(config)
+    half, steps, update = replace(config, model_dir=tmp_path / 'half'), [], Trainer._update
+
+    def counted(self: Trainer, *args: Any) -> float:
+        steps.append(self.step)
+        return update(self, *args)
+
+    monkeypatch.setattr(Trainer, '_update', counted)
+    assert train_generated(half, Limits(stop=lambda: len(steps) == 3)) is None
+    middle = read_checkpoint(tmp_path / 'half/checkpoints/last.pt')['step']
+    assert middle == 3
+    assert train(replace(half, resume=True)) == tmp_path / 'half'
+    whole, resumed = (
+        read_checkpoint(tmp_path / name / 'checkpoints/last.pt')['network'] for name in ('model', 'half')
+    )
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0)

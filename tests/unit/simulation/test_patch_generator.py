@@ -1,0 +1,167 @@
+"""Training patches from label maps alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from pvs_bidsapp.segmentation.intensity import TissueNormalization
+from pvs_bidsapp.simulation import patch_generator, patch_source, patch_spaces
+from pvs_bidsapp.simulation.label_maps import CORTEX, VENTRICLES, WHITE_MATTER
+from pvs_bidsapp.simulation.patch_anatomy import draw_anatomy
+from pvs_bidsapp.simulation.patch_generator import PatchGenerator
+from pvs_bidsapp.simulation.patch_source import prepare_source, read_source, write_source
+
+NORMALIZATION = TissueNormalization()
+
+
+@pytest.fixture(scope='module')
+def source(template_head):
+    return prepare_source(template_head)
+
+
+@pytest.fixture(scope='module')
+def generator(source):
+    return PatchGenerator([source], NORMALIZATION, shape=(32, 40, 48), channels=('T1w', 'T2w'))
+
+
+def test_a_source_knows_structures_and_distances(source, template_head, tmp_path):
+    labels = source.labels[source.voxels[..., patch_source.LABEL]]
+    assert set(np.unique(labels)) == set(source.labels) <= set(np.unique(template_head.labels))
+    cortex = np.isin(labels, CORTEX)
+    distance = patch_source.millimetres(source.voxels[..., patch_source.CORTEX])
+    assert np.all(distance[cortex] < 0)
+    near = ~cortex & ndimage.binary_dilation(cortex)
+    assert distance[near] == pytest.approx(0.5, abs=0.1)
+    names = [patch_source.REGIONS[n - 1] for n in np.unique(source.voxels[..., patch_source.REGION]) if n]
+    assert set(source.centres) == set(names) == set(patch_source.REGIONS)
+    write_source(source, tmp_path / 'source.npz')
+    again = read_source(tmp_path / 'source.npz')
+    for name in ('voxels', 'labels', 'directions', 'spacing'):
+        np.testing.assert_array_equal(getattr(again, name), getattr(source, name))
+    assert again.name == source.name
+
+
+def test_directions_of_white_matter_lead_to_the_ventricle(source):
+    direction = source.directions.astype(float)
+    step = (slice(None, None, patch_source.COARSE),) * 3
+    voxels = source.voxels[step]
+    depth = patch_source.millimetres(voxels[..., patch_source.VENTRICLE])
+    gradient = np.stack(np.gradient(depth), -1)
+    cortex = patch_source.millimetres(voxels[..., patch_source.CORTEX])
+    deep = (voxels[..., patch_source.REGION] == 1) & (depth > 5) & (depth < 15) & (cortex > 5)
+    toward = -np.einsum('...i,...i->...', direction, gradient)[deep]
+    assert np.mean(toward > 0) > 0.8
+
+
+def test_a_patch_depends_on_its_random_numbers_only(source, generator):
+    one, other = generator.draw(np.random.default_rng([1, 2])), generator.draw(np.random.default_rng([1, 3]))
+    again = PatchGenerator([source], NORMALIZATION, shape=(32, 40, 48), channels=('T1w', 'T2w'))
+    repeated = again.draw(np.random.default_rng([1, 2]))
+    np.testing.assert_array_equal(one.image, repeated.image)
+    np.testing.assert_array_equal(one.label, repeated.label)
+    assert not np.array_equal(one.image, other.image)
+
+
+def test_patches_are_what_a_network_gets(generator):
+    patches = [generator.draw(np.random.default_rng([7, k])) for k in range(12)]
+    for patch in patches:
+        assert patch.image.shape == (2, 32, 40, 48)
+        assert patch.image.dtype == patch.label.dtype == np.float32
+        assert np.isfinite(patch.image).all()
+        assert patch.image.min() >= NORMALIZATION.low
+        assert patch.image.max() <= NORMALIZATION.high
+        assert np.all(patch.image[:, ~patch.brain] == NORMALIZATION.outside)
+        assert set(np.unique(patch.label)) <= {0.0, 1.0}
+        assert np.all(patch.label == ((patch.occupancy >= patch_spaces.MASK_OCCUPANCY) & patch.brain))
+        assert np.all((patch.spacing >= 0.6) & (patch.spacing <= 1.2))
+    assert sum(patch.label.any() for patch in patches) >= 8
+    assert len({tuple(patch.spacing) for patch in patches}) == len(patches)
+
+
+def test_spaces_are_dark_where_the_label_says_so(generator):
+    inside, around = [[], []], [[], []]
+    for k in range(25):
+        patch = generator.draw(np.random.default_rng([3, k]))
+        core = patch.occupancy > 0.8
+        rim = ndimage.binary_dilation(core, iterations=4) & ~ndimage.binary_dilation(core, iterations=2)
+        rim &= (patch.occupancy == 0) & patch.brain
+        for channel in range(2):
+            inside[channel] += list(patch.image[channel][core & patch.brain])
+            around[channel] += list(patch.image[channel][rim])
+    for channel in range(2):
+        assert len(inside[channel]) > 200
+        assert np.mean(inside[channel]) < np.mean(around[channel]) - 0.3
+
+
+def test_white_matter_has_its_value(source):
+    generator = PatchGenerator([source], NORMALIZATION, shape=(48, 48, 48))
+    medians = []
+    for k in range(15):
+        rng = np.random.default_rng([5, k])
+        anatomy = generator._draw_anatomy(rng)
+        image = generator._draw_channel('T1w', anatomy, patch_spaces.draw_contents(anatomy, rng), rng)
+        white = ndimage.binary_erosion(anatomy.white, iterations=3)
+        if white.sum() > 500:
+            medians.append(np.median(image[white]))
+    assert len(medians) >= 8
+    assert np.median(medians) == pytest.approx(NORMALIZATION.wm, abs=0.15)
+
+
+def test_ageing_opens_ventricles_and_sulci(source):
+    centre = np.argwhere(np.isin(source.labels[source.voxels[..., 0]], VENTRICLES)).mean(0)
+    volumes = []
+    for growth in (-0.9, 2.5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr('pvs_bidsapp.simulation.patch_anatomy.VENTRICLE_GROWTH', (growth, growth))
+            patch.setattr('pvs_bidsapp.simulation.patch_anatomy.SULCAL_OPENING', (growth / 3, growth / 3))
+            anatomy = draw_anatomy(source, centre, (96, 96, 96), np.ones(3), np.random.default_rng(4))
+        counts = [anatomy.select(*codes).sum() for codes in (VENTRICLES, (24,), CORTEX, WHITE_MATTER)]
+        volumes.append(counts)
+    young, old = np.array(volumes, float)
+    assert old[0] > 1.3 * young[0]
+    assert old[1] > young[1]
+    assert old[2] < young[2]
+    assert old[3] < young[3]
+
+
+def test_spaces_run_in_their_regions(source):
+    for k in range(8):
+        rng = np.random.default_rng([11, k])
+        centre = source.centres['white-matter'][1000 + 50 * k]
+        anatomy = draw_anatomy(source, centre, (56, 56, 56), np.full(3, 0.9), rng)
+        contents = patch_spaces.draw_contents(anatomy, rng)
+        full = contents.occupancy > 0.9
+        near = ndimage.binary_dilation(anatomy.region > 0, iterations=3)
+        assert np.all(near[full])
+        for part in (contents.occupancy, contents.lesion, contents.fluid, contents.vessel, contents.grey):
+            assert part.min() >= 0
+            assert part.max() <= 1
+        assert not (contents.fluid[full] > 0).any()
+
+
+def test_a_source_without_some_region_serves_all_the_same(source):
+    regions = source.voxels.copy()
+    regions[..., patch_source.REGION][regions[..., patch_source.REGION] != 1] = 0
+    white_only = patch_source.PatchSource(
+        name='white',
+        voxels=regions,
+        labels=source.labels,
+        directions=source.directions,
+        spacing=source.spacing,
+    )
+    assert set(white_only.centres) == {'white-matter'}
+    patch = PatchGenerator([white_only], NORMALIZATION, shape=(32, 32, 32)).draw(np.random.default_rng(1))
+    assert patch.brain.any()
+
+
+def test_a_grid_between_keeps_what_is_smooth():
+    rng = np.random.default_rng(1)
+    x = np.linspace(0, 3, 40, dtype=np.float32)
+    smooth = np.sin(x)[:, None, None] + np.cos(x)[:, None] + x
+    for voxel in ((1.0, 1.0, 1.0), (1.0, 2.5, 1.0)):
+        back = patch_generator._through_grid(smooth, np.ones(3), np.array(voxel), 0.0, rng)
+        inner = (slice(6, -6),) * 3
+        assert back.shape == smooth.shape
+        assert np.abs(back - smooth)[inner].max() < 0.05
