@@ -80,12 +80,12 @@ METRICS = {
     'voxel_mm': Metric(description='longest side of a voxel', unit='mm', high=1.5),
     'voxel_mm3': Metric(description='volume of a voxel', unit='mm3', high=2.5),
     'brain_ml': Metric(
-        description='volume of the brain mask, with ventricles', unit='ml', low=850, high=2000
+        description='volume of the brain mask, with ventricles', unit='ml', low=850, high=2100
     ),
     'bright_border': Metric(
         description='share of the outermost 2 mm of the brain mask that is brighter than white matter: '
         'skull, fat, vessels',
-        high=0.03,
+        high=0.05,
     ),
     'hemisphere_ratio': Metric(
         description='volume of the brain mask on the left by that on the right', low=0.85, high=1.18

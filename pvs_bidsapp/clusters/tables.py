@@ -119,7 +119,9 @@ def cluster_table(
             shape.index, f'PVS{shape.index}', region.name, region.hemisphere, shape.volume,
             len(shape.voxels), *shape.centre, *point, float(values.mean()), float(values.max()),
             shape.length, shape.width, shape.linearity, *shape.direction,
-            shape.max_width, shape.n_spaces, around.weighted_volume, around.contrast_to_noise,
+            shape.max_width, shape.n_spaces,
+            # beyond two decimals, they depend on how the scan's values are scaled
+            round(around.weighted_volume, 2), round(around.contrast_to_noise, 2),
             around.ventricle_distance, around.cortex_distance, fraction,
             LIKE_LESION if is_like_lesion(shape, around, region.name) else np.nan,
         ])  # fmt: skip

@@ -16,7 +16,7 @@ import pytest
 from disguises import all_at_once, write
 from program import name_segmentations, pvs
 
-from pvs_bidsapp.anatomy.regions import REGIONS
+from pvs_bidsapp.anatomy.regions import REGIONS, indices_of
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS
 from pvs_bidsapp.evaluation.metrics import dice
 from pvs_bidsapp.reports.viewer import IMAGES
@@ -180,6 +180,11 @@ def test_outputs_are_on_the_scans_grid_and_within_the_regions(first, bids):
     np.testing.assert_array_equal(mask, (data['label-PVS_probseg'] >= threshold) & regions)
 
 
+def index_of(name, hemisphere):
+    (region,) = (r for r in REGIONS if (r.name, r.hemisphere) == (name, hemisphere))
+    return region.index
+
+
 def test_the_anatomy_agrees_with_the_ground_truth(first, bids):
     reference = bids / 'derivatives' / 'labels' / 'sub-0001' / 'anat'
     labels = np.asarray(nib.load(reference / 'sub-0001_seg-aseg_dseg.nii.gz').dataobj)
@@ -187,13 +192,14 @@ def test_the_anatomy_agrees_with_the_ground_truth(first, bids):
     predicted = np.asarray(nib.load(files(first[0]) / f'{GOOD}_desc-brain_mask.nii.gz').dataobj) > 0
     regions = np.asarray(nib.load(files(first[0]) / f'{GOOD}_seg-regions_dseg.nii.gz').dataobj)
     assert dice(predicted, brain) > 0.94
-    assert dice(np.isin(regions, (21, 22)), np.isin(labels, (11, 12, 13, 50, 51, 52))) > 0.7
+    nuclei = [r.index for r in REGIONS if r.name in ('caudate', 'lentiform nucleus')]
+    assert dice(np.isin(regions, nuclei), np.isin(labels, (11, 12, 13, 50, 51, 52))) > 0.7
     tissues = np.asarray(nib.load(files(first[0]) / f'{GOOD}_seg-tissue_dseg.nii.gz').dataobj)
     white = np.isin(labels, (2, 41, 7, 46, 16, 28, 60))
     assert dice(tissues == 3, white) > 0.85
     right = regions[np.isin(labels, (51, 52))]
-    assert (right == 22).mean() > 0.5
-    assert not (right == 21).any()
+    assert (right == index_of('lentiform nucleus', 'right')).mean() > 0.5
+    assert not np.isin(right, indices_of('basal ganglia', 'left')).any()
 
 
 def test_tables_and_sidecars(first):

@@ -78,7 +78,7 @@ def test_a_scan_without_white_matter_has_no_contrast(head):
 
 
 def test_ranges_in_words():
-    assert quality.METRICS['brain_ml'].range == '850 to 2000'
+    assert quality.METRICS['brain_ml'].range == '850 to 2100'
     assert quality.METRICS['cjv'].range == 'at most 0.75'
     assert quality.METRICS['snr'].range == 'at least 7'
     assert all(m.is_expected(float('nan')) for m in quality.METRICS.values())
