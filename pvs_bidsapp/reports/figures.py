@@ -69,11 +69,11 @@ def _to_ras(images: list[np.ndarray], affine: np.ndarray) -> tuple[list[np.ndarr
 
 def _box(brain: np.ndarray) -> tuple[slice, ...]:
     """The brain with a margin that shows what lies outside the mask."""
-    found = np.argwhere(brain > 0)
-    if not len(found):
+    inside = brain > 0
+    if not inside.any():
         return (slice(None),) * 3
-    low, high = found.min(0), found.max(0)
-    return tuple(slice(max(0, a - 12), b + 13) for a, b in zip(low, high, strict=True))
+    lit = [np.flatnonzero(inside.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return tuple(slice(max(0, int(part[0]) - 12), int(part[-1]) + 13) for part in lit)
 
 
 def _by_group(regions: np.ndarray) -> list[tuple[RegionGroup, np.ndarray]]:

@@ -25,7 +25,7 @@ Edge = tuple[pe.Node, pe.Node, list[tuple[str, str]]]
 #: A head of 1 mm needs a third to four fifths of it.
 MEMORY = {
     'conform': 1.3, 'extract_brain': 1.3, 'find_regions': 1.1, 'to_native': 1.3, 'coregister': 1.5,
-    'segment': 1.5, 'measure': 1.5, 'assess': 1.5, 'to_standard': 1.5, 'draw': 0.8, 'write': 1.2,
+    'segment': 1.5, 'measure': 1.5, 'assess': 1.5, 'to_standard': 1.5, 'draw': 1.25, 'write': 1.2,
 }  # fmt: skip
 
 

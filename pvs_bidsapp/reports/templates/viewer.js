@@ -106,11 +106,13 @@ class Viewer {
     for (const [name, volume] of Object.entries(volumes)) volume.opacity = wanted.get(name) ?? 0;
     volumes[base].cal_min = Number(this.control('low').value);
     volumes[base].cal_max = Math.max(Number(this.control('high').value), volumes[base].cal_min + 1);
-    nv.opts.isNearestInterpolation = !this.control('smooth').checked;
     nv.opts.sliceType = Number(this.control('slices').value);
     nv.opts.crosshairWidth = this.control('crosshair').checked ? OPTIONS.crosshairWidth : 0;
-    nv.setInterpolation(nv.opts.isNearestInterpolation);
     nv.updateGLVolume();
+    nv.opts.isNearestInterpolation = true;  // overlays show their voxels as they are
+    nv.updateInterpolation(1);
+    nv.opts.isNearestInterpolation = !this.control('smooth').checked;
+    nv.updateInterpolation(0);
     nv.drawScene();
   }
 
