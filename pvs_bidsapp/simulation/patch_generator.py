@@ -90,6 +90,8 @@ class PatchGenerator:
         spacing: tuple[float, float] = SPACING,
     ) -> None:
         self.sources, self.normalization = list(sources), normalization
+        for source in self.sources:
+            source.centres  # noqa: B018  found once, before processes that draw patches are forked
         self.shape, self.channels, self.spacing = shape, channels, spacing
 
     def draw(self, rng: np.random.Generator) -> GeneratedPatch:
