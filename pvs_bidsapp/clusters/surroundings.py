@@ -9,10 +9,8 @@ import edt
 import numpy as np
 from scipy import ndimage
 
-from ..anatomy import tissues
 from ..anatomy.regions import TOTALS
 from ..anatomy.resampling import Grid
-from ..segmentation.intensity import measure_levels
 from .found import Found
 from .shape import Shape
 
@@ -95,7 +93,7 @@ def measure_surroundings(
     shapes: Sequence[Shape],
     found: Found,
     image: np.ndarray,
-    classes: np.ndarray,
+    levels: ScanLevels,
     *,
     ventricles: np.ndarray,
     cortex: np.ndarray,
@@ -109,8 +107,8 @@ def measure_surroundings(
     found : Found
     image : ndarray, shape (x, y, z)
         T1w, bias corrected.
-    classes : ndarray of uint8, shape (x, y, z)
-        Tissue classes of `pvs_bidsapp.anatomy.tissues`.
+    levels : ScanLevels
+        Of this image.
     ventricles, cortex : ndarray of bool
         On `grid`, which has voxels of 1 mm.
     grid : Grid
@@ -119,13 +117,7 @@ def measure_surroundings(
     -------
     around : list of Surroundings
         Of each cluster.
-
-    Raises
-    ------
-    ImageError
-        If white matter and CSF cannot be told apart.
     """
-    levels = ScanLevels(*measure_levels(image, classes), measure_noise(image, classes == tissues.WM))
     clusters, regions = found.clusters, found.regions
     spacing = np.linalg.norm(found.affine[:3, :3], axis=0)
     centres = np.array([shape.centre for shape in shapes]).reshape(-1, 3)
