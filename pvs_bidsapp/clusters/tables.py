@@ -148,7 +148,7 @@ def region_table(clusters: pd.DataFrame, regions: np.ndarray, voxel_volume: floa
     rows = []
     for (name, side), members in _rows().items():
         own = clusters[np.isin(owner, members)]
-        large = own.loc[own['volume_mm3'] >= COMPARABLE, 'volume_mm3']
+        large = own.loc[own['volume_mm3'] >= COMPARABLE - 1e-6, 'volume_mm3']
         volume, whole = float(own['volume_mm3'].sum()), float(sizes[members].sum())
         rows.append([
             name, side, len(own), volume, whole, volume / whole if whole else np.nan,
