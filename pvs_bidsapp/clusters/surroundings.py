@@ -9,7 +9,6 @@ import edt
 import numpy as np
 from scipy import ndimage
 
-from ..anatomy import tissues
 from ..anatomy.regions import TOTALS
 from ..anatomy.resampling import Grid
 from .found import Found
@@ -25,14 +24,14 @@ LESION_WIDTH, LESION_LINEARITY, LESION_CONTRAST, LESION_DISTANCE = 3.0, 0.75, 0.
 LIKE_LESION = 'like a lesion'
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ScanLevels:
     """Intensities of a scan.
 
     Attributes
     ----------
     white, csf : float
-        Medians.
+        Levels of white matter and CSF.
     noise : float
         Standard deviation of the noise in white matter.
     """
@@ -90,28 +89,11 @@ def measure_noise(image: np.ndarray, white: np.ndarray) -> float:
     return max(float(np.mean(found)), 1e-6) if found else float('nan')
 
 
-def measure_levels(image: np.ndarray, classes: np.ndarray) -> ScanLevels:
-    """Levels and noise of a scan.
-
-    Parameters
-    ----------
-    image : ndarray, shape (x, y, z)
-        T1w, bias corrected.
-    classes : ndarray of uint8, shape (x, y, z)
-        Tissue classes of `pvs_bidsapp.anatomy.tissues`.
-    """
-    white, csf = (
-        float(np.median(image[classes == k])) if (classes == k).any() else float('nan')
-        for k in (tissues.WM, tissues.CSF)
-    )
-    return ScanLevels(white=white, csf=csf, noise=measure_noise(image, classes == tissues.WM))
-
-
 def measure_surroundings(
     shapes: Sequence[Shape],
     found: Found,
     image: np.ndarray,
-    classes: np.ndarray,
+    levels: ScanLevels,
     *,
     ventricles: np.ndarray,
     cortex: np.ndarray,
@@ -125,13 +107,17 @@ def measure_surroundings(
     found : Found
     image : ndarray, shape (x, y, z)
         T1w, bias corrected.
-    classes : ndarray of uint8, shape (x, y, z)
-        Tissue classes of `pvs_bidsapp.anatomy.tissues`.
+    levels : ScanLevels
+        Of this image.
     ventricles, cortex : ndarray of bool
         On `grid`, which has voxels of 1 mm.
     grid : Grid
+
+    Returns
+    -------
+    around : list of Surroundings
+        Of each cluster.
     """
-    levels = measure_levels(image, classes)
     clusters, regions = found.clusters, found.regions
     spacing = np.linalg.norm(found.affine[:3, :3], axis=0)
     centres = np.array([shape.centre for shape in shapes]).reshape(-1, 3)

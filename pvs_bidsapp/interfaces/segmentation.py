@@ -181,14 +181,17 @@ class Measure(SimpleInterface):
     def _surroundings(self, shapes: list[Shape], found: Found) -> list[Surroundings]:
         from ..anatomy.regions import CORTEX, VENTRICLES
         from ..anatomy.resampling import Grid
-        from ..clusters.surroundings import measure_surroundings
+        from ..anatomy.tissues import WM
+        from ..clusters.surroundings import ScanLevels, measure_noise, measure_surroundings
+        from ..segmentation.intensity import measure_levels
 
         landmarks, affine = read_image(self.inputs.landmarks)
+        t1w, classes = (read_image(path)[0] for path in (self.inputs.t1w, self.inputs.tissues))
         return measure_surroundings(
             shapes,
             found,
-            read_image(self.inputs.t1w)[0],
-            read_image(self.inputs.tissues)[0],
+            t1w,
+            ScanLevels(*measure_levels(t1w, classes), measure_noise(t1w, classes == WM)),
             ventricles=landmarks == VENTRICLES,
             cortex=landmarks == CORTEX,
             grid=Grid(landmarks.shape, affine),

@@ -31,12 +31,12 @@ CENTRE_SHIFT = 0.15
 #: Voxel sizes in mm. In a third of the patches, one axis has larger ones.
 SPACING, ANISOTROPY = (0.6, 1.2), (1.0, 1.5)
 #: Signal of white matter over the standard deviation of the noise, drawn log-uniformly.
-SNR = (9.0, 90.0)
+SNR = (11.0, 90.0)
 #: Intensities of cortex and of CSF, white matter being 1; and how far CSF is from cortex at least.
 T1W, T2W = TissueRanges((0.42, 0.86), (0.03, 0.45)), TissueRanges((1.08, 1.85), (1.8, 5.0))
 FLUID_GAP = 0.25
 #: Width of the point spread function in voxels, and largest factor of its worst axis.
-FWHM, WORST_AXIS = (0.3, 1.2), 1.8
+FWHM, WORST_AXIS = (0.3, 1.1), 1.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +90,8 @@ class PatchGenerator:
         spacing: tuple[float, float] = SPACING,
     ) -> None:
         self.sources, self.normalization = list(sources), normalization
+        for source in self.sources:
+            source.centres  # noqa: B018  found once, before processes that draw patches are forked
         self.shape, self.channels, self.spacing = shape, channels, spacing
 
     def draw(self, rng: np.random.Generator) -> GeneratedPatch:
@@ -235,8 +237,8 @@ def _scan_t1w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.rand
     if kind < 0.75:
         image = artefacts.rician(image, sigma, rng)
     else:  # reconstructed on a finer grid than it was measured on: the noise is smooth, too
-        image = artefacts.rician(image, 1.5 * sigma, rng)
-        image = artefacts.truncate(image, rng.uniform(0.55, 1.0, 3), rng.uniform(0, 1))
+        image = artefacts.rician(image, 1.3 * sigma, rng)
+        image = artefacts.truncate(image, rng.uniform(0.65, 1.0, 3), rng.uniform(0, 1))
     if rng.random() < 0.2:
         image = _resample(image, spacing, rng)
     return _process(image, spacing, rng)

@@ -62,11 +62,14 @@ class PatchSource:
     @cached_property
     def centres(self) -> dict[str, np.ndarray]:
         """Some voxels of each region that is there, as possible centres of patches, shape (n, 3)."""
-        found = {}
+        found, regions = {}, np.ascontiguousarray(self.voxels[..., REGION])
+        inside = np.flatnonzero(regions)
+        numbers = regions.ravel()[inside]
         for number, name in enumerate(REGIONS, start=1):
-            voxels = np.argwhere(self.voxels[..., REGION] == number)
-            if len(voxels):
-                found[name] = voxels[:: CENTRE_STEP if len(voxels) > 10 * CENTRE_STEP else 1].copy()
+            flat = inside[numbers == number]
+            flat = flat[:: CENTRE_STEP if flat.size > 10 * CENTRE_STEP else 1]
+            if flat.size:
+                found[name] = np.stack(np.unravel_index(flat, regions.shape), 1)
         return found
 
 

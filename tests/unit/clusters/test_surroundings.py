@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from pvs_bidsapp.anatomy import tissues
 from pvs_bidsapp.anatomy.resampling import Grid
 from pvs_bidsapp.clusters import surroundings
 from pvs_bidsapp.clusters.shape import measure
+from pvs_bidsapp.clusters.surroundings import ScanLevels
 
 SHAPE = (30, 30, 30)
 
@@ -15,18 +15,16 @@ def scene(found_of):
     probability = np.zeros(SHAPE, np.float32)
     probability[15, 15, 10:18] = 0.9
     found = found_of(probability)
-    classes = np.full(SHAPE, tissues.WM, np.uint8)
-    classes[:3] = tissues.CSF
-    image = np.where(classes == tissues.CSF, 200.0, 1000.0)
+    image = np.full(SHAPE, 1000.0)
     image[15, 15, 10:18] = 1000 - 0.6 * 800
-    return found, image, classes
+    return found, image
 
 
 def look(scene, ventricles=None, cortex=None):
-    found, image, classes = scene
+    found, image = scene
     empty = np.zeros(SHAPE, bool)
     (one,) = surroundings.measure_surroundings(
-        measure(found.clusters, np.eye(4)), found, image, classes,
+        measure(found.clusters, np.eye(4)), found, image, ScanLevels(1000.0, 200.0, 30.0),
         ventricles=empty if ventricles is None else ventricles,
         cortex=empty if cortex is None else cortex,
         grid=Grid(SHAPE, np.eye(4)),
@@ -41,11 +39,11 @@ def test_contrast_and_volume_by_partial_volume(scene):
 
 
 def test_noise_does_not_change_the_weighted_volume(scene):
-    found, image, classes = scene
+    found, image = scene
     rng = np.random.default_rng(1)
-    volumes = [look((found, image + rng.normal(0, 30, SHAPE), classes)).weighted_volume for _ in range(20)]
+    volumes = [look((found, image + rng.normal(0, 30, SHAPE))).weighted_volume for _ in range(20)]
     assert np.mean(volumes) == pytest.approx(4.8, abs=0.2)
-    around = look((found, image + rng.normal(0, 30, SHAPE), classes))
+    around = look((found, image + rng.normal(0, 30, SHAPE)))
     assert around.contrast_to_noise == pytest.approx(480 / 30, rel=0.15)
 
 

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def test_what_is_written_has_the_old_keys(tmp_path, make_config):
     trainer.save(trainer.last)
     state = read_checkpoint(trainer.last)
     assert set(state) == KEYS
-    assert state['plan'] == PLAN
+    extra = PLAN['extra'] | {'generate': []}  # not in the first versions
+    assert state['plan'] == PLAN | {'extra': extra}
 
 
 def test_every_entry_is_that_of_its_setting(make_config):
@@ -88,10 +90,12 @@ def test_every_entry_is_that_of_its_setting(make_config):
         'checkpoint_minutes': 11.0,
         'extra': {
             'loss': 'focal', 'spacing': (0.6, 1.2), 'patch_size': 32, 'batch_size': 12,
-            'semisupervised': True, 'turns': True, 'paint': 'mixed',
+            'semisupervised': True, 'turns': True, 'paint': 'mixed', 'generate': [],
         },
     }  # fmt: skip
     assert plan_entries(make_config(patch_size=None))['micro_batch'] == 1  # whole volumes one by one
+    data = replace(config.data, generate=(Path('b/two.nii'), Path('b/one.nii')))
+    assert plan_entries(replace(config, data=data))['extra']['generate'] == ['one.nii', 'two.nii']
 
 
 def test_an_entry_that_an_earlier_version_did_not_write_is_not_compared(tmp_path, make_config):
