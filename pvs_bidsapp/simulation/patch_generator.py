@@ -37,6 +37,8 @@ T1W, T2W = TissueRanges((0.42, 0.86), (0.03, 0.45)), TissueRanges((1.08, 1.85), 
 FLUID_GAP = 0.25
 #: Width of the point spread function in voxels, and largest factor of its worst axis.
 FWHM, WORST_AXIS = (0.3, 1.1), 1.8
+#: By how many voxels a T2w is misplaced at most along each axis.
+MISPLACED = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +253,9 @@ def _scan_t2w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.rand
     voxel = np.maximum(size, spacing)
     if rng.random() < 0.5:
         voxel[rng.integers(3)] = rng.uniform(1.5, 3.2)
-    image = _through_grid(image, spacing, voxel, sigma, rng)
+    # what a coregistration leaves of head motion between the two scans
+    shift = rng.uniform(-MISPLACED, MISPLACED, 3) if rng.random() < 0.5 else np.zeros(3)
+    image = _through_grid(image, spacing, voxel, sigma, rng, shift=shift)
     return _process(image, spacing, rng)
 
 
@@ -264,7 +268,13 @@ def _resample(image: np.ndarray, spacing: np.ndarray, rng: np.random.Generator) 
 
 
 def _through_grid(
-    image: np.ndarray, spacing: np.ndarray, voxel: np.ndarray, sigma: float, rng: np.random.Generator
+    image: np.ndarray,
+    spacing: np.ndarray,
+    voxel: np.ndarray,
+    sigma: float,
+    rng: np.random.Generator,
+    *,
+    shift: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0),
 ) -> np.ndarray:
     """Sample an image on a coarser, moved grid, add noise there, and interpolate it back linearly.
 
@@ -276,13 +286,15 @@ def _through_grid(
     sigma : float
         Standard deviation of the noise.
     rng : numpy.random.Generator
+    shift : sequence of float
+        By how many voxels of the image the result is moved along each axis.
     """
     forward, back = [], []
-    for n, size, other in zip(image.shape, spacing, voxel, strict=True):
+    for n, size, other, moved in zip(image.shape, spacing, voxel, shift, strict=True):
         ratio = float(other / size)
         places = np.arange(-1 + rng.random(), n / ratio + 1) * ratio
         forward.append(_interpolation(places, n, 1 / max(1.0, ratio)))
-        back.append(_interpolation((np.arange(n) - places[0]) / ratio, len(places), 1.0))
+        back.append(_interpolation((np.arange(n) - moved - places[0]) / ratio, len(places), 1.0))
     image = _apply(forward, image)
     if sigma:
         image = artefacts.rician(image, sigma, rng)

@@ -165,3 +165,5 @@ def test_a_grid_between_keeps_what_is_smooth():
         inner = (slice(6, -6),) * 3
         assert back.shape == smooth.shape
         assert np.abs(back - smooth)[inner].max() < 0.05
+    moved = patch_generator._through_grid(smooth, np.ones(3), np.ones(3), 0.0, rng, shift=(0, 2, 0))
+    assert np.abs(moved[6:-6, 8:-6, 6:-6] - smooth[6:-6, 6:-8, 6:-6]).max() < 0.05
