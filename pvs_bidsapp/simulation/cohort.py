@@ -12,8 +12,8 @@ from ..clusters.tables import CLUSTER_COLUMNS, region_table
 
 #: Relative frequency of clusters in each region of a total.
 FREQUENCIES = {
-    'deep white matter': 0.08, 'basal ganglia': 0.016, 'ventral diencephalon': 0.005, 'midbrain': 0.01,
-    'pons': 0.002, 'hippocampus': 0.015, 'cerebellum': 0.002,
+    'deep white matter': 0.08, 'basal ganglia': 0.016, 'ventral diencephalon': 0.01, 'midbrain': 0.01,
+    'pons': 0.01, 'hippocampus': 0.015, 'cerebellum': 0.01,
 }  # fmt: skip
 #: Volume of each region, in mm3.
 REGION_VOLUME = 30_000.0

@@ -105,7 +105,8 @@ def test_the_first_mask_and_page_are_there_before_the_third_scan_begins(watched)
 
 def test_progress_says_scan_step_and_what_is_left(watched):
     lines = [line for line in watched.stderr.splitlines() if line.startswith('[')]
-    assert lines[0].startswith(f'[1/{N_SCANS}] sub-0001: conform done (step 1 of ')
+    first = f'[1/{N_SCANS}] sub-0001: conform done (step 1 of '
+    assert any(line.startswith(first) for line in lines[:3])  # another scan may be quicker
     assert any(' left' in line for line in lines)
     assert sum(': finished in ' in line for line in lines) == N_SCANS
 
