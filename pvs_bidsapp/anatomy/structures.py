@@ -15,7 +15,7 @@ import cc3d
 import edt
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import convex_hull_image
+from scipy.spatial import Delaunay, QhullError
 
 from . import template
 from .morphology import bounding_box
@@ -132,9 +132,19 @@ def add_internal_capsule(structures: np.ndarray, left: np.ndarray) -> None:
     for side in (left, ~left):
         part: np.ndarray = np.logical_and(nuclei, side)[box]
         for k in np.flatnonzero(part.any((0, 1))):
-            hull = convex_hull_image(part[:, :, k])
             section = inner[:, :, k]
-            section[hull & (section == Structure.LOBAR)] = Structure.INTERNAL_CAPSULE
+            section[_convex_hull(part[:, :, k]) & (section == Structure.LOBAR)] = Structure.INTERNAL_CAPSULE
+
+
+def _convex_hull(mask: np.ndarray) -> np.ndarray:
+    """Pixels whose centres lie in the convex hull of a mask, shape (x, y)."""
+    try:
+        hull = Delaunay(np.argwhere(mask))
+    except QhullError:  # fewer than three points, or all on a line
+        return mask
+    pixels = np.indices(mask.shape).reshape(2, -1).T
+    inside: np.ndarray = hull.find_simplex(pixels) >= 0
+    return inside.reshape(mask.shape)
 
 
 def _add_external_capsule(structures: np.ndarray, atlas: template.Template) -> None:
