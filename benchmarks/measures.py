@@ -21,10 +21,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import cc3d
 import edt
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from pvs_bidsapp.anatomy.acpc import Frame
 from pvs_bidsapp.anatomy.regions import CENTRAL, REGIONS, TOTALS
@@ -100,7 +102,7 @@ def print_regions(heads: list[Head]) -> None:
             is_central = code in CALLOSUM or from_third[inside].mean() <= CENTRAL
             if region == 'white-matter' and is_central and total != 'deep white matter':
                 total = 'not lobar, as it should be'
-            if region == 'midbrain' and code in VENTRAL:
+            if region == 'midbrain' and code in VENTRAL and total != 'midbrain':
                 total = 'ventral diencephalon by the label map'
             counts[region, total] += 1
     print('| drawn in | spaces | found in |\n| --- | --- | --- |')
@@ -116,7 +118,7 @@ def print_shapes(heads: list[Head]) -> None:
     rows = []
     for head in heads:
         drawn = head.table.set_index('index')
-        for shape in measure(head.truth.astype(np.int32), head.affine):
+        for shape in measure(whole_ones(head.truth), head.affine):
             row = drawn.loc[shape.index]
             if len(shape.voxels) >= 4 and row['n_branches'] == 0:
                 rows.append(
@@ -128,6 +130,15 @@ def print_shapes(heads: list[Head]) -> None:
         own = table[(table['drawn'] >= low) & (table['drawn'] < high)]
         cells = [f'{100 * own[c].mean():+.0f} ± {196 * own[c].std():.0f}' for c in ('length', 'width')]
         print(f'| {low} to {high} | {len(own)} | {" | ".join(cells)} |')
+
+
+def whole_ones(truth: np.ndarray) -> np.ndarray:
+    """The numbered spaces without those of which the voxels are no single piece."""
+    kept = truth.astype(np.int32)
+    for index, box in enumerate(ndimage.find_objects(kept), start=1):
+        if box and cc3d.connected_components(kept[box] == index, connectivity=26, return_N=True)[1] > 1:
+            kept[kept == index] = 0
+    return kept
 
 
 def print_grades(heads: list[Head]) -> None:

@@ -69,7 +69,7 @@ def measure(clusters: np.ndarray, affine: np.ndarray) -> list[Shape]:
     Parameters
     ----------
     clusters : ndarray of int, shape (x, y, z)
-        Numbered clusters, 0 elsewhere.
+        Numbered clusters, each 26-connected; 0 elsewhere.
     affine : ndarray, shape (4, 4)
         Voxel to scanner RAS+ mm.
 
