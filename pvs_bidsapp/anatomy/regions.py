@@ -29,7 +29,8 @@ false positives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cc3d
 import edt
@@ -185,7 +186,7 @@ def find_regions(
     atlas = _to_scan(crop(Grid(brain_mask.shape, affine), box), to_subject)
     if segmentation is not None and is_segmentation(segmentation[box]):
         structures = with_own_labels(atlas.structures, segmentation[box], atlas.left)
-        atlas = _ScanAtlas(structures=structures, lobes=atlas.lobes, left=atlas.left, white=atlas.white)
+        atlas = replace(atlas, structures=structures)
     labels[box], landmarks[box] = _regions_of(brain_mask[box], classes[box], atlas)
     is_white = (classes[box] == tissues.WM) & np.isin(atlas.structures, WHITE)
     expected = (atlas.white > 0.5) & np.isin(atlas.structures, WHITE)
@@ -218,7 +219,7 @@ class _ScanAtlas:
 def _to_scan(grid: Grid, to_subject: Transform) -> _ScanAtlas:
     """Bring the template's maps to a scan's grid; the three label maps in one, which saves time."""
     atlas = template.load()
-    labels = template_structures() + 16 * _lobes(atlas) + 128 * template.left_half(atlas)
+    labels = template_structures() + 16 * _lobes() + 128 * template.left_half(atlas)
     labels = apply(labels, atlas.affine, grid, to_subject, interpolation='nearestNeighbor')
     codes = np.rint(labels).astype(np.uint8)
     return _ScanAtlas(
@@ -243,10 +244,10 @@ def _regions_of(
     regions[deep] = atlas.lobes[deep]
     regions[deep & ~atlas.left] += 10
     inner = brain_mask & (from_ventricles > INNER_MARGIN)
-    # of these, what is not white matter is cortex or the vermis, which the template's borders miss
+    # of these, what is not white matter is cortex or the vermis: the template's borders miss them
     white_only = (Structure.EXTERNAL_CAPSULE, Structure.CEREBELLAR_WHITE)
-    cerebellar = close(classes == tissues.WM, 2.0, fill=False)
-    inner &= white | cerebellar | ~np.isin(structures, white_only)
+    own_white = close(classes == tissues.WM, 2.0, fill=False)
+    inner &= white | own_white | ~np.isin(structures, white_only)
     for is_paired, table in ((True, _PAIRED), (False, _SINGLE)):
         for index, _, structure in table:
             inside = inner & (structures == structure)
@@ -321,8 +322,10 @@ def assign_centre(structures: np.ndarray, white: np.ndarray, ventricles: np.ndar
     return out
 
 
-def _lobes(atlas: template.Template) -> np.ndarray:
-    """Template map of the lobe of the nearest cortex, 1 to 5, computed at 2 mm."""
+@lru_cache(maxsize=1)
+def _lobes() -> np.ndarray:
+    """Template map of the lobe of the nearest cortex, 1 to 5, computed at 2 mm; not to be changed."""
+    atlas = template.load()
     coarse = atlas.cerebra[::2, ::2, ::2]
     lobe = np.zeros(coarse.shape, np.uint8)
     for k, name in enumerate(LOBES, start=1):

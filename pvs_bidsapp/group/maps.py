@@ -74,9 +74,7 @@ def voxels_of(
     steps = np.linspace(-0.5, 0.5, POINTS, dtype=np.float32)
     points = centre[:, None] + steps[None, :, None] * (direction * length[:, None])[:, None]
     inverse = np.linalg.inv(affine).astype(np.float32)
-    voxels = np.rint(points.reshape(-1, 3) @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
-    inside = ((voxels >= 0) & (voxels < shape)).all(1)
-    flat = np.ravel_multi_index(tuple(voxels[inside].T), shape)
+    flat, inside = _flat_indices(points.reshape(-1, 3), inverse, shape)
     size = int(np.prod(shape))
     unique = np.unique(np.repeat(scan, POINTS)[inside].astype(np.int64) * size + flat)
     owner, flat = np.divmod(unique, size)
@@ -104,9 +102,17 @@ def voxels_of_mask(
         Flat indices, without repetition.
     """
     matrix = np.linalg.inv(affine) @ mask_affine
-    voxels = np.rint(np.argwhere(mask) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.int64)
+    flat, _ = _flat_indices(np.argwhere(mask), matrix, shape)
+    return np.unique(flat).astype(np.int32)
+
+
+def _flat_indices(
+    points: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Flat indices of the voxels that hold points inside the map, and which points these are."""
+    voxels = np.rint(points @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.int64)
     inside = ((voxels >= 0) & (voxels < shape)).all(1)
-    return np.unique(np.ravel_multi_index(tuple(voxels[inside].T), shape)).astype(np.int32)
+    return np.ravel_multi_index(tuple(voxels[inside].T), shape), inside
 
 
 def frequency(

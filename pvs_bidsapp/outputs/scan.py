@@ -285,11 +285,8 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
     stats = names.anat('stats', '.json', desc='pvs')
     brain = nib.load(results.brain)
     volume = float(np.count_nonzero(brain.dataobj) * abs(np.linalg.det(brain.affine[:3, :3])))
-    write_json(stats, source | describe(REGION_COLUMNS) | {
-        'EstimatedVisualGrades': _grades(results),
-        'AcPcFrame': _frame(results),
-        'BrainMaskVolume': round(volume, 1),
-    } | results.quality)  # fmt: skip
+    measured = _grades_and_frame(results) | {'BrainMaskVolume': round(volume, 1)} | results.quality
+    write_json(stats, source | describe(REGION_COLUMNS) | measured)
     for table, path in (
         (results.cluster_table, names.anat('dseg', '.tsv', desc='pvs')),
         (results.region_table, names.anat('stats', '.tsv', desc='pvs')),
@@ -336,10 +333,10 @@ def _write_quality(names: Naming, source: dict[str, Any], results: Results) -> t
     return table, text
 
 
-def _grades(results: Results) -> dict[str, dict[str, Any]]:
-    """The estimated grades as the sidecar holds them, with the section that decides each."""
-    grades = json.loads(Path(results.grades).read_text())['grades']
-    return {
+def _grades_and_frame(results: Results) -> dict[str, Any]:
+    """The estimated grades with the section that decides each, and the AC-PC frame, for the sidecar."""
+    content = json.loads(Path(results.grades).read_text())
+    grades = {
         key: {
             'Description': GRADES[key],
             'Value': grade['value'],
@@ -347,14 +344,10 @@ def _grades(results: Results) -> dict[str, dict[str, Any]]:
             'Hemisphere': grade['hemisphere'],
             'SectionMm': grade['height'],
         }
-        for key, grade in grades.items()
+        for key, grade in content['grades'].items()
     }
-
-
-def _frame(results: Results) -> dict[str, Any]:
-    """The AC-PC frame as the sidecar holds it."""
-    frame = json.loads(Path(results.grades).read_text())['frame']
-    return {'Origin': frame['origin'], 'Axes': frame['axes']}
+    frame = {'Origin': content['frame']['origin'], 'Axes': content['frame']['axes']}
+    return {'EstimatedVisualGrades': grades, 'AcPcFrame': frame}
 
 
 def _pair(

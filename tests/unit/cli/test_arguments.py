@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
-from pvs_bidsapp.cli import app, evaluate, group, predict, simulate, train
+from pvs_bidsapp.anatomy import template
+from pvs_bidsapp.cli import app, evaluate, group, participant, predict, simulate, train
 from pvs_bidsapp.cli.arguments import (
     Number,
     PathText,
@@ -252,3 +253,7 @@ def test_training_with_values_that_depend_on_each_other(tmp_path):
         train.main([*folders, '--spacing', '1', '1', '1'])
     with refused(options.NEEDS, naming='--test'):
         train.main([*folders, '--test', '0.2'])
+
+
+def test_the_template_s_space_is_named_alike_everywhere():
+    assert participant.STANDARD_SPACE == template.SPACE
