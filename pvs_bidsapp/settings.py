@@ -41,6 +41,9 @@ class Analysis:
         Name of the network's architecture.
     precision : str
         Inside the network: ``fp32``, ``bf16``, or ``auto``, which is fp32 on a CPU and fp16 on a GPU.
+    burden : dict or None
+        Calibration of expected numbers and volumes, from the model's card; see
+        `pvs_bidsapp.clusters.burden.Burden`.
     """
 
     model_name: str
@@ -57,6 +60,7 @@ class Analysis:
     precision: str = 'auto'
     exclude_wmh: float | None = None
     output_spaces: tuple[str, ...] = ()
+    burden: dict[str, Any] | None = None
 
     @property
     def needs_t2w(self) -> bool:
@@ -91,6 +95,8 @@ class Analysis:
             content['precision'] = self.precision
         if self.exclude_wmh is not None:
             content['exclude_wmh'] = self.exclude_wmh
+        if self.burden is not None:
+            content['burden'] = self.burden
         if self.output_spaces:
             content['output_spaces'] = list(self.output_spaces)
         text = json.dumps([content, inputs], sort_keys=True, default=str)

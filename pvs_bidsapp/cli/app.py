@@ -26,6 +26,7 @@ other commands (pvs COMMAND --help):
   train      retrain a model on labelled scans
   predict    process one scan, or a folder of scans, without BIDS
   evaluate   compare PVS masks with reference masks
+  calibrate  fit the intervals of a model's expected numbers
   simulate   make a BIDS dataset of simulated heads with known PVS
   models     list, show and verify the bundled models
 

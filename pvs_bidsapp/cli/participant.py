@@ -311,6 +311,7 @@ def _analysis(args: argparse.Namespace) -> Analysis:
         version=__version__,
         architecture=model.architecture,
         precision=args.precision,
+        burden=card.burden,
         output_spaces=tuple(sorted({*args.output_spaces} - {'T1w'})),
         exclude_wmh=getattr(args, 'exclude_wmh', None),  # predict has no derivative datasets
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..anatomy.regions import REGIONS, TOTALS, indices_of
+from .burden import UNITS, Burden
 from .shape import Shape
 from .surroundings import LIKE_LESION, Surroundings, is_like_lesion, lesion_fractions
 
@@ -67,6 +68,20 @@ REGION_COLUMNS = {
     'mean_width_mm': ('mean width of the clusters; n/a without clusters', 'mm'),
     'count_5mm3': ('number of clusters of 5 mm3 and more', None),
     'volume_5mm3': ('volume of the clusters of 5 mm3 and more', 'mm3'),
+    'expected_count': (
+        'number of spaces by the probabilities, the faint ones included; n/a without a calibration',
+        None,
+    ),
+    'expected_count_low': ('lower end of its 95 % interval', None),
+    'expected_count_high': ('upper end of its 95 % interval', None),
+    'expected_volume_mm3': ('volume of the spaces by the probabilities, as expected_count', 'mm3'),
+    'expected_volume_low_mm3': ('lower end of its 95 % interval', 'mm3'),
+    'expected_volume_high_mm3': ('upper end of its 95 % interval', 'mm3'),
+}
+#: Columns of what is expected and of the ends of its interval, by quantity.
+EXPECTED_COLUMNS = {
+    'count': ('expected_count', 'expected_count_low', 'expected_count_high'),
+    'volume': ('expected_volume_mm3', 'expected_volume_low_mm3', 'expected_volume_high_mm3'),
 }
 
 
@@ -128,7 +143,14 @@ def cluster_table(
     return pd.DataFrame(rows, columns=list(CLUSTER_COLUMNS))
 
 
-def region_table(clusters: pd.DataFrame, regions: np.ndarray, voxel_volume: float) -> pd.DataFrame:
+def region_table(
+    clusters: pd.DataFrame,
+    regions: np.ndarray,
+    voxel_volume: float,
+    *,
+    burden: Burden | None = None,
+    sums: dict[str, np.ndarray] | None = None,
+) -> pd.DataFrame:
     """Table with one row per region, and totals; columns as `REGION_COLUMNS`.
 
     Parameters
@@ -139,6 +161,10 @@ def region_table(clusters: pd.DataFrame, regions: np.ndarray, voxel_volume: floa
         Region map.
     voxel_volume : float
         In mm3.
+    burden : Burden, optional
+        Calibration of the model; without it, nothing is expected.
+    sums : dict of str to ndarray of float, shape (256,), optional
+        From `pvs_bidsapp.clusters.burden.sum_probabilities`; needed with `burden`.
     """
     sizes = np.bincount(regions.ravel(), minlength=256) * voxel_volume
     index_of = {(r.name, r.hemisphere): r.index for r in REGIONS}
@@ -146,7 +172,7 @@ def region_table(clusters: pd.DataFrame, regions: np.ndarray, voxel_volume: floa
         [index_of[pair] for pair in zip(clusters['region'], clusters['hemisphere'], strict=True)], int
     )
     rows = []
-    for (name, side), members in _rows().items():
+    for (name, side), members in row_members().items():
         own = clusters[np.isin(owner, members)]
         large = own.loc[own['volume_mm3'] >= COMPARABLE - 1e-6, 'volume_mm3']
         volume, whole = float(own['volume_mm3'].sum()), float(sizes[members].sum())
@@ -154,10 +180,17 @@ def region_table(clusters: pd.DataFrame, regions: np.ndarray, voxel_volume: floa
             name, side, len(own), volume, whole, volume / whole if whole else np.nan,
             own['length_mm'].mean(), own['width_mm'].mean(), len(large), float(large.sum()),
         ])  # fmt: skip
-    return pd.DataFrame(rows, columns=list(REGION_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(REGION_COLUMNS)[: len(rows[0])])
+    for quantity, columns in EXPECTED_COLUMNS.items():
+        table[list(columns)] = np.nan
+        if burden is not None and sums is not None:
+            by_row = np.array([sums[quantity][members].sum() for members in row_members().values()])
+            calibration = getattr(burden, quantity)
+            table[list(columns)] = np.transpose(calibration.interval(by_row, UNITS[quantity]))
+    return table
 
 
-def _rows() -> dict[tuple[str, str], list[int]]:
+def row_members() -> dict[tuple[str, str], list[int]]:
     """Name and hemisphere of each row of the region statistics, with the regions that it sums over."""
     rows = {(r.name, r.hemisphere): [r.index] for r in REGIONS}
     for total in TOTALS:

@@ -96,6 +96,7 @@ class _MeasureInputSpec(BaseInterfaceInputSpec):
     source = File(exists=True, desc="the scan's own file, with which the lesions have to agree")
     threshold = traits.Float(mandatory=True)
     min_cluster_size = traits.Float(mandatory=True, desc='mm3')
+    burden = traits.Dict(usedefault=True, desc="calibration in the model's card; empty: there is none")
     exclude_wmh = traits.Float(desc='leave out clusters of which this share and more lies in lesions')
 
 
@@ -116,14 +117,14 @@ class Measure(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.acpc import find_frame
-        from ..clusters.tables import region_table, to_tsv
+        from ..clusters.tables import to_tsv
         from ..clusters.visual_grades import estimate_grades
 
         found, table = self._clusters()
         affine = found.affine
         frame = find_frame(read_transform(self.inputs.to_template))
         grades = estimate_grades(found.clusters, table, affine, frame)
-        regions = region_table(table, found.regions, abs(float(np.linalg.det(affine[:3, :3]))))
+        regions = self._region_table(found, table)
         content = {'frame': frame.dump(), 'grades': {key: asdict(grade) for key, grade in grades.items()}}
         folder, out = Path(runtime.cwd), self._results
         for name in ('regions', 'probability', 'clusters'):
@@ -136,6 +137,17 @@ class Measure(SimpleInterface):
             (folder / name).write_text(text)
             out[Path(name).stem] = str(folder / name)
         return runtime
+
+    def _region_table(self, found: Found, table: pd.DataFrame) -> pd.DataFrame:
+        from ..clusters.burden import Burden, sum_probabilities
+        from ..clusters.tables import region_table
+
+        voxel = abs(float(np.linalg.det(found.affine[:3, :3])))
+        if not self.inputs.burden:
+            return region_table(table, found.regions, voxel)
+        sums = sum_probabilities(found.probability, found.clusters, found.regions, voxel)
+        burden = Burden.from_entry(self.inputs.burden)
+        return region_table(table, found.regions, voxel, burden=burden, sums=sums)
 
     def _clusters(self) -> tuple[Found, pd.DataFrame]:
         """The clusters and their table, without those in lesions if they are to be left out."""

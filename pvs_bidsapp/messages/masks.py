@@ -205,6 +205,29 @@ NONE_EVALUATED = Refusal(
     mend='mend the files, and run the command again',
     kind=ImageError,
 )
+FEW_FOR_CALIBRATION = Refusal(
+    code='mask-few-for-calibration',
+    text='has {count} scans with a reference that can be used: an interval needs {fewest}',
+    mend='process more of the scans that have reference masks, with the same model',
+    kind=InputError,
+)
+NARROW_CALIBRATION = Caution(
+    code='mask-narrow-calibration',
+    text='has {count} scans with a reference: the intervals are the extremes of their differences',
+    mend='from {enough} scans on, they hold 95 % of scans like these',
+)
+OTHER_MODEL = Refusal(
+    code='mask-other-model',
+    text='was made by another model ({name})',
+    mend='give the folder of that model, or process the scans with this one',
+    kind=InputError,
+)
+NOTHING_TO_CALIBRATE = Refusal(
+    code='mask-nothing-to-calibrate',
+    text='has no probability and region map beside it',
+    mend='give the output folder of participant, whole',
+    kind=ImageError,
+)
 ALL_REFERENCES_EMPTY = Caution(
     code='mask-all-references-empty',
     text='no reference marks a single voxel',

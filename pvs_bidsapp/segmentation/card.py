@@ -64,6 +64,8 @@ class ModelCard:
         Scores of the model; settings of its training.
     sha256 : str
         Of the weights' file, in hexadecimal.
+    burden : dict or None
+        Calibration of expected numbers and volumes; see `pvs_bidsapp.clusters.burden.Burden`.
     """
 
     name: str
@@ -84,6 +86,7 @@ class ModelCard:
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     sha256: str = ''
+    burden: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -275,6 +278,16 @@ RULES: dict[str, Rule] = {
     'metrics': MAPPING,
     'training': MAPPING,
     'sha256': CHECKSUM,
+    'burden': optional(MAPPING),
+}
+#: What each entry of ``burden`` has to be, and what each of its two calibrations.
+BURDEN: dict[str, Rule] = {'count': MAPPING, 'volume': MAPPING, 'n_scans': integer(1, 1_000_000)}
+CALIBRATION: dict[str, Rule] = {
+    'scale': number(0, 1e6, above=True),
+    'variance': number(0, 1e6),
+    'spread': number(0, 1e3),
+    'low': number(-1e3, 1e3),
+    'high': number(-1e3, 1e3),
 }
 #: What each entry of ``intensity`` has to be.
 INTENSITY: dict[str, Rule] = {
@@ -303,6 +316,7 @@ def find_problem(content: dict[str, Any]) -> Problem | None:
         _first_problem(RULES, content)
         or architecture_problem(content['architecture'])
         or intensity_problem(content['intensity'])
+        or burden_problem(content.get('burden'))
         or _relation_problem(content)
     )
 
@@ -353,15 +367,32 @@ def architecture_problem(architecture: dict[str, Any], prefix: str = 'architectu
 
 def intensity_problem(entry: dict[str, Any], prefix: str = 'intensity.') -> Problem | None:
     """Find what is wrong with the entry ``intensity``; parameters as `architecture_problem`."""
-    if problem := _unknown_entry(INTENSITY, entry, prefix):
+    if problem := _exactly(INTENSITY, entry, prefix):
         return problem
-    for key, rule in INTENSITY.items():
-        if not rule.accepts(entry.get(key)):
-            return Problem(f'{prefix}{key}', entry.get(key), rule.wanted)
     if abs(entry['wm'] - entry['csf']) < 1e-3:
         return Problem(f'{prefix}csf', entry['csf'], f'another number than {prefix}wm')
     if entry['low'] >= entry['high']:
         return Problem(f'{prefix}low', entry['low'], f'less than {prefix}high')
+    return None
+
+
+def burden_problem(entry: dict[str, Any] | None, prefix: str = 'burden.') -> Problem | None:
+    """Find what is wrong with the entry ``burden``; parameters as `architecture_problem`."""
+    if entry is None:
+        return None
+    problem = _exactly(BURDEN, entry, prefix)
+    for name in ('count', 'volume'):
+        problem = problem or _exactly(CALIBRATION, entry[name], f'{prefix}{name}.')
+    return problem
+
+
+def _exactly(rules: dict[str, Rule], values: dict[str, Any], prefix: str) -> Problem | None:
+    """The first entry that no rule knows, that is missing, or that is not what it has to be."""
+    if problem := _unknown_entry(rules, values, prefix):
+        return problem
+    for key, rule in rules.items():
+        if not rule.accepts(values.get(key)):
+            return Problem(f'{prefix}{key}', values.get(key), rule.wanted)
     return None
 
 

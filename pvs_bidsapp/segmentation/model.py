@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..messages import models
-from ..runtime.files import atomic_write
+from ..runtime.files import atomic_write, write_json
 from .card import ModelCard, card_content, read_card, shown
 
 if TYPE_CHECKING:
@@ -254,6 +254,24 @@ def write_model(folder: Path, network: nn.Module, card: ModelCard) -> ModelCard:
         weights_file.write_bytes(data)
         card_file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
     return card
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write the card of a model whose weights stay as they are.
+
+    Parameters
+    ----------
+    folder : Path
+        With the weights.
+    card : ModelCard
+        With the checksum of these weights.
+
+    Raises
+    ------
+    ModelError
+        If an entry of the card is not what it has to be.
+    """
+    write_json(folder / CARD, card_content(card, folder / CARD))
 
 
 def _stored(name: str, tensor: torch.Tensor, path: Path) -> torch.Tensor:

@@ -111,6 +111,7 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         'measure': Measure(
             threshold=analysis.threshold,
             min_cluster_size=analysis.min_cluster_size,
+            burden=analysis.burden or {},
             **lesions,
         ),
         'assess': Assess(),

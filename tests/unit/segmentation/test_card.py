@@ -31,6 +31,8 @@ from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.segmentation.model import BUNDLED, bundled_names
 
 A = 'architecture.'
+CALIBRATION = {'scale': 1.2, 'variance': 1.5, 'spread': 0.3, 'low': -2, 'high': 2.5}
+BURDEN = {'count': CALIBRATION, 'volume': CALIBRATION, 'n_scans': 40}
 M2SS = {'name': 'm2ss', 'in_channels': 2, 'filters': 2, 'side_filters': 2, 'levels': 2, 'multi_scale': True}
 INTENSITY = TissueNormalization().card()
 
@@ -52,7 +54,8 @@ def test_each_entry_of_a_card_has_a_rule():
 @pytest.mark.parametrize('name', bundled_names())
 def test_the_bundled_cards_are_read_as_they_stand(name):
     path = BUNDLED / name / 'model.json'
-    assert json.loads(json.dumps(asdict(read_card(path)))) == json.loads(path.read_text())
+    optional = {'burden': None}
+    assert json.loads(json.dumps(asdict(read_card(path)))) == optional | json.loads(path.read_text())
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,7 @@ def test_the_bundled_cards_are_read_as_they_stand(name):
         {'architecture': {'name': 'ensemble', 'members': 5, 'of': SMALL}},
         {'training': {'recipe': {'spacing': [0.6, 1.2]}, 'note': 'two\nlines'}},
         {'metrics': {'validation_dice': None}},
+        {'burden': BURDEN},
     ],
 )  # fmt: skip
 def test_what_may_stand_in_a_card(tmp_path, change):
@@ -103,12 +107,29 @@ def test_optional_entries_may_be_missing(tmp_path):
         ('mirror', 1), ('mirror', 'true'), ('mirror', None),
         ('metrics', []), ('metrics', None), ('metrics', {'\x1b[2J': 1}), ('training', 'none'),
         ('training', {'a': {'b': ['\x9b31m']}}),
+        ('burden', []), ('burden', 1),
         ('sha256', ''), ('sha256', None), ('sha256', 'g' * 64), ('sha256', '0' * 63), ('sha256', 0),
     ],
 )  # fmt: skip
 def test_an_entry_that_is_not_what_it_has_to_be_is_named(tmp_path, key, value):
     patches = {'patch_size': 16} if key == 'stride' else {}
     path = write(tmp_path / 'model.json', content(**patches, **{key: value}))
+    with refused(models.CARD_WRONG, naming=f'"{key}"'):
+        read_card(path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'key'),
+    [
+        ({'n_scans': 0}, 'burden.n_scans'), ({'count': None}, 'burden.count'), ({'more': 1}, 'burden.more'),
+        ({'volume': {}}, 'burden.volume.scale'),
+        ({'count': CALIBRATION | {'scale': 0}}, 'burden.count.scale'),
+        ({'count': CALIBRATION | {'low': 'NaN'}}, 'burden.count.low'),
+        ({'count': CALIBRATION | {'spread': -1}}, 'burden.count.spread'),
+    ],
+)  # fmt: skip
+def test_a_calibration_that_is_none_is_named(tmp_path, change, key):
+    path = write(tmp_path / 'model.json', content(burden=BURDEN | change))
     with refused(models.CARD_WRONG, naming=f'"{key}"'):
         read_card(path)
 

@@ -1,0 +1,95 @@
+"""Expected numbers and volumes: sums of probabilities, and the intervals about them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pvs_bidsapp.anatomy.regions import REGIONS
+from pvs_bidsapp.clusters.burden import UNITS, Burden, Calibration, fit, sum_probabilities
+from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, EXPECTED_COLUMNS, REGION_COLUMNS, region_table
+
+FIRST, SECOND = REGIONS[0].index, REGIONS[1].index
+
+
+@pytest.fixture
+def scan() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probability, clusters and regions: one cluster, two candidates, one voxel below all candidates."""
+    probability = np.zeros((12, 5, 5))
+    probability[1:3, 2, 2] = 0.9, 0.6
+    probability[3, 2, 2] = 0.2  # beside the cluster: no candidate of its own
+    probability[6, 2, 2] = 0.25
+    probability[8:11, 2, 2] = 0.1, 0.3, 0.2
+    probability[6, 0, 0] = 0.05
+    regions = np.full((12, 5, 5), FIRST)
+    regions[9:] = SECOND
+    return probability, (probability >= 0.5).astype(int), regions
+
+
+def test_sums_of_a_known_scan(scan: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    sums = sum_probabilities(*scan, voxel_volume=2.0)
+    assert sums['count'][FIRST] == pytest.approx(0.9 + 0.25)
+    assert sums['count'][SECOND] == pytest.approx(0.3)  # most of its voxels lie there
+    assert sums['volume'][FIRST] == pytest.approx(2 * (0.9 + 0.6 + 0.2 + 0.25 + 0.1 + 0.05))
+    assert sums['volume'][SECOND] == pytest.approx(2 * 0.5)
+
+
+def test_nothing_is_expected_where_no_probability_is() -> None:
+    empty = np.zeros((4, 4, 4))
+    sums = sum_probabilities(empty, empty.astype(int), np.full(empty.shape, FIRST), 1.0)
+    assert not sums['count'].any()
+    assert not sums['volume'].any()
+
+
+@given(
+    sums=st.lists(st.floats(0, 1e4), min_size=1, max_size=5),
+    scale=st.floats(0.1, 10),
+    variance=st.floats(0, 100),
+    spread=st.floats(0, 2),
+)
+def test_an_interval_holds_what_is_expected(
+    sums: list[float], scale: float, variance: float, spread: float
+) -> None:
+    calibration = Calibration(scale=scale, variance=variance, spread=spread, low=-1.5, high=2.0)
+    expected, low, high = calibration.interval(np.array(sums), 1.0)
+    assert (low >= 0).all()
+    assert (low <= expected).all()
+    assert (expected <= high).all()
+
+
+def test_a_fit_finds_the_scale_and_holds_new_scans() -> None:
+    rng = np.random.default_rng(5)
+
+    def scans(number: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        sums = [rng.uniform(5, 300, 4) for _ in range(number)]
+        return sums, [rng.poisson(1.5 * s * rng.lognormal(0, 0.2)).astype(float) for s in sums]
+
+    calibration = fit(*scans(60), UNITS['count'])
+    assert calibration.scale == pytest.approx(1.5, rel=0.15)
+    sums, truth = scans(400)
+    _, low, high = calibration.interval(np.array([s[0] for s in sums]), UNITS['count'])
+    is_held = (low <= [t[0] for t in truth]) & ([t[0] for t in truth] <= high)
+    assert 0.90 < is_held.mean() <= 1
+
+
+def test_the_region_table_has_them_for_regions_and_totals(
+    scan: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    sums = sum_probabilities(*scan, voxel_volume=1.0)
+    exact = Calibration(scale=2.0, variance=1.0, spread=0.0, low=-1.0, high=1.0)
+    burden = Burden.from_entry(Burden(count=exact, volume=exact, n_scans=40).entry())
+    clusters = pd.DataFrame(columns=list(CLUSTER_COLUMNS))
+    table = region_table(clusters, scan[2], 1.0, burden=burden, sums=sums)
+    total = table.set_index(['region', 'hemisphere']).loc[('all', 'both')]
+    assert list(table) == list(REGION_COLUMNS)
+    assert total['expected_count'] == pytest.approx(2 * (0.9 + 0.25 + 0.3))
+    assert total['expected_count_high'] == pytest.approx(2.9 + np.sqrt(2.9 + 1))
+    assert total['expected_volume_low_mm3'] == pytest.approx(5.2 - np.sqrt(5.2 + 5))
+
+
+def test_without_a_calibration_nothing_is_expected(scan: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    table = region_table(pd.DataFrame(columns=list(CLUSTER_COLUMNS)), scan[2], 1.0)
+    assert table[[name for names in EXPECTED_COLUMNS.values() for name in names]].isna().all(axis=None)
