@@ -34,7 +34,7 @@ class Analysis:
         Clusters of which this share and more lies in a mask of white matter hyperintensities are left out.
     random_seed : int
     modality : str
-        ``auto``, ``T1w`` or ``T1w+T2w``.
+        ``auto``, ``T1w``, ``T1w+T2w`` or ``T2w``.
     version : str
         Of this program.
     architecture : str
@@ -64,8 +64,13 @@ class Analysis:
 
     @property
     def needs_t2w(self) -> bool:
-        """Whether a scan without T2w cannot be worked on."""
-        return 'T2w' in self.channels or self.modality == 'T1w+T2w'
+        """Whether a T1w without a T2w cannot be worked on."""
+        return self.suffix == 'T1w' and ('T2w' in self.channels or self.modality == 'T1w+T2w')
+
+    @property
+    def suffix(self) -> str:
+        """In which scans the anatomy is found: ``T2w`` for models of the T2w alone, else ``T1w``."""
+        return 'T2w' if self.channels == ('T2w',) else 'T1w'
 
     def fingerprint(self, inputs: dict[str, Any]) -> str:
         """Checksum of these settings and the inputs of one scan.

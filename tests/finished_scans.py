@@ -107,7 +107,8 @@ def _draw(names: Naming, arrays: dict[str, np.ndarray]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shared = {key: arrays[key] for key in ('brain', 'regions', 'clusters', 't2w')}
     made = draw_all(arrays['t1w'], AFFINE, folder=folder, **shared)
-    made |= write_images(arrays['t1w'], AFFINE, probability=arrays['probability'], folder=folder, **shared)
+    scans = {'T1w': arrays['t1w'], 'T2w': shared.pop('t2w')}
+    made |= write_images(scans, AFFINE, probability=arrays['probability'], folder=folder, **shared)
     for desc, path in made.items():
         shutil.move(path, names.figure(desc, ''.join(path.suffixes)))
 

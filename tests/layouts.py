@@ -44,12 +44,12 @@ def _image(*, is_compressed: bool) -> bytes:
 
 def names(scans: Iterable) -> list[str]:
     """Names of the T1w files."""
-    return [scan.t1w.name for scan in scans]
+    return [scan.anat.name for scan in scans]
 
 
 def put_results(scan: Scan, settings: Settings) -> None:
     """Make an output of a scan, and the record that it is done."""
-    names = Naming.of(settings.out_dir, scan.t1w)
+    names = Naming.of(settings.out_dir, scan.anat)
     mask = names.anat('mask', label='PVS')
     put(mask.parent, mask.name)
     files = [mask.relative_to(settings.out_dir).as_posix()]

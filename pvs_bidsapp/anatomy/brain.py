@@ -45,10 +45,11 @@ REFINEMENT_ROUNDS = 3
 DEFORMED_MARGIN, FIELD_MARGIN = 20.0, 12.0
 #: Distance (mm) from the brain to the edge of the box in which its tissues are found.
 BOX_MARGIN = 12.0
-#: Correlation of scan and template in the brain. After the affine registration, T1w heads reach 0.46 to 0.71,
-#: heads whose header turns them the wrong way at most 0.28, T2w scans and noise at most 0.01. Below the first
+#: Correlation of scan and template in the brain. After the affine registration, T1w heads reach 0.46 to 0.71
+#: and T2w heads 0.45 to 0.60, heads whose header turns them the wrong way at most 0.28, scans of the other
+#: contrast and noise at most 0.01. Below the first
 #: value a scan is refused. It is measured before the deformable registration, which bends the template onto
-#: anything. T1w heads then reach 0.67 to 0.84; below the second value it is told.
+#: anything. Heads then reach 0.67 to 0.84; below the second value it is told.
 MIN_FIT, GOOD_FIT = 0.37, 0.62
 #: Fraction of the template's brain outside of the field of view that is told, and that is refused.
 NOTABLE_CUT, MAX_CUT = 0.05, 0.5
@@ -162,7 +163,13 @@ def head_slices(image: np.ndarray, spacing: float = 1.0) -> slice:
 
 
 def register_template(
-    image: np.ndarray, grid: Grid, folder: Path, *, stripped: bool, threads: int = 1
+    image: np.ndarray,
+    grid: Grid,
+    folder: Path,
+    *,
+    stripped: bool,
+    suffix: str = 'T1w',
+    threads: int = 1,
 ) -> tuple[Transform, Transform]:
     """Register the template to a scan: affine, then deformably in and near the brain.
 
@@ -176,6 +183,8 @@ def register_template(
         Folder in which the transforms are kept.
     stripped : bool
         The scan is skull-stripped; the template is then stripped, too.
+    suffix : str
+        What the scan is: ``T1w`` or ``T2w``.
     threads : int
         They change the time that it takes, not the result.
 
@@ -193,7 +202,7 @@ def register_template(
     atlas = template.load()
     keep = slice(None) if stripped else head_slices(image, COARSE_SPACING)
     head = crop(grid, (slice(None), slice(None), keep))
-    whole = atlas.t1w * (atlas.brain_mask if stripped else 1)
+    whole = atlas.head(suffix) * (atlas.brain_mask if stripped else 1)
     moving = ants.resample_image(array_to_ants(whole, atlas.affine), (2, 2, 2))
     moving, fixed = (
         ants.iMath_truncate_intensity(i, 0.005, 0.995)
@@ -211,7 +220,7 @@ def register_template(
         initial_transform=[str(p) for p in linear.files],
         aff_iterations=(500, 200), aff_shrink_factors=(2, 1), aff_smoothing_sigmas=(1, 0),
     )  # fmt: skip
-    fit = template_fit(image, grid, linear)
+    fit = template_fit(image, grid, linear, suffix)
     if not fit >= MIN_FIT:
         raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
     region = near_brain(DEFORMED_MARGIN, head, linear)
@@ -236,7 +245,7 @@ def near_brain(margin: float, grid: Grid, to_subject: Transform) -> np.ndarray:
     return apply(dilated, atlas.affine, grid, to_subject) > 0.5
 
 
-def template_fit(image: np.ndarray, grid: Grid, to_subject: Transform) -> float:
+def template_fit(image: np.ndarray, grid: Grid, to_subject: Transform, suffix: str = 'T1w') -> float:
     """Correlation of a scan with the registered template in the template's brain.
 
     Parameters
@@ -247,6 +256,8 @@ def template_fit(image: np.ndarray, grid: Grid, to_subject: Transform) -> float:
         Its grid.
     to_subject : Transform
         From the template to the scan.
+    suffix : str
+        What the scan is: ``T1w`` or ``T2w``.
 
     Returns
     -------
@@ -255,7 +266,7 @@ def template_fit(image: np.ndarray, grid: Grid, to_subject: Transform) -> float:
     """
     atlas = template.load()
     inside = apply(atlas.brain_mask.astype(np.float32), atlas.affine, grid, to_subject) > 0.5
-    moved = apply(atlas.t1w, atlas.affine, grid, to_subject)
+    moved = apply(atlas.head(suffix), atlas.affine, grid, to_subject)
     sigma = 1.0 / voxel_sizes(grid.affine)
     one, two = (ndimage.gaussian_filter(i, sigma)[inside] for i in (image, moved))
     if len(one) < 1000 or np.ptp(one) == 0 or np.ptp(two) == 0:
@@ -320,14 +331,15 @@ def extract_brain(
     *,
     brain_mask: np.ndarray | None = None,
     segmentation: np.ndarray | None = None,
+    suffix: str = 'T1w',
     threads: int = 1,
 ) -> Brain:
-    """Brain mask, tissue classes, bias field and template registration of a T1w scan.
+    """Brain mask, tissue classes, bias field and template registration of a scan.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
-        T1w at 1 mm, axes nearest to RAS.
+        At 1 mm, axes nearest to RAS.
     affine : ndarray, shape (4, 4)
     folder : Path
         Folder in which the transforms are kept.
@@ -336,6 +348,8 @@ def extract_brain(
     segmentation : ndarray of uint8, shape (x, y, z), optional
         Ready-made tissue classes, used in place of those found here. Without a brain mask, they define the
         brain.
+    suffix : str
+        What the scan is: ``T1w`` or ``T2w``.
     threads : int
         They change the time that it takes, not the result.
 
@@ -355,9 +369,9 @@ def extract_brain(
     head = foreground(coarse, COARSE_SPACING)
     corrected = bias.correct(coarse, coarse_grid.affine, head, HEAD_FIELD_SPACING)
     to_subject, to_template = register_template(
-        corrected, coarse_grid, folder, stripped=stripped, threads=threads
+        corrected, coarse_grid, folder, stripped=stripped, suffix=suffix, threads=threads
     )
-    fit = template_fit(corrected, coarse_grid, to_subject)
+    fit = template_fit(corrected, coarse_grid, to_subject, suffix)
     findings = check_fit(fit, fraction_outside(grid, to_template))
     given = brain_mask
     if given is None and segmentation is not None:

@@ -111,19 +111,21 @@ METRICS = {
 
 
 def assess(
-    image: np.ndarray, brain: np.ndarray, classes: np.ndarray, spacing: np.ndarray
+    image: np.ndarray, brain: np.ndarray, classes: np.ndarray, spacing: np.ndarray, suffix: str = 'T1w'
 ) -> dict[str, float]:
     """Measures of a scan and of its masks.
 
     Parameters
     ----------
     image : ndarray, shape (x, y, z)
-        T1w, bias corrected.
+        Bias corrected.
     brain : ndarray of bool, shape (x, y, z)
     classes : ndarray of uint8, shape (x, y, z)
         Tissue classes of `pvs_bidsapp.anatomy.tissues`.
     spacing : ndarray, shape (3,)
         Voxel size in mm.
+    suffix : str
+        What the scan is: ``T1w`` or ``T2w``.
 
     Returns
     -------
@@ -148,8 +150,10 @@ def assess(
         'cjv': sum(deviations) / contrast,
         'ringing_index': ripples / contrast,
         'noise': noise / contrast,
-        'bright_border': _bright_border(image, brain, means[0] + 2 * deviations[0], spacing),
     }
+    if suffix == 'T1w':  # in a T2w, the CSF about the brain is brighter than white matter
+        limit = means[0] + 2 * deviations[0]
+        values['bright_border'] = _bright_border(image, brain, limit, spacing)
     return {key: float(value) for key, value in values.items()}
 
 

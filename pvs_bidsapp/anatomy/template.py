@@ -72,6 +72,10 @@ class Template:
     gm: np.ndarray
     affine: np.ndarray
 
+    def head(self, suffix: str) -> np.ndarray:
+        """The whole head in the contrast of a scan, ``T1w`` or ``T2w``."""
+        return self.t2w if suffix == 'T2w' else self.t1w
+
 
 def _package_file(package: str, *parts: str) -> Path:
     spec = find_spec(package)  # the package is not imported, since importing nilearn takes a second

@@ -111,15 +111,15 @@ def find_labelled_scans(
         raise masks.NONE_FOUND.error(labels_dir)
     scans = []
     for scan in find_usable_scans(data_dir, Query(use_t2w='T2w' in channels)):
-        label = labels.pop(scan_key(scan.t1w.name), None)
+        label = labels.pop(scan_key(scan.anat.name), None)
         if 'T2w' in channels and scan.t2w is None:
-            masks.NO_T2W.log(LOG, scan.t1w)
+            masks.NO_T2W.log(LOG, scan.anat)
             continue
-        names = Naming.of(labels_dir, scan.t1w)
+        names = Naming.of(labels_dir, scan.anat)
         scans.append(
             LabelledScan(
                 name=names.stem,
-                t1w=scan.t1w,
+                t1w=scan.anat,
                 t2w=scan.t2w,
                 label=label,
                 brain=_ready_made(names, 'mask', desc='brain'),

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..errors import PVSError
 from ..messages import datasets
 from ..messages.message import Finding, one_line
 from .filters import Filter
@@ -31,23 +32,24 @@ def files_below(folder: Path, pattern: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class Scan:
-    """One T1w to process.
+    """One T1w to process, or one T2w where there is nothing else.
 
     Attributes
     ----------
-    t1w : Path
-        With a BIDS name, from which the names of all outputs come.
+    anat : Path
+        In which the anatomy is found: a T1w, or with `Query.suffix` a T2w. With a BIDS name, from which the
+        names of all outputs come.
     t2w : Path or None
-        T2w of the same session.
+        T2w of the same session as a T1w.
     brain_mask, segmentation : Path or None
-        A ready-made mask, or segmentation of the T1w, from a derivative dataset.
+        A ready-made mask, or segmentation of `anat`, from a derivative dataset.
     lesions : Path or None
         A mask of white matter hyperintensities, from a derivative dataset.
     source, t2w_source : Path or None
-        The files to which `t1w` and `t2w` are links, if somebody named them without BIDS.
+        The files to which `anat` and `t2w` are links, if somebody named them without BIDS.
     """
 
-    t1w: Path
+    anat: Path
     t2w: Path | None = None
     brain_mask: Path | None = None
     segmentation: Path | None = None
@@ -57,25 +59,30 @@ class Scan:
 
     @property
     def entities(self) -> dict[str, str]:
-        """Entities of the T1w."""
-        return dict(parse_entities(self.t1w.name))
+        """Entities of `anat`."""
+        return dict(parse_entities(self.anat.name))
+
+    @property
+    def suffix(self) -> str:
+        """What `anat` is: ``T1w`` or ``T2w``."""
+        return 'T2w' if self.anat.name.split('.')[0].endswith('_T2w') else 'T1w'
 
     @property
     def name(self) -> str:
-        """Name of the T1w's file, as its owner knows it."""
-        return (self.source or self.t1w).name
+        """Name of the file of `anat`, as its owner knows it."""
+        return (self.source or self.anat).name
 
     @property
     def files(self) -> dict[str, Path]:
         """The files of the scan, by what they are."""
-        files = {
-            't1w': self.source or self.t1w,
+        others = {
             't2w': self.t2w_source or self.t2w,
             'brain_mask': self.brain_mask,
             'segmentation': self.segmentation,
             'lesions': self.lesions,
         }
-        return {key: path for key, path in files.items() if path is not None}
+        there = {key: path for key, path in others.items() if path is not None}
+        return {self.suffix.lower(): self.source or self.anat} | there
 
     @cached_property
     def inputs(self) -> dict[str, Any]:
@@ -175,8 +182,10 @@ class Query:
         Labels without prefix; empty means all.
     filters : dict of str to Filter
         Content of a ``--bids-filter-file``, by ``t1w`` and ``t2w``.
+    suffix : str
+        ``T1w`` or ``T2w``: the scans in which the anatomy is found.
     use_t2w : bool
-        Whether T2w scans are looked for.
+        Whether T2w scans are looked for that go with a T1w.
     needs_t2w, needs_lesions : bool
         Whether a scan without T2w is refused.
     database_dir : Path or None
@@ -188,6 +197,7 @@ class Query:
     subjects: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     filters: dict[str, Filter] = field(default_factory=dict)
+    suffix: str = 'T1w'
     use_t2w: bool = True
     needs_t2w: bool = False
     needs_lesions: bool = False
@@ -196,7 +206,7 @@ class Query:
 
 
 def find_scans(bids_dir: Path, query: Query) -> Selection:
-    """Find all T1w scans that are wanted, sorted by path, each with its T2w.
+    """Find all scans that are wanted, sorted by path, each T1w with its T2w.
 
     Only the folders ``anat`` of the wanted subjects are looked into, and nothing above the dataset. A scan is
     identified by the entities of its name, which have to agree with its folders. Files whose names are not
@@ -215,7 +225,7 @@ def find_scans(bids_dir: Path, query: Query) -> Selection:
     Raises
     ------
     InputError
-        If a subject or session is not there (the message lists those that are), or there is no T1w.
+        If a subject or session is not there (the message lists those that are), or there is no scan.
     """
     present = _list_present(bids_dir)
     subjects = _choose_subjects(bids_dir, query.subjects, present)
@@ -223,22 +233,31 @@ def find_scans(bids_dir: Path, query: Query) -> Selection:
     _check_sessions(bids_dir, listing, query)
     known = {image.relative for image in listing.images if not image.path.is_dir()}
     index = ImageIndex(bids_dir, subjects, present, known, query.database_dir)
-    wanted = _wanted(listing, index, 'T1w', query)
+    wanted = _wanted(listing, index, query.suffix, query)
     if not wanted and not listing.unreadable:
-        raise datasets.NO_T1W.error(bids_dir, asked=_asked(query))
-    with_t1w = {image.folders['sub'] for image in wanted}
-    with_t1w |= {labels['sub'] for _, labels, _ in listing.unreadable}
+        raise _none_found(bids_dir, listing, query)
+    with_scan = {image.folders['sub'] for image in wanted}
+    with_scan |= {labels['sub'] for _, labels, _ in listing.unreadable}
     for subject in subjects:
-        if subject not in with_t1w:
-            datasets.NO_T1W_OF_SUBJECT.log(LOG, f'sub-{subject}')
+        if subject not in with_scan:
+            datasets.NO_SCAN_OF_SUBJECT.log(LOG, f'sub-{subject}', suffix=query.suffix)
     images, refused = _sort_out(wanted)
-    t2w = _wanted(listing, index, 'T2w', query) if query.use_t2w else []
+    has_t2w = query.use_t2w and query.suffix == 'T1w'
+    t2w = _wanted(listing, index, 'T2w', query) if has_t2w else []
     scans, without = _pair_all(images, t2w, query)
     return Selection(
         scans=tuple(scans),
         refused=_one_record_each(scans, [*refused, *without, *_unreadable(listing)]),
         subjects=tuple(subjects),
     )
+
+
+def _none_found(bids_dir: Path, listing: Listing, query: Query) -> PVSError:
+    """The error of a dataset without any wanted scan; it says so if there are scans of the other kind."""
+    asked = {'suffix': query.suffix, 'asked': _asked(query)}
+    if query.suffix == 'T1w' and any(image.suffix == 'T2w' for image in listing.images):
+        return datasets.ONLY_T2W.error(bids_dir, asked=asked['asked'])
+    return datasets.NO_SCAN.error(bids_dir, **asked)
 
 
 def find_usable_scans(bids_dir: Path, query: Query) -> list[Scan]:
@@ -303,7 +322,7 @@ def _shorten(labels: Sequence[str], most: int = 20) -> str:
 def _asked(query: Query) -> str:
     asked = f' for {_shorten(query.subjects)}' if query.subjects else ''
     asked += f' in session {_shorten(query.sessions)}' if query.sessions else ''
-    return asked + (' that passes --bids-filter-file' if query.filters.get('t1w') else '')
+    return asked + (' that passes --bids-filter-file' if query.filters.get(query.suffix.lower()) else '')
 
 
 def _wanted(listing: Listing, index: ImageIndex, suffix: str, query: Query) -> list[ImageFile]:
@@ -359,7 +378,7 @@ def _unreadable(listing: Listing) -> list[Refused]:
 
 def _one_record_each(scans: Sequence[Scan], refused: Sequence[Refused]) -> tuple[Refused, ...]:
     """The refused ones by path, each with an identity that neither a good scan nor another one has."""
-    taken = {Naming.of(Path(), scan.t1w).stem.casefold() for scan in scans}
+    taken = {Naming.of(Path(), scan.anat).stem.casefold() for scan in scans}
     result = []
     for one in sorted(refused, key=lambda r: r.path):
         stem = Naming(Path(), one.entities).stem.casefold() if one.entities else ''
@@ -371,7 +390,7 @@ def _one_record_each(scans: Sequence[Scan], refused: Sequence[Refused]) -> tuple
 def _pair_all(
     images: Sequence[ImageFile], candidates: Sequence[ImageFile], query: Query
 ) -> tuple[list[Scan], list[Refused]]:
-    """The T1w scans with the other files of each, and those that lack a file that is needed."""
+    """The scans with the other files of each, and those that lack a file that is needed."""
     t2w, bad = _sort_out(candidates)
     for one in bad:
         datasets.T2W_LEFT_OUT.log(LOG, one.path, reason=one.reason)
@@ -382,7 +401,7 @@ def _pair_all(
     for image in images:
         others = [o.path for o in by_session.get(tuple(image.folders.items()), ()) if _is_other(o, image)]
         scan = Scan(
-            t1w=image.path,
+            anat=image.path,
             t2w=choose_t2w(image.path, others),
             brain_mask=_find_ready(image.path, query.derivatives, 'brain_mask'),
             segmentation=_find_ready(image.path, query.derivatives, 'segmentation'),
@@ -429,7 +448,7 @@ def choose_t2w(t1w: Path, candidates: Sequence[Path]) -> Path | None:
 
     Parameters
     ----------
-    t1w : Path
+    anat : Path
     candidates : sequence of Path
         T2w scans of any subject and session.
 

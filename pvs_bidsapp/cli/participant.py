@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 DEFAULT_MODEL = 'joliot2021-t1'
+#: The default of `--modality T2w`.
+T2W_MODEL = 't2'
 #: `pvs_bidsapp.anatomy.template.SPACE`, without the imports of that module.
 STANDARD_SPACE = 'MNI152NLin2009cSym'
 #: Threads of a step if nobody says otherwise: more help little.
@@ -70,13 +72,14 @@ def add_selection(g: argparse._ArgumentGroup) -> None:
 def add_analysis(g: argparse._ArgumentGroup) -> None:
     """Add the options that decide the result."""
     add_option(
-        g, '--model', default=DEFAULT_MODEL, metavar='NAME|DIR',
-        help=f'a bundled model, or the folder of a model that you trained (default {DEFAULT_MODEL})',
+        g, '--model', metavar='NAME|DIR',
+        help='a bundled model, or the folder of a model that you trained '
+        f'(default {DEFAULT_MODEL}; with --modality T2w {T2W_MODEL})',
     )  # fmt: skip
     add_option(
-        g, '--modality', choices=('auto', 'T1w', 'T1w+T2w'), default='auto',
+        g, '--modality', choices=('auto', 'T1w', 'T1w+T2w', 'T2w'), default='auto',
         help='auto: register the T2w where there is one, and use it if the model needs it; T1w: ignore T2w '
-        'scans; T1w+T2w: a scan without a T2w fails',
+        'scans; T1w+T2w: a scan without a T2w fails; T2w: of T2w scans alone, T1w scans are ignored',
     )  # fmt: skip
     add_option(
         g, '--threshold', type=_THRESHOLD, metavar='P',
@@ -170,7 +173,12 @@ def process(args: argparse.Namespace, settings: Settings, query: Query) -> int:
     from ..outputs.records import refuse_other_sources
 
     analysis = settings.analysis
-    query = replace(query, needs_t2w=analysis.needs_t2w, needs_lesions=analysis.exclude_wmh is not None)
+    query = replace(
+        query,
+        suffix=analysis.suffix,
+        needs_t2w=analysis.needs_t2w,
+        needs_lesions=analysis.exclude_wmh is not None,
+    )
     selection = find_scans(settings.bids_dir, query)
     selection = refuse_other_sources(selection, settings)
     return work_on(args, settings, selection, settings.bids_dir)
@@ -288,7 +296,7 @@ def _analysis(args: argparse.Namespace) -> Analysis:
     from ..segmentation.model import load_model
     from ..settings import Analysis
 
-    model = load_model(args.model)
+    model = load_model(args.model or (T2W_MODEL if args.modality == 'T2w' else DEFAULT_MODEL))
     if args.dry_run or args.boilerplate_only or args.reports_only:
         model.verify()
     else:
@@ -296,8 +304,9 @@ def _analysis(args: argparse.Namespace) -> Analysis:
     card = model.card
     threshold = card.threshold if args.threshold is None else args.threshold
     minimum = card.min_cluster_size if args.min_cluster_size is None else args.min_cluster_size
-    if args.modality == 'T1w' and 'T2w' in card.channels:
-        raise options.MODALITY.error('--modality T1w', model=card.name)
+    if not fits(args.modality, card.channels):
+        option, wanted = f'--modality {args.modality}', ' and '.join(card.channels)
+        raise options.MODALITY.error(option, model=card.name, channels=wanted)
     return Analysis(
         model_name=card.name,
         model_version=card.version,
@@ -315,6 +324,21 @@ def _analysis(args: argparse.Namespace) -> Analysis:
         output_spaces=tuple(sorted({*args.output_spaces} - {'T1w'})),
         exclude_wmh=getattr(args, 'exclude_wmh', None),  # predict has no derivative datasets
     )
+
+
+def fits(modality: str, channels: tuple[str, ...]) -> bool:
+    """Whether a model can be used with a modality.
+
+    Parameters
+    ----------
+    modality : str
+        A choice of ``--modality``.
+    channels : tuple of str
+        Of the model.
+    """
+    if modality == 'T2w':
+        return channels == ('T2w',)
+    return modality == 'auto' or ('T1w' in channels and (modality == 'T1w+T2w' or 'T2w' not in channels))
 
 
 def _execution(args: argparse.Namespace, out_dir: Path) -> Execution:
@@ -362,9 +386,10 @@ def _print_plan(selection: Selection, settings: Settings) -> None:
     from ..outputs.scan import status
 
     for scan in selection.scans:
-        parts = [f'T1w {_shown(scan.source or scan.t1w, settings)}']
+        parts = [f'{scan.suffix} {_shown(scan.source or scan.anat, settings)}']
         t2w = scan.t2w_source or scan.t2w
-        parts.append(f'T2w {_shown(t2w, settings)}' if t2w else 'no T2w')
+        if scan.suffix == 'T1w':
+            parts.append(f'T2w {_shown(t2w, settings)}' if t2w else 'no T2w')
         if scan.brain_mask:
             parts.append(f'brain mask {scan.brain_mask}')
         if scan.segmentation:

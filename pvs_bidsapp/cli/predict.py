@@ -31,7 +31,9 @@ examples:
 def parser() -> OptionParser:
     """Arguments of the command."""
     p = command_parser('pvs predict', DESCRIPTION, EXAMPLES)
-    p.add_argument('t1w', type=PATH, metavar='T1W', help='a T1w scan, or a folder of T1w scans')
+    p.add_argument(
+        't1w', type=PATH, metavar='T1W', help='a T1w scan, or a folder of T1w scans (T2w with --modality T2w)'
+    )
     p.add_argument('--t2w', type=PATH, metavar='T2W', help='T2w of the same session (for one scan only)')
     p.add_argument('out_dir', type=PATH, metavar='OUT_DIR', help='folder for the outputs')
     p.add_argument('-v', '--verbose', action='count', default=0, help='-vv: print the messages of nipype')
@@ -56,8 +58,8 @@ def main(argv: list[str]) -> int:
     check_output(args.out_dir, 'OUT_DIR', ())
     if args.work_dir:
         check_work_dir(args.work_dir, args.out_dir, ())
-    images = find_images(args.t1w)
     settings = participant.make_settings(args, args.t1w.resolve())
+    images = find_images(args.t1w, settings.analysis.suffix)
     if args.boilerplate_only:
         from ..outputs.methods import methods
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import edt
 import numpy as np
@@ -106,7 +106,7 @@ def measure_surroundings(
     shapes : sequence of Shape
     found : Found
     image : ndarray, shape (x, y, z)
-        T1w, bias corrected.
+        T1w or T2w, bias corrected.
     levels : ScanLevels
         Of this image.
     ventricles, cortex : ndarray of bool
@@ -120,6 +120,8 @@ def measure_surroundings(
     """
     clusters, regions = found.clusters, found.regions
     spacing = np.linalg.norm(found.affine[:3, :3], axis=0)
+    if levels.csf > levels.white:  # a T2w: turned over, CSF and spaces are dark as in a T1w
+        image, levels = -image, replace(levels, white=-levels.white, csf=-levels.csf)
     centres = np.array([shape.centre for shape in shapes]).reshape(-1, 3)
     distances = [_distances(centres, mask, grid) for mask in (ventricles, cortex)]
     around = []

@@ -80,10 +80,10 @@ def audit_one(scan: Scan, settings: Settings) -> list[Finding]:
     Returns
     -------
     findings : list of Finding
-        Named by the path of the T1w.
+        Named by the path of the scan.
     """
     path = relative_path(scan, settings)
-    found = [replace(f, file=path) for f in audit_scan(scan.files['t1w'])]
+    found = [replace(f, file=path) for f in audit_scan(scan.source or scan.anat)]
     if scan.t2w is not None and 'T2w' in settings.analysis.channels:
         for finding in audit_scan(scan.files['t2w']):
             if finding.is_refused:

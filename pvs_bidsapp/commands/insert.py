@@ -124,12 +124,12 @@ def run(options: InsertionOptions) -> tuple[int, dict[str, str]]:
     """
     selection = find_scans(options.bids_dir, Query())
     for scan in selection.scans:
-        _check_same(options, Naming.of(labels_dir(options.out_dir), scan.t1w))
+        _check_same(options, Naming.of(labels_dir(options.out_dir), scan.anat))
     names, labels = SimulationNaming(options.out_dir), labels_dir(options.out_dir)
     describe_raw(options.out_dir, f'Inserted perivascular spaces: {options.bids_dir.resolve().name}', README)
     describe_derivative(labels, 'Ground truth of the inserted perivascular spaces', options.out_dir)
     write_text(names.bidsignore, f'{names.gallery.name}\n')
-    tasks = [(options, number, scan.t1w, scan.t2w) for number, scan in enumerate(selection.scans)]
+    tasks = [(options, number, scan.anat, scan.t2w) for number, scan in enumerate(selection.scans)]
     reasons = map_in_processes(
         insert_into_scan, tasks, options.nprocs, 'scans', names=[scan.name for scan in selection.scans]
     )

@@ -82,7 +82,7 @@ def run(selection: Selection, settings: Settings) -> Outcome:
     is_done = {scan: _is_done(scan, settings) for scan in selection.scans}
     waiting, reused = ([scan for scan in is_done if is_done[scan] == done] for done in (False, True))
     outcome.reused = [shown[scan] for scan in reused]
-    kept = [Naming.of(settings.out_dir, scan.t1w) for scan in reused]
+    kept = [Naming.of(settings.out_dir, scan.anat) for scan in reused]
     changed += [names for names in kept if clear_failure(names)]
     changed += find_outdated(kept)
     failures, clock = engine.Failures(settings), time.monotonic()
@@ -131,7 +131,7 @@ class _Ends:
     def _page_of(self, member: Scan | Refused) -> Path:
         root = self.settings.out_dir
         if isinstance(member, Scan):
-            return Naming.of(root, member.t1w).report
+            return Naming.of(root, member.anat).report
         return Naming(root, member.entities).report if member.entities else root
 
     def note(self, scan: Scan) -> str | None:
@@ -142,7 +142,7 @@ class _Ends:
         return self._reasons[scan]
 
     def _record(self, scan: Scan) -> str | None:
-        names, shown = Naming.of(self.settings.out_dir, scan.t1w), self._shown_as[scan]
+        names, shown = Naming.of(self.settings.out_dir, scan.anat), self._shown_as[scan]
         if status(scan, self.settings) == 'done':
             clear_failure(names)
             self.outcome.done.append(shown)
@@ -203,7 +203,7 @@ def _is_done(scan: Scan, settings: Settings) -> bool:
 
 def _as_named(reason: str, scan: Scan) -> str:
     """A reason with the names that the owner gave to files in place of those of links to them."""
-    for link, source in ((scan.t1w, scan.source), (scan.t2w, scan.t2w_source)):
+    for link, source in ((scan.anat, scan.source), (scan.t2w, scan.t2w_source)):
         if link is not None and source is not None:
             reason = reason.replace(str(link), str(source))
     return reason
@@ -294,11 +294,11 @@ class _Turns:
 
 def locks_of(scan: Scan, settings: Settings) -> Locks:
     """The locks on a scan's outputs and on its work folder: another job may share only one of them."""
-    return Locks((Naming.of(settings.out_dir, scan.t1w).lock, _work_lock(scan, settings)))
+    return Locks((Naming.of(settings.out_dir, scan.anat).lock, _work_lock(scan, settings)))
 
 
 def _work_lock(scan: Scan, settings: Settings) -> Path:
-    return settings.execution.work_dir / Naming.of(settings.out_dir, scan.t1w).lock.name
+    return settings.execution.work_dir / Naming.of(settings.out_dir, scan.anat).lock.name
 
 
 def _remove_traces(scan: Scan, settings: Settings) -> None:

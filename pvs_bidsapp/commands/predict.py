@@ -22,15 +22,20 @@ from ..outputs.records import refuse_other_sources
 from ..settings import Settings
 
 LOG = logging.getLogger(__name__)
-#: Last parts of names that are surely not those of a T1w.
-_OTHERS = r't2w|flair|t2star|t2starw|pdw|swi|bold|sbref|dwi|adc|mask|dseg|probseg|angio'
-_OTHER_SUFFIX = re.compile(rf'.*_(?:{_OTHERS})', re.IGNORECASE | re.DOTALL)
+#: Last parts of names that are surely not those of a T1w or T2w.
+_OTHERS = r'flair|t2star|t2starw|pdw|swi|bold|sbref|dwi|adc|mask|dseg|probseg|angio'
 
 
-def find_images(path: Path) -> list[Path]:
+def find_images(path: Path, suffix: str = 'T1w') -> list[Path]:
     """The scan, or the scans of a folder, sorted; folders in it are not looked into.
 
-    Hidden files, and those that are no T1w by their name (``..._T2w.nii.gz``), are left out.
+    Hidden files, and those that are something else by their name (``..._T2w.nii.gz``), are left out.
+
+    Parameters
+    ----------
+    path : Path
+    suffix : str
+        ``T1w`` or ``T2w``: what is looked for.
 
     Raises
     ------
@@ -44,13 +49,15 @@ def find_images(path: Path) -> list[Path]:
         if extension_of(path) is None:
             raise datasets.NOT_AN_IMAGE.error(path)
         return [path]
+    other = 't2w' if suffix == 'T1w' else 't1w'
+    is_other = re.compile(rf'.*_(?:{other}|{_OTHERS})', re.IGNORECASE | re.DOTALL).fullmatch
     there = sorted(p for p in path.iterdir() if not p.name.startswith('.'))
     images = []
     for p in there:
         if (extension := extension_of(p)) is None:
             continue
-        if _OTHER_SUFFIX.fullmatch(p.name[: -len(extension)]):
-            datasets.NOT_A_T1W.log(LOG, p)
+        if is_other(p.name[: -len(extension)]):
+            datasets.NOT_THE_SUFFIX.log(LOG, p, suffix=suffix)
         else:
             images.append(p)
     if not images:
@@ -115,8 +122,8 @@ def select_scans(images: Sequence[Path], t2w: Path | None, settings: Settings) -
     """
     if t2w is not None:
         _check_t2w(t2w, images)
-        if settings.analysis.modality == 'T1w':
-            datasets.T2W_LEFT_OUT.log(LOG, t2w, reason='--modality T1w')
+        if settings.analysis.modality == 'T1w' or settings.analysis.suffix == 'T2w':
+            datasets.T2W_LEFT_OUT.log(LOG, t2w, reason=f'--modality {settings.analysis.suffix}')
             t2w = None
     labels = {path: label_of(path) for path in images}
     counts = Counter(label.casefold() for label in labels.values())
@@ -126,7 +133,7 @@ def select_scans(images: Sequence[Path], t2w: Path | None, settings: Settings) -
         if finding is None and t2w is None and settings.analysis.needs_t2w:
             finding = datasets.NO_T2W.finding(path)
         if finding is None:
-            scans.append(_scan(path, t2w, label))
+            scans.append(_scan(path, t2w, label, settings.analysis.suffix))
         else:
             entities = (('sub', label),) if counts[label.casefold()] == 1 else None
             refused.append(Refused(path=str(_absolute(path)), finding=finding, entities=entities))
@@ -158,11 +165,11 @@ def _check_image(path: Path, labels: dict[Path, str]) -> Finding | None:
     return check_file(path)
 
 
-def _scan(path: Path, t2w: Path | None, label: str) -> Scan:
-    anat = Path(f'sub-{label}') / 'anat'
+def _scan(path: Path, t2w: Path | None, label: str, suffix: str) -> Scan:
+    folder = Path(f'sub-{label}') / 'anat'
     return Scan(
-        t1w=anat / f'sub-{label}_T1w{extension_of(path)}',
-        t2w=anat / f'sub-{label}_T2w{extension_of(t2w)}' if t2w else None,
+        anat=folder / f'sub-{label}_{suffix}{extension_of(path)}',
+        t2w=folder / f'sub-{label}_T2w{extension_of(t2w)}' if t2w else None,
         source=_absolute(path),
         t2w_source=_absolute(t2w) if t2w else None,
     )
@@ -190,8 +197,8 @@ def stage(selection: Selection, folder: Path) -> Selection:
     """
     scans = []
     for scan in selection.scans:
-        staged = replace(scan, t1w=folder / scan.t1w, t2w=folder / scan.t2w if scan.t2w else None)
-        for link, source in ((staged.t1w, scan.source), (staged.t2w, scan.t2w_source)):
+        staged = replace(scan, anat=folder / scan.anat, t2w=folder / scan.t2w if scan.t2w else None)
+        for link, source in ((staged.anat, scan.source), (staged.t2w, scan.t2w_source)):
             if link is not None and source is not None:
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(source)

@@ -23,7 +23,7 @@ from .files import read_transform, write, write_quality, write_source, write_tra
 
 
 class _ConformInputSpec(BaseInterfaceInputSpec):
-    in_file = File(exists=True, mandatory=True, desc='a T1w scan')
+    in_file = File(exists=True, mandatory=True, desc='a T1w or T2w scan')
 
 
 class _ConformOutputSpec(TraitedSpec):
@@ -45,8 +45,9 @@ class Conform(SimpleInterface):
 
 
 class _ExtractBrainInputSpec(BaseInterfaceInputSpec):
-    in_file = File(exists=True, mandatory=True, desc='T1w at 1 mm')
-    t1w = File(exists=True, mandatory=True, desc='the T1w, not processed')
+    in_file = File(exists=True, mandatory=True, desc='the scan at 1 mm')
+    source = File(exists=True, mandatory=True, desc="the scan's own file, with which masks have to agree")
+    suffix = traits.Enum('T1w', 'T2w', usedefault=True, desc='what the scan is')
     brain_mask = File(exists=True, desc='a ready-made brain mask, on any grid')
     segmentation = File(exists=True, desc='a ready-made segmentation, on any grid')
     seed = traits.Int(mandatory=True)
@@ -82,11 +83,11 @@ class ExtractBrain(SimpleInterface):
         grid, brain_mask, segmentation = Grid(image.shape, affine), None, None
         findings: list[Finding] = []
         if isdefined(self.inputs.brain_mask):
-            mask, found = ready_made_mask(Path(self.inputs.brain_mask), Path(self.inputs.t1w))
+            mask, found = ready_made_mask(Path(self.inputs.brain_mask), Path(self.inputs.source))
             brain_mask = brain_to_native(*mask, grid)
             findings += found
         if isdefined(self.inputs.segmentation):
-            labels, found = ready_made_labels(Path(self.inputs.segmentation), Path(self.inputs.t1w))
+            labels, found = ready_made_labels(Path(self.inputs.segmentation), Path(self.inputs.source))
             segmentation = from_segmentation(resample(*labels, grid, order=0))
             findings += found
         brain = extract_brain(
@@ -95,6 +96,7 @@ class ExtractBrain(SimpleInterface):
             Path(runtime.cwd),
             brain_mask=brain_mask,
             segmentation=segmentation,
+            suffix=self.inputs.suffix,
             threads=self.inputs.num_threads,
         )
         out, cwd = self._results, runtime.cwd
@@ -113,7 +115,7 @@ class _FindRegionsInputSpec(BaseInterfaceInputSpec):
     brain = File(exists=True, mandatory=True)
     tissues = File(exists=True, mandatory=True)
     to_subject = File(exists=True, mandatory=True)
-    t1w = File(exists=True, desc="the scan's own file, with which a ready-made segmentation has to agree")
+    source = File(exists=True, desc="the scan's own file, with which a ready-made segmentation has to agree")
     segmentation = File(exists=True, desc='a ready-made segmentation, on any grid')
     seed = traits.Int(mandatory=True)
 
@@ -141,7 +143,7 @@ class FindRegions(SimpleInterface):
         brain, affine = read_image(self.inputs.brain)
         segmentation = None
         if isdefined(self.inputs.segmentation):  # ExtractBrain tells what is odd about it
-            labels, _ = ready_made_labels(Path(self.inputs.segmentation), Path(self.inputs.t1w))
+            labels, _ = ready_made_labels(Path(self.inputs.segmentation), Path(self.inputs.source))
             segmentation = labels_to_native(*labels, Grid(brain.shape, affine), np.int32)
         found = find_regions(
             brain > 0,
@@ -158,7 +160,7 @@ class FindRegions(SimpleInterface):
 
 
 class _ToNativeInputSpec(BaseInterfaceInputSpec):
-    in_file = File(exists=True, mandatory=True, desc='the T1w, not processed')
+    in_file = File(exists=True, mandatory=True, desc='the scan, not processed')
     brain = File(exists=True, mandatory=True)
     tissues = File(exists=True, mandatory=True)
     regions = File(exists=True, mandatory=True)
@@ -166,7 +168,7 @@ class _ToNativeInputSpec(BaseInterfaceInputSpec):
 
 
 class _ToNativeOutputSpec(TraitedSpec):
-    preproc = File(exists=True, desc='the bias corrected T1w')
+    preproc = File(exists=True, desc='the bias corrected scan')
     brain = File(exists=True, desc='brain mask')
     tissues = File(exists=True, desc='tissue classes')
     regions = File(exists=True, desc='region map')

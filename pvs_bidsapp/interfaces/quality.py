@@ -10,6 +10,7 @@ from nipype.interfaces.base import (
     SimpleInterface,
     TraitedSpec,
     isdefined,
+    traits,
 )
 
 from ..runtime.files import read_image
@@ -17,9 +18,10 @@ from .files import read_quality, read_transform, write_quality
 
 
 class _AssessInputSpec(BaseInterfaceInputSpec):
-    t1w = File(exists=True, mandatory=True, desc='bias corrected T1w on its own grid')
-    brain = File(exists=True, mandatory=True, desc="brain mask on the T1w's grid")
-    tissues = File(exists=True, mandatory=True, desc="tissue classes on the T1w's grid")
+    anat = File(exists=True, mandatory=True, desc='bias corrected scan on its own grid')
+    suffix = traits.Enum('T1w', 'T2w', usedefault=True, desc='what it is')
+    brain = File(exists=True, mandatory=True, desc="brain mask on the scan's grid")
+    tissues = File(exists=True, mandatory=True, desc="tissue classes on the scan's grid")
     to_template = File(exists=True, mandatory=True, desc='scan to template')
     brain_quality = File(exists=True, mandatory=True, desc='how well the template fits')
     region_quality = File(exists=True, mandatory=True, desc='how well white matter agrees with the template')
@@ -40,10 +42,11 @@ class Assess(SimpleInterface):
         from ..anatomy.quality import METRICS, assess, masks_against_template, unexpected
         from ..messages import scans
 
-        image, affine = read_image(self.inputs.t1w)
+        image, affine = read_image(self.inputs.anat)
         brain = read_image(self.inputs.brain)[0] > 0
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
-        values = assess(image, brain, read_image(self.inputs.tissues)[0], spacing)
+        tissues = read_image(self.inputs.tissues)[0]
+        values = assess(image, brain, tissues, spacing, self.inputs.suffix)
         values |= masks_against_template(brain, affine, read_transform(self.inputs.to_template))
         values['template_fit'] = read_quality(self.inputs.brain_quality)[0]['TemplateCorrelation']
         for name in ('region_quality', 't2w_quality'):

@@ -19,7 +19,8 @@ from ..runtime.files import read_image
 
 
 class _DrawFiguresInputSpec(BaseInterfaceInputSpec):
-    t1w = File(exists=True, mandatory=True)
+    anat = File(exists=True, mandatory=True)
+    suffix = traits.Enum('T1w', 'T2w', usedefault=True, desc='what it is')
     brain = File(exists=True, mandatory=True)
     regions = File(exists=True, mandatory=True)
     clusters = File(exists=True, mandatory=True)
@@ -45,18 +46,19 @@ class DrawFigures(SimpleInterface):
         from ..reports.sections import draw_grades
         from ..reports.viewer import write_images
 
-        t1w, affine = read_image(self.inputs.t1w)
+        anat, affine = read_image(self.inputs.anat)
         labels = {
             name: read_image(getattr(self.inputs, name))[0] for name in ('brain', 'regions', 'clusters')
         }
         t2w = read_image(self.inputs.t2w)[0] if isdefined(self.inputs.t2w) else None
         probability = read_image(self.inputs.probability)[0]
         folder = Path(runtime.cwd)
-        made = draw_all(t1w, affine, t2w=t2w, folder=folder, **labels)
-        made |= write_images(t1w, affine, probability=probability, t2w=t2w, folder=folder, **labels)
+        made = draw_all(anat, affine, t2w=t2w, folder=folder, **labels)
+        scans = {self.inputs.suffix: anat} | ({'T2w': t2w} if t2w is not None else {})
+        made |= write_images(scans, affine, probability=probability, folder=folder, **labels)
         content = json.loads(Path(self.inputs.grades).read_text())
         frame = Frame.load(content['frame'])
         grades = {key: Grade(**grade) for key, grade in content['grades'].items()}
-        made['grades'] = draw_grades(t1w, affine, labels['clusters'], frame, grades, folder)
+        made['grades'] = draw_grades(anat, affine, labels['clusters'], frame, grades, folder)
         self._results['figures'] = {k: str(v) for k, v in made.items()}
         return runtime

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 
 class _SegmentInputSpec(BaseInterfaceInputSpec):
-    t1w = File(exists=True, mandatory=True, desc='bias corrected T1w on its own grid')
+    anat = File(exists=True, mandatory=True, desc='bias corrected scan on its own grid')
+    suffix = traits.Enum('T1w', 'T2w', usedefault=True, desc='what it is')
     t2w = File(exists=True, desc="bias corrected T2w on the T1w's grid")
     brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
     tissues = File(exists=True, mandatory=True, desc='tissue classes at 1 mm')
-    regions = File(exists=True, mandatory=True, desc="regions on the T1w's grid")
+    regions = File(exists=True, mandatory=True, desc="regions on the scan's grid")
     model = traits.Str(mandatory=True, desc="the model's folder")
     identity = traits.Str(desc='its version and checksum, so that a new model in that folder is run anew')
     precision = traits.Enum('auto', 'fp32', 'bf16', usedefault=True, desc='inside the network')
@@ -43,7 +44,7 @@ class _SegmentInputSpec(BaseInterfaceInputSpec):
 
 
 class _SegmentOutputSpec(TraitedSpec):
-    probability = File(exists=True, desc="probability map on the T1w's grid")
+    probability = File(exists=True, desc="probability map on the scan's grid")
     inference = traits.Dict(desc='engine and precision, for the sidecars')
 
 
@@ -61,8 +62,8 @@ class Segment(SimpleInterface):
         from ..segmentation.predict import predict
 
         model = load_model(self.inputs.model)
-        t1w, affine = read_image(self.inputs.t1w)
-        images = {'T1w': t1w}
+        anat, affine = read_image(self.inputs.anat)
+        images = {self.inputs.suffix: anat}
         if isdefined(self.inputs.t2w):
             images['T2w'] = read_image(self.inputs.t2w)[0]
         if missing := [c for c in model.card.channels if c not in images]:
@@ -71,7 +72,7 @@ class Segment(SimpleInterface):
         tissues, _ = read_image(self.inputs.tissues)
         found = predict(
             [images[c] for c in model.card.channels],
-            Grid(t1w.shape, affine),
+            Grid(anat.shape, affine),
             BrainAnatomy(brain=brain > 0, tissues=tissues, affine=anatomy_affine),
             model,
             regions=read_image(self.inputs.regions)[0],
@@ -88,8 +89,8 @@ class _MeasureInputSpec(BaseInterfaceInputSpec):
     probability = File(exists=True, mandatory=True)
     regions = File(exists=True, mandatory=True)
     landmarks = File(exists=True, mandatory=True, desc='ventricles and cortex at 1 mm')
-    t1w = File(exists=True, mandatory=True, desc='bias corrected T1w on its own grid')
-    tissues = File(exists=True, mandatory=True, desc="tissue classes on the T1w's grid")
+    anat = File(exists=True, mandatory=True, desc='bias corrected scan on its own grid')
+    tissues = File(exists=True, mandatory=True, desc="tissue classes on the scan's grid")
     to_subject = File(exists=True, mandatory=True, desc='template to scan')
     to_template = File(exists=True, mandatory=True, desc='scan to template')
     lesions = File(exists=True, desc='white matter hyperintensities, on any grid')
@@ -198,12 +199,12 @@ class Measure(SimpleInterface):
         from ..segmentation.intensity import measure_levels
 
         landmarks, affine = read_image(self.inputs.landmarks)
-        t1w, classes = (read_image(path)[0] for path in (self.inputs.t1w, self.inputs.tissues))
+        image, classes = (read_image(path)[0] for path in (self.inputs.anat, self.inputs.tissues))
         return measure_surroundings(
             shapes,
             found,
-            t1w,
-            ScanLevels(*measure_levels(t1w, classes), measure_noise(t1w, classes == WM)),
+            image,
+            ScanLevels(*measure_levels(image, classes), measure_noise(image, classes == WM)),
             ventricles=landmarks == VENTRICLES,
             cortex=landmarks == CORTEX,
             grid=Grid(landmarks.shape, affine),

@@ -33,14 +33,20 @@ NO_SUBJECT = Refusal(
 )
 NO_SESSION = Refusal(
     code='dataset-no-session',
-    text='no session {labels} in it{asked}: no T1w found there',
+    text='no session {labels} in it{asked}: no scan found there',
     mend='there are: {present}',
     kind=InputError,
 )
-NO_T1W = Refusal(
-    code='dataset-no-t1w',
-    text='no T1w found{asked}',
-    mend='a T1w is a file sub-*/[ses-*/]anat/sub-*_T1w.nii[.gz]',
+NO_SCAN = Refusal(
+    code='dataset-no-scan',
+    text='no {suffix} found{asked}',
+    mend='a {suffix} is a file sub-*/[ses-*/]anat/sub-*_{suffix}.nii[.gz]',
+    kind=InputError,
+)
+ONLY_T2W = Refusal(
+    code='dataset-only-t2w',
+    text='no T1w found{asked}, but T2w scans',
+    mend='for T2w scans alone: --modality T2w',
     kind=InputError,
 )
 NONE_USABLE = Refusal(
@@ -55,10 +61,10 @@ NO_DERIVATIVES = Refusal(
     mend='give NAME=PATH, the folder of a derivative dataset',
     kind=InputError,
 )
-NO_T1W_OF_SUBJECT = Caution(
-    code='dataset-subject-without-t1w',
-    text='no T1w, nothing to do',
-    mend='add a T1w, or leave the subject as it is',
+NO_SCAN_OF_SUBJECT = Caution(
+    code='dataset-subject-without-scan',
+    text='no {suffix}, nothing to do',
+    mend='add a {suffix}, or leave the subject as it is',
 )
 FOLDER_UNREADABLE = Refusal(
     code='dataset-folder-unreadable',
@@ -287,9 +293,9 @@ OTHER_SOURCE = Refusal(
     mend='give another OUT_DIR, or rename the file, so that nothing is overwritten',
     kind=ImageError,
 )
-NOT_A_T1W = Caution(
-    code='dataset-not-a-t1w',
-    text='no T1w by its name, skipped',
+NOT_THE_SUFFIX = Caution(
+    code='dataset-not-the-suffix',
+    text='no {suffix} by its name, skipped',
     mend='give its path itself if it is one',
 )
 INDEX_OUTDATED = Caution(

@@ -43,7 +43,7 @@ WITHOUT_EFFECT = Caution(
 )
 MODALITY = Refusal(
     code='option-modality',
-    text='the model {model} needs a T2w',
+    text='the model {model} is one of {channels}',
     mend='choose another --model, or leave --modality out',
 )
 

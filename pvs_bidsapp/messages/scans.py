@@ -179,20 +179,20 @@ OUTLIERS = Caution(
 NO_HEAD = Refusal(
     code='scan-no-head',
     text='no head was found in the image',
-    mend='check in a viewer that it is a T1w scan of a whole head',
+    mend='check in a viewer that it is a scan of a whole head',
     kind=ImageError,
 )
 NO_BRAIN = Refusal(
     code='scan-no-brain',
     text='no brain was found',
-    mend='is this a T1w scan of a whole head, right side up?',
+    mend='is this a scan of a whole head, right side up?',
     kind=ImageError,
 )
 NO_FIT = Refusal(
     code='scan-no-fit',
     text='the template does not fit this scan (correlation {correlation:.2f}, at least {limit:g} is needed)',
-    mend='check in a viewer that it is a T1w scan of a head, that the orientation in its header is right, '
-    'and that it is no T2w or FLAIR',
+    mend='check in a viewer that it shows a head, that the orientation in its header is right, and that it '
+    'is the T1w that it is called, no T2w or FLAIR (with --modality T2w: a T2w)',
     kind=ImageError,
 )
 POOR_FIT = Caution(

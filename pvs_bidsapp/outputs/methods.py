@@ -16,7 +16,7 @@ PAPERS = {'joliot2021': 'Boutinaud et al. 2021', 'm2ss': 'Chai et al., M2SS-PVS'
 def methods(settings: Settings) -> str:
     """Describe what was done to a scan with these settings, in one paragraph."""
     a = settings.analysis
-    t2w = ' and the T2w of the same session, rigidly registered to it' if 'T2w' in a.channels else ''
+    t2w = ' and the T2w of the same session, rigidly registered to it' if a.channels == ('T1w', 'T2w') else ''
     small = f' Clusters of less than {a.min_cluster_size:g} mm3 were dropped.' if a.min_cluster_size else ''
     if a.exclude_wmh is not None:
         small += (
@@ -25,8 +25,8 @@ def methods(settings: Settings) -> str:
         )
     paper = PAPERS.get(a.architecture, a.architecture)
     return (
-        f'Perivascular spaces were segmented with the PVS BIDS-App {a.version} from the T1w scan{t2w}. '
-        'The template MNI152NLin2009cSym (ICBM 2009c symmetric) was registered to the scan by an '
+        f'Perivascular spaces were segmented with the PVS BIDS-App {a.version} from the {a.suffix} scan'
+        f'{t2w}. The template MNI152NLin2009cSym (ICBM 2009c symmetric) was registered to the scan by an '
         'affine transform with ANTs (Avants et al. 2011) and a diffeomorphism with greedy (Yushkevich et al. '
         '2016). The bias field was estimated with N4 (Tustison et al. 2010) and refined '
         'by the intensity of white matter (after Wells et al. 1996). Tissue was classified by a mixture '

@@ -112,7 +112,7 @@ def refuse_other_sources(selection: Selection, settings: Settings) -> Selection:
     """
     scans, refused = [], list(selection.refused)
     for scan in selection.scans:
-        names = Naming.of(settings.out_dir, scan.t1w)
+        names = Naming.of(settings.out_dir, scan.anat)
         if (other := _other_source(names, scan)) is None:
             scans.append(scan)
             continue
@@ -124,7 +124,7 @@ def refuse_other_sources(selection: Selection, settings: Settings) -> Selection:
 
 def _other_source(names: Naming, scan: Scan) -> str | None:
     """From which other file the results, or the failure, under these names come; None if from this one."""
-    own = str(scan.source or scan.t1w.parent.resolve() / scan.t1w.name)
+    own = str(scan.source or scan.anat.parent.resolve() / scan.anat.name)
     inputs = read_record(names.status).get('inputs')
     inputs = inputs if isinstance(inputs, dict) else {}
     failed = read_record(names.failure).get('scan')
@@ -134,14 +134,15 @@ def _other_source(names: Naming, scan: Scan) -> str | None:
         return None if recorded == own else str(recorded)
     if scan.source is None:
         return None
-    t1w = inputs.get('t1w')
-    if isinstance(t1w, list) and t1w:  # from a BIDS dataset
-        return None if t1w[1:] == scan.inputs['t1w'][1:] else f'{t1w[0]} of a BIDS dataset'
+    key = scan.suffix.lower()
+    file = inputs.get(key)
+    if isinstance(file, list) and file:  # from a BIDS dataset
+        return None if file[1:] == scan.inputs[key][1:] else f'{file[0]} of a BIDS dataset'
     return failed
 
 
 def relative_path(scan: Scan, settings: Settings) -> str:
-    """Path of a T1w relative to the dataset; the whole path without BIDS."""
+    """Path of a scan relative to the dataset; the whole path without BIDS."""
     if scan.source is not None:
         return str(scan.source)
-    return scan.t1w.relative_to(settings.bids_dir).as_posix()
+    return scan.anat.relative_to(settings.bids_dir).as_posix()

@@ -124,7 +124,7 @@ def _state_on(page: Path) -> str | None:
 
 def _names_without_results(selection: Selection, settings: Settings) -> dict[Naming, tuple[str, str]]:
     """What a page says of the scans of which there is no record, by their names: file and reason."""
-    missing = {Naming.of(settings.out_dir, s.t1w): (s.name, NOT_DONE) for s in selection.scans}
+    missing = {Naming.of(settings.out_dir, s.anat): (s.name, NOT_DONE) for s in selection.scans}
     refused = {
         Naming(settings.out_dir, r.entities): (r.name, r.reason) for r in selection.refused if r.entities
     }
@@ -215,7 +215,7 @@ def _figures(names: Naming) -> dict[str, Path]:
 
 
 def _name_of(status: dict[str, object], names: Naming) -> str:
-    """Name of the T1w's file."""
+    """Name of the file in which the anatomy was found."""
     inputs = status.get('inputs')
-    t1w = inputs.get('t1w') if isinstance(inputs, dict) else None
-    return str(t1w[0]) if isinstance(t1w, list) and t1w else f'{names.stem}_T1w'
+    files = [inputs.get(key) for key in ('t1w', 't2w')] if isinstance(inputs, dict) else []
+    return next((str(file[0]) for file in files if isinstance(file, list) and file), names.stem)

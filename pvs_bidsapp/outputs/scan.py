@@ -71,16 +71,16 @@ class Results:
     Attributes
     ----------
     preproc, brain, tissues, regions, probability, clusters : Path
-        Images on the T1w's grid.
+        Images on the scan's grid.
     cluster_table, region_table, grades : Path
     figures : dict of str to Path
         Pictures by ``desc``.
     inference : dict of str to str
         Engine and precision of the network, for the sidecars.
     stripped : bool
-        The T1w came without a skull.
+        The scan came without a skull.
     source : SourceGrid
-        Grid of the T1w's file, on which images are written.
+        Grid of the scan's file, on which images are written.
     step, t2w_step : float
         Step of the scans' values, 0 if they have none.
     quality : dict
@@ -133,7 +133,7 @@ def status(scan: Scan, settings: Settings) -> str:
     state : str
         ``done``; ``other settings`` if inputs or settings differ from those of the outputs; or ``missing``.
     """
-    names = Naming.of(settings.out_dir, scan.t1w)
+    names = Naming.of(settings.out_dir, scan.anat)
     record, files = read_record(names.status), _recorded_files(names)
     if not files or not all(os.path.isfile(path) for path in files):
         return 'missing'
@@ -153,7 +153,7 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
     -------
     written : list of Path
     """
-    names = Naming.of(settings.out_dir, scan.t1w)
+    names = Naming.of(settings.out_dir, scan.anat)
     earlier = _recorded_files(names)
     names.status.unlink(missing_ok=True)  # until all is written again, the scan is not done
     written = [
@@ -181,8 +181,8 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
 
 def findings_of(scan: Scan, settings: Settings) -> list[Finding]:
     """What a finished scan's record says is unclear about it, beyond what its header tells; by its name."""
-    record = read_record(Naming.of(settings.out_dir, scan.t1w).status)
-    known = {finding.code for finding in audit_scan(scan.t1w)}
+    record = read_record(Naming.of(settings.out_dir, scan.anat).status)
+    known = {finding.code for finding in audit_scan(scan.anat)}
     entries = record.get('findings')
     found = [_finding_of(entry) for entry in (entries if isinstance(entries, list) else ())]
     return [replace(f, file=scan.name) for f in found if f is not None and f.code not in known]
@@ -229,12 +229,13 @@ def _common(sources: list[Path], settings: Settings, results: Results) -> dict[s
 
 
 def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
-    source, grid = _common([scan.t1w], settings, results), results.source
+    source, grid = _common([scan.anat], settings, results), results.source
     made = [
         _scaled_pair(names, grid, read_image(results.preproc)[0], results.step, source | {
-            'Description': 'bias corrected T1w on its own grid, in units of its own; the lowest value is 0',
+            'Description': f'bias corrected {scan.suffix} on its own grid, in units of its own; '
+            'the lowest value is 0',
             'SkullStripped': bool(results.stripped),
-        }, 'T1w', desc='preproc'),
+        }, scan.suffix, desc='preproc'),
         _pair(names, grid, read_image(results.brain)[0], np.uint8, source | {
             'Type': 'Brain', 'Description': 'brain with ventricles, without wide CSF spaces',
         }, 'mask', desc='brain'),
@@ -258,13 +259,13 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
         files += _scaled_pair(names, grid, read_image(results.t2w)[0], results.t2w_step, source | {
             'Description': "bias corrected T2w, rigidly registered to the T1w's grid",
             'SkullStripped': bool(results.stripped),
-            'SpatialReference': sidecars.bids_uri(scan.t1w, settings.bids_dir),
+            'SpatialReference': sidecars.bids_uri(scan.anat, settings.bids_dir),
         }, 'T2w', space='T1w', desc='preproc')  # fmt: skip
     return files
 
 
 def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
-    inputs = [scan.t1w]
+    inputs = [scan.anat]
     if scan.t2w is not None and 'T2w' in settings.analysis.channels:
         inputs.append(scan.t2w)
     source = _common(inputs, settings, results) | sidecars.model(settings) | results.inference
@@ -300,7 +301,7 @@ def _write_standard(
     names: Naming, scan: Scan, settings: Settings, results: Results, standard: StandardFiles
 ) -> list[Path]:
     """Mask and probability in the template's space, and the transforms."""
-    source = _common([scan.t1w], settings, results) | sidecars.model(settings) | results.inference
+    source = _common([scan.anat], settings, results) | sidecars.model(settings) | results.inference
     image = nib.load(standard.mask)
     grid = SourceGrid(shape=image.shape, affine=image.affine, has_orientation=True)
     files = [
@@ -312,8 +313,8 @@ def _write_standard(
         }, 'mask', space=SPACE, label='PVS'),
     ]  # fmt: skip
     for path, ends in (
-        (standard.to_template, ('T1w', SPACE)),
-        (standard.to_subject, (SPACE, 'T1w')),
+        (standard.to_template, (scan.suffix, SPACE)),
+        (standard.to_subject, (SPACE, scan.suffix)),
     ):
         files.append(copy_file(path, names.transform(*ends)))
     return files

@@ -79,7 +79,8 @@ def find_unfinished(
     findings: list[Finding] = []
     reasons = {n.stem: NOT_FINISHED for n in with_results if n not in finished}
     reasons |= _failures(out_dir, finished, findings)
-    subjects, scans = _scans_of(bids_dir, out_dir, findings) if bids_dir else ([], {})
+    suffix = _suffix_of(finished)
+    subjects, scans = _scans_of(bids_dir, out_dir, suffix, findings) if bids_dir else ([], {})
     done = {n.stem for n in finished}
     older: dict[str, str] | None = None
     for stem, finding in scans.items():
@@ -89,14 +90,23 @@ def find_unfinished(
             older = _run_failures(out_dir, findings)
         reasons[stem] = finding.finding if finding else older.get(stem, NOT_RUN)
     known = {stem.split('_')[0] for stem in (*scans, *reasons, *done)}
-    without = {name: 'no T1w' for name in subjects if name not in known}
+    without = {name: f'no {suffix}' for name in subjects if name not in known}
     return dict(sorted(reasons.items())), without, findings
 
 
+def _suffix_of(finished: Collection[Naming]) -> str:
+    """What the finished scans are, ``T1w`` or ``T2w``; all were analysed with one model."""
+    for names in finished:
+        analysis = read_record(names.status).get('analysis')
+        if isinstance(analysis, dict):
+            return 'T2w' if analysis.get('channels') == ['T2w'] else 'T1w'
+    return 'T1w'
+
+
 def _scans_of(
-    bids_dir: Path, out_dir: Path, findings: list[Finding]
+    bids_dir: Path, out_dir: Path, suffix: str, findings: list[Finding]
 ) -> tuple[list[str], dict[str, Finding | None]]:
-    """Subjects of a dataset, and its T1w scans by the names of their outputs, with what is wrong in them."""
+    """Subjects, and scans of a suffix by the names of their outputs, with what is wrong in them."""
     try:
         labels = list_subjects(bids_dir)
     except OSError:
@@ -104,7 +114,7 @@ def _scans_of(
         return [], {}
     scans: dict[str, Finding | None] = {}
     for image in list_images(bids_dir, labels).images:
-        if image.suffix == 'T1w' and dict(image.named).get('part') not in _PARTS:
+        if image.suffix == suffix and dict(image.named).get('part') not in _PARTS:
             scans.setdefault(Naming(out_dir, image.entities).stem, check_name(image))
     return [f'sub-{label}' for label in labels], scans
 

@@ -17,14 +17,14 @@ from .columns import CLUSTERS, DASH, REGIONS, fixed, shown_columns
 from .contact_sheet import COLUMNS as SHEET_COLUMNS
 from .contact_sheet import MOST as MOST_PICTURES
 from .palette import group_of
-from .viewer import IMAGES, encode, niivue_module
+from .viewer import IMAGES, SCANS, encode, niivue_module
 
 #: Pictures of the page by ``desc``, with their captions.
 CAPTIONS = {
     'glass': 'All perivascular spaces, seen through the brain and coloured by region. The left hemisphere is '
     'seen from the left, the right one from the right; in the others the left is the left of the brain.',
     'grades': 'The axial sections from which the grades are estimated.',
-    'brain': 'Brain mask (yellow) over the bias-corrected T1w.',
+    'brain': 'Brain mask (yellow) over the bias-corrected scan.',
     'regions': 'Regions that are searched for perivascular spaces, in the colours of the first picture.',
     't2w': 'Outline of dark tissue of the T1w (yellow) over the registered T2w. It should follow the CSF.',
 }
@@ -128,7 +128,7 @@ def render(
     state : str
         For the head of the page, where `pvs_bidsapp.outputs.reports` looks for it.
     """
-    is_viewed = any('viewT1w' in section.figures for section in sections)
+    is_viewed = any({*SCANS} & {*section.figures} for section in sections)
     return html.template('subject.html').render(
         title=title,
         version=__version__,

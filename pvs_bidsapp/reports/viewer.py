@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,8 @@ from ..anatomy.morphology import bounding_box
 from ..runtime.files import COMPRESSION, save_image
 
 #: Images of the viewer by ``desc`` of their files.
-IMAGES = ('viewT1w', 'viewT2w', 'viewClusters', 'viewProbability', 'viewRegions')
+SCANS = ('viewT1w', 'viewT2w')
+IMAGES = (*SCANS, 'viewClusters', 'viewProbability', 'viewRegions')
 #: Voxels around the brain.
 MARGIN = 4
 #: Percentile of the brain's intensities that is shown as white, and how much above it is kept.
@@ -59,14 +61,13 @@ def encode(data: bytes) -> str:
 
 
 def write_images(
-    t1w: np.ndarray,
+    scans: Mapping[str, np.ndarray],
     affine: np.ndarray,
     *,
     brain: np.ndarray,
     clusters: np.ndarray,
     probability: np.ndarray,
     regions: np.ndarray,
-    t2w: np.ndarray | None,
     folder: Path,
 ) -> dict[str, Path]:
     """Write what the viewer shows: the brain's box, on the scan's own grid, in few bits.
@@ -75,13 +76,12 @@ def write_images(
 
     Parameters
     ----------
-    t1w : ndarray, shape (x, y, z)
-        Not negative.
+    scans : mapping of str to ndarray, shape (x, y, z)
+        By ``T1w`` and ``T2w``; not negative.
     affine : ndarray, shape (4, 4)
     brain, clusters, regions : ndarray of int, shape (x, y, z)
     probability : ndarray of float, shape (x, y, z)
         In [0, 1]; stored as 0 to 255.
-    t2w : ndarray, shape (x, y, z), or None
     folder : Path
 
     Returns
@@ -94,13 +94,11 @@ def write_images(
     corner = affine.copy()
     corner[:3, 3] += affine[:3, :3] @ [part.start or 0 for part in box]
     made = {
-        'viewT1w': _in_few_levels(t1w[box], inside[box]),
+        **{f'view{suffix}': _in_few_levels(scan[box], inside[box]) for suffix, scan in scans.items()},
         'viewClusters': np.minimum(clusters[box], np.iinfo(np.int16).max).astype(np.int16),
         'viewProbability': np.rint(255 * np.clip(probability[box], 0, 1)).astype(np.uint8),
         'viewRegions': regions[box].astype(np.uint8),
     }
-    if t2w is not None:
-        made['viewT2w'] = _in_few_levels(t2w[box], inside[box])
     paths = {name: folder / f'{name}.nii.gz' for name in made}
     for name, data in made.items():
         save_image(paths[name], data, corner)

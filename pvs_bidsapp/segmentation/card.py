@@ -41,7 +41,7 @@ class ModelCard:
     architecture : dict
         ``name`` and arguments of the network, see `pvs_bidsapp.segmentation.networks.build`.
     channels : tuple of str
-        ``('T1w',)`` or ``('T1w', 'T2w')``.
+        ``('T1w',)``, ``('T1w', 'T2w')`` or ``('T2w',)``.
     spacing : float or tuple of float
         Voxel size of the network's grid in mm, or the smallest and the largest; see
         `pvs_bidsapp.segmentation.grid`.
@@ -263,7 +263,7 @@ RULES: dict[str, Rule] = {
     'name': LABEL,
     'version': LABEL,
     'architecture': MAPPING,
-    'channels': choice(['T1w'], ['T1w', 'T2w']),
+    'channels': choice(['T1w'], ['T1w', 'T2w'], ['T2w']),
     'spacing': SPACING,
     'box': series(3, integer(1, 320)),
     'intensity': MAPPING,

@@ -250,7 +250,7 @@ class _Run:
         top.config = {'execution': self.config}
         top.add_nodes([init_scan_wf(scan, self.settings)])
         n_steps = sum(not name.endswith('inputnode') for name in top.list_node_names())
-        name = Naming.of(self.settings.out_dir, scan.t1w).stem
+        name = Naming.of(self.settings.out_dir, scan.anat).stem
         self.progress.begin(workflow_name(scan, self.settings), name, n_steps)
         return top
 
@@ -263,8 +263,8 @@ class _Run:
 
 def _remove_leftovers(scan: Scan, settings: Settings) -> None:
     """Remove what a killed run has left of a scan; it may be the one for which this run has waited."""
-    names = Naming.of(settings.out_dir, scan.t1w)
-    for path in (names.anat('T1w'), names.figure('brain')):
+    names = Naming.of(settings.out_dir, scan.anat)
+    for path in (names.anat(scan.suffix), names.figure('brain')):
         remove_leftovers(path.parent)
 
 

@@ -35,7 +35,7 @@ def workflow_name(scan: Scan, settings: Settings) -> str:
     Work folders may be shared: without the key, a scan would be given the intermediate files of another one
     of the same name, size and time.
     """
-    stem = Naming.of(settings.out_dir, scan.t1w).stem.replace('+', '__')
+    stem = Naming.of(settings.out_dir, scan.anat).stem.replace('+', '__')
     return f'scan_{re.sub(r"[^a-zA-Z0-9]", "_", stem)}_{scan.key}'
 
 
@@ -78,8 +78,8 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         With an ``inputnode``; ``coregister`` is only there if the scan has a T2w.
     """
     analysis, execution = settings.analysis, settings.execution
-    source = pe.Node(IdentityInterface(fields=['t1w']), name='inputnode')
-    source.inputs.t1w = str(scan.t1w)
+    source = pe.Node(IdentityInterface(fields=['anat']), name='inputnode')
+    source.inputs.anat = str(scan.anat)
     ready_made = {
         name: str(path)
         for name, path in (('brain_mask', scan.brain_mask), ('segmentation', scan.segmentation))
@@ -89,10 +89,11 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
     lesions: dict[str, Any] = {'lesions': str(scan.lesions)} if scan.lesions is not None else {}
     if analysis.exclude_wmh is not None:
         lesions['exclude_wmh'] = analysis.exclude_wmh
+    suffix = {'suffix': analysis.suffix}
     threads = {'num_threads': execution.omp_nthreads}  # nipype reserves as many processors
     steps: dict[str, Any] = {
         'conform': Conform(),
-        'extract_brain': ExtractBrain(seed=analysis.random_seed, **threads, **ready_made),
+        'extract_brain': ExtractBrain(seed=analysis.random_seed, **suffix, **threads, **ready_made),
         'find_regions': FindRegions(seed=analysis.random_seed, **segmentation),
         'to_native': ToNative(),
     }
@@ -102,6 +103,7 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         )
     steps |= {
         'segment': Segment(
+            **suffix,
             model=analysis.model_dir,
             identity=f'{analysis.model_version} {analysis.model_sha256}',
             precision=analysis.precision,
@@ -114,9 +116,9 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
             burden=analysis.burden or {},
             **lesions,
         ),
-        'assess': Assess(),
+        'assess': Assess(**suffix),
         **({'to_standard': ToStandard()} if analysis.output_spaces else {}),
-        'draw': DrawFigures(),
+        'draw': DrawFigures(**suffix),
         'write': WriteDerivatives(scan=scan, settings=settings),
     }
     made = {name: Step(interface, name=name, mem_gb=MEMORY[name]) for name, interface in steps.items()}
@@ -127,12 +129,12 @@ def anatomy_edges(nodes: Nodes) -> list[Edge]:
     """Brain, tissues and regions at 1 mm; then the same on the scan's own grid."""
     brain, native = nodes['extract_brain'], nodes['to_native']
     return [
-        (nodes['inputnode'], nodes['conform'], [('t1w', 'in_file')]),
+        (nodes['inputnode'], nodes['conform'], [('anat', 'in_file')]),
         (nodes['conform'], brain, [('out_file', 'in_file')]),
-        (nodes['inputnode'], nodes['find_regions'], [('t1w', 't1w')]),
-        (nodes['inputnode'], brain, [('t1w', 't1w')]),
+        (nodes['inputnode'], nodes['find_regions'], [('anat', 'source')]),
+        (nodes['inputnode'], brain, [('anat', 'source')]),
         (brain, nodes['find_regions'], [(name, name) for name in ('brain', 'tissues', 'to_subject')]),
-        (nodes['inputnode'], native, [('t1w', 'in_file')]),
+        (nodes['inputnode'], native, [('anat', 'in_file')]),
         (brain, native, [('brain', 'brain'), ('tissues', 'tissues'), ('bias', 'bias')]),
         (nodes['find_regions'], native, [('regions', 'regions')]),
     ]
@@ -141,12 +143,12 @@ def anatomy_edges(nodes: Nodes) -> list[Edge]:
 def segmentation_edges(nodes: Nodes) -> list[Edge]:
     """Probabilities, then clusters and their measures."""
     return [
-        (nodes['to_native'], nodes['segment'], [('preproc', 't1w'), ('regions', 'regions')]),
+        (nodes['to_native'], nodes['segment'], [('preproc', 'anat'), ('regions', 'regions')]),
         (nodes['extract_brain'], nodes['segment'], [('brain', 'brain'), ('tissues', 'tissues')]),
         (nodes['segment'], nodes['measure'], [('probability', 'probability')]),
-        (nodes['inputnode'], nodes['measure'], [('t1w', 'source')]),
+        (nodes['inputnode'], nodes['measure'], [('anat', 'source')]),
         (nodes['to_native'], nodes['measure'], [(n, n) for n in ('regions', 'tissues')]),
-        (nodes['to_native'], nodes['measure'], [('preproc', 't1w')]),
+        (nodes['to_native'], nodes['measure'], [('preproc', 'anat')]),
         (nodes['find_regions'], nodes['measure'], [('landmarks', 'landmarks')]),
         (nodes['extract_brain'], nodes['measure'], [(n, n) for n in ('to_subject', 'to_template')]),
     ]
@@ -178,7 +180,7 @@ def quality_edges(nodes: Nodes) -> list[Edge]:
     """Measures of quality."""
     assess = nodes['assess']
     return [
-        (nodes['to_native'], assess, [('preproc', 't1w'), ('brain', 'brain'), ('tissues', 'tissues')]),
+        (nodes['to_native'], assess, [('preproc', 'anat'), ('brain', 'brain'), ('tissues', 'tissues')]),
         (nodes['extract_brain'], assess, [('to_template', 'to_template'), ('quality', 'brain_quality')]),
         (nodes['find_regions'], assess, [('quality', 'region_quality')]),
     ]
@@ -200,7 +202,7 @@ def output_edges(nodes: Nodes) -> list[Edge]:
     native, measure = nodes['to_native'], nodes['measure']
     measured = ('probability', 'regions', 'clusters', 'cluster_table', 'region_table', 'grades')
     return [
-        (native, nodes['draw'], [('preproc', 't1w'), ('brain', 'brain')]),
+        (native, nodes['draw'], [('preproc', 'anat'), ('brain', 'brain')]),
         (
             measure,
             nodes['draw'],

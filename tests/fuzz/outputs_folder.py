@@ -45,13 +45,13 @@ class Outputs:
         self.selection = find_scans(self.bids, Query(use_t2w=False))
         self.settings = make_settings(self.bids, self.out)
         self.done, failed, other = self.selection.scans
-        self.names = Naming.of(self.out, self.done.t1w)
+        self.names = Naming.of(self.out, self.done.anat)
         for one in (failed, other):
-            shutil.rmtree(Naming.of(self.out, one.t1w).folder)
+            shutil.rmtree(Naming.of(self.out, one.anat).folder)
         logs_dir(self.out).mkdir()
-        failure = {'scan': failed.t1w.relative_to(self.bids).as_posix(), 'reason': 'no head'}
+        failure = {'scan': failed.anat.relative_to(self.bids).as_posix(), 'reason': 'no head'}
         self.contents = self._json() | self._tables()
-        self.contents[Naming.of(self.out, failed.t1w).failure] = failure
+        self.contents[Naming.of(self.out, failed.anat).failure] = failure
         for path in self.contents:
             self.restore(path)
 

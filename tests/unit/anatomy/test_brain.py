@@ -84,6 +84,8 @@ def test_the_template_fits_itself_and_no_other_contrast():
     assert brain.template_fit(3 * atlas.t1w + 0.1 * noise, grid, IDENTITY) > 0.99
     assert abs(brain.template_fit(noise, grid, IDENTITY)) < 0.05
     assert brain.template_fit(atlas.t2w, grid, IDENTITY) < 0
+    assert brain.template_fit(atlas.t2w, grid, IDENTITY, 'T2w') > 0.999
+    assert brain.template_fit(atlas.t1w, grid, IDENTITY, 'T2w') < 0
     assert brain.template_fit(atlas.t1w[:, ::-1], grid, IDENTITY) < brain.MIN_FIT
     assert brain.template_fit(np.ones_like(noise), grid, IDENTITY) == 0
 

@@ -55,6 +55,11 @@ def test_a_mask_with_bright_skull_is_out_of_range(head):
     assert 'bright_border' in quality.unexpected(quality.assess(image, larger, classes, SPACING))
 
 
+def test_the_border_of_a_t2w_is_not_measured(head):
+    image, brain, classes = head
+    assert 'bright_border' not in quality.assess(-image, brain, classes, SPACING, 'T2w')
+
+
 def test_half_a_mask_is_out_of_range():
     atlas = template.load()
     identity = Transform((), ())

@@ -129,7 +129,7 @@ def test_a_dataset_is_read_as_it_is_now(dataset):
 
 
 def test_t2w_comes_from_the_same_session_and_run(dataset):
-    pairs = {s.t1w.name: s.t2w and s.t2w.name for s in find(dataset, subjects=('01',)).scans}
+    pairs = {s.anat.name: s.t2w and s.t2w.name for s in find(dataset, subjects=('01',)).scans}
     assert pairs == {
         'sub-01_ses-1_acq-a_run-1_T1w.nii.gz': 'sub-01_ses-1_run-1_T2w.nii.gz',
         'sub-01_ses-1_acq-a_run-2_T1w.nii.gz': 'sub-01_ses-1_run-2_T2w.nii.gz',
@@ -147,7 +147,7 @@ def test_filters(dataset, tmp_path):
     path = tmp_path / 'filter.json'
     path.write_text(json.dumps({'t1w': {'acquisition': 'a', 'run': 2}, 't2w': {'run': 1}}))
     (scan,) = find(dataset, filters=read_filters(path)).scans
-    assert scan.t1w.name == 'sub-01_ses-1_acq-a_run-2_T1w.nii.gz'
+    assert scan.anat.name == 'sub-01_ses-1_acq-a_run-2_T1w.nii.gz'
     assert scan.t2w.name == 'sub-01_ses-1_run-1_T2w.nii.gz'
     path.write_text(json.dumps({'t1w': {'acquisition': None, 'part': None}}))
     assert names(find(dataset, filters=read_filters(path)).scans) == ['sub-011_T1w.nii.gz']
@@ -178,14 +178,29 @@ def test_an_unknown_session_is_told_also_among_good_ones(dataset, sessions):
 
 
 def test_a_session_that_none_of_these_subjects_has(dataset):
-    with refused(datasets.NO_SESSION, naming='for 011: no T1w found there; there are: no sessions at all'):
+    with refused(datasets.NO_SESSION, naming='for 011: no scan found there; there are: no sessions at all'):
         find(dataset, subjects=('011',), sessions=('1',))
+
+
+def test_t2w_scans_alone_are_found_without_their_t1w(tmp_path):
+    anat = (
+        put(tmp_path, *(f'sub-1/anat/sub-1_{suffix}.nii.gz' for suffix in ('T1w', 'T2w'))) / 'sub-1' / 'anat'
+    )
+    (scan,) = find(tmp_path, suffix='T2w').scans
+    assert (scan.anat.name, scan.suffix, scan.t2w) == ('sub-1_T2w.nii.gz', 'T2w', None)
+    assert list(scan.inputs) == ['t2w']
+    (anat / 'sub-1_T1w.nii.gz').unlink()
+    with refused(datasets.ONLY_T2W, naming=str(tmp_path)):
+        find(tmp_path)
+    (anat / 'sub-1_T2w.nii.gz').rename(anat / 'sub-1_T1w.nii.gz')
+    with refused(datasets.NO_SCAN, naming='no T2w found'):
+        find(tmp_path, suffix='T2w')
 
 
 def test_errors_say_what_is_there(dataset):
     with pytest.raises(InputError, match=r'no subject 99 .* there are: 01, 011, 02, 03'):
         find(dataset, subjects=('99',))
-    with refused(datasets.NO_T1W, naming='no T1w found for 02'):
+    with refused(datasets.ONLY_T2W, naming='no T1w found for 02'):
         find(dataset, subjects=('02',))
     with refused(datasets.NO_SUBJECT_FOLDERS, naming=str(dataset / 'sub-01')):
         find(dataset / 'sub-01')
@@ -255,7 +270,7 @@ def test_subjects_whose_labels_differ_in_case_only_are_told_apart_by_no_macos(tm
 def test_a_filter_may_choose_one_of_two_types(tmp_path):
     put(tmp_path, 'sub-01/anat/sub-01_T1w.nii', 'sub-01/anat/sub-01_T1w.nii.gz')
     (scan,) = find(tmp_path, filters={'t1w': {'extension': ('.nii',)}}).scans
-    assert scan.t1w.name == 'sub-01_T1w.nii'
+    assert scan.anat.name == 'sub-01_T1w.nii'
 
 
 @pytest.mark.parametrize(
@@ -461,7 +476,7 @@ def test_no_two_scans_share_an_output_and_none_is_lost_in_silence(tmp_path_facto
     selection = find(root)
     out = Path('/out')
     outputs = [
-        Naming.of(out, scan.t1w).anat(suffix, **added)
+        Naming.of(out, scan.anat).anat(suffix, **added)
         for scan in selection.scans
         for suffix, added in (
             ('mask', {'label': 'PVS'}),
@@ -472,12 +487,12 @@ def test_no_two_scans_share_an_output_and_none_is_lost_in_silence(tmp_path_facto
     folded = [str(path).casefold() for path in outputs]
     assert len(set(folded)) == len(folded)
     assert all(out in path.parents and '..' not in path.parts for path in outputs)
-    found = {scan.t1w.relative_to(root).as_posix() for scan in selection.scans}
+    found = {scan.anat.relative_to(root).as_posix() for scan in selection.scans}
     told = {r.path for r in selection.refused}
     for name in {GOOD, *files} - found - told:
         assert any(' '.join(name.split()) in line for line in caplog.messages), name
     records = [Naming(out, r.entities).failure for r in selection.refused if r.entities]
-    records += [Naming.of(out, scan.t1w).failure for scan in selection.scans]
+    records += [Naming.of(out, scan.anat).failure for scan in selection.scans]
     assert len(set(records)) == len(records)
 
 
@@ -527,7 +542,7 @@ def test_real_layouts(shared_data, tmp_path, layout, number, with_t2w):
         path.write_bytes(b'image')  # they come empty
     selection = find(root)
     expected = sorted(p for p in root.glob('sub-*/**/anat/*_T1w.nii*'))
-    assert [s.t1w for s in selection.scans] == expected
+    assert [s.anat for s in selection.scans] == expected
     assert selection.refused == ()
     assert len(selection.scans) == number
     assert sum(s.t2w is not None for s in selection.scans) == with_t2w

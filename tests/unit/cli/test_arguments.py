@@ -157,8 +157,8 @@ def test_what_looks_like_an_option_and_is_none():
 def test_wrong_choices_and_missing_arguments():
     with refused(options.CHOICE, naming='level everything'):
         app.parser().parse_args(['b', 'o', 'everything'])
-    with refused(options.CHOICE, naming='--modality T2w'):
-        app.parser().parse_args(['b', 'o', 'participant', '--modality', 'T2w'])
+    with refused(options.CHOICE, naming='--modality T2'):
+        app.parser().parse_args(['b', 'o', 'participant', '--modality', 'T2'])
     with refused(options.USAGE, naming='OUT_DIR'):
         app.parser().parse_args(['b'])
     with refused(options.USAGE, naming='before options that take several values'):
@@ -223,6 +223,18 @@ def test_a_model_of_two_channels_without_the_second(tmp_path):
     (tmp_path / 'bids').mkdir()
     with refused(options.MODALITY, naming='m2ss-t1t2'):
         at_level(tmp_path, 'participant', '--model', 'm2ss-t1t2', '--modality', 'T1w', '--dry-run')
+
+
+@pytest.mark.parametrize(
+    ('channels', 'modalities'),
+    [
+        (('T1w',), ['auto', 'T1w', 'T1w+T2w']),
+        (('T1w', 'T2w'), ['auto', 'T1w+T2w']),
+        (('T2w',), ['auto', 'T2w']),
+    ],
+)
+def test_which_models_fit_a_modality(channels, modalities):
+    assert [m for m in ('auto', 'T1w', 'T1w+T2w', 'T2w') if participant.fits(m, channels)] == modalities
 
 
 def test_a_plugin_that_is_not_known_is_told_before_the_scans_are_looked_for(tmp_path):

@@ -16,8 +16,8 @@ def worked_on(monkeypatch):
 
     def run_scans(scans, settings, failures, *, total, on_end):
         for scan in scans:
-            assert scan.t1w.is_relative_to(settings.bids_dir)
-            given.append([path and path.resolve() for path in (scan.t1w, scan.t2w)])
+            assert scan.anat.is_relative_to(settings.bids_dir)
+            given.append([path and path.resolve() for path in (scan.anat, scan.t2w)])
             put_results(scan, settings)
             on_end(scan)
 
@@ -126,7 +126,7 @@ def test_a_hostile_file_name_reaches_neither_terminal_nor_page(tmp_path, worked_
 def test_a_reason_names_the_file_and_not_the_link_to_it(tmp_path, monkeypatch, capsys):
     put_images(tmp_path, 'a/T1.nii')
     monkeypatch.setattr(engine, 'run_scans', lambda scans, *_, **__: list(scans))
-    monkeypatch.setattr(engine.Failures, 'reason', lambda _, scan: f'{scan.t1w}: it could not')
+    monkeypatch.setattr(engine.Failures, 'reason', lambda _, scan: f'{scan.anat}: it could not')
     assert predict(tmp_path / 'a' / 'T1.nii', tmp_path / 'out') == 1
     error = capsys.readouterr().err
     assert f'{tmp_path / "a" / "T1.nii"}: it could not' in error

@@ -24,7 +24,7 @@ def worked_on(monkeypatch):
 
     def run_scans(scans, settings, failures, *, total, on_end):
         for scan in scans:
-            given.append(scan.t1w.name)
+            given.append(scan.anat.name)
             put_results(scan, settings)
             on_end(scan)
 

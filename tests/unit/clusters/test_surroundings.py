@@ -20,11 +20,12 @@ def scene(found_of):
     return found, image
 
 
-def look(scene, ventricles=None, cortex=None):
+def look(scene, ventricles=None, cortex=None, levels=None):
     found, image = scene
+    levels = levels or ScanLevels(1000.0, 200.0, 30.0)
     empty = np.zeros(SHAPE, bool)
     (one,) = surroundings.measure_surroundings(
-        measure(found.clusters, np.eye(4)), found, image, ScanLevels(1000.0, 200.0, 30.0),
+        measure(found.clusters, np.eye(4)), found, image, levels,
         ventricles=empty if ventricles is None else ventricles,
         cortex=empty if cortex is None else cortex,
         grid=Grid(SHAPE, np.eye(4)),
@@ -36,6 +37,15 @@ def test_contrast_and_volume_by_partial_volume(scene):
     around = look(scene)
     assert around.contrast == pytest.approx(0.6)
     assert around.weighted_volume == pytest.approx(8 * 0.6)
+
+
+def test_a_t2w_in_which_spaces_are_bright_gives_the_same(scene):
+    found, image = scene
+    bright = look((found, 1500 - image), levels=ScanLevels(500.0, 1300.0, 30.0))
+    dark = look(scene)
+    assert bright.contrast == pytest.approx(dark.contrast)
+    assert bright.weighted_volume == pytest.approx(dark.weighted_volume)
+    assert bright.contrast_to_noise == pytest.approx(dark.contrast_to_noise)
 
 
 def test_noise_does_not_change_the_weighted_volume(scene):

@@ -46,7 +46,7 @@ def rows(settings):
 
 def test_each_finding_is_in_the_table_and_in_the_log(settings, dataset, caplog):
     selection = audit_inputs(dataset, settings)
-    assert {s.t1w.name.split('_')[0] for s in selection.scans} == {'sub-good', 'sub-bare', 'sub-slab'}
+    assert {s.anat.name.split('_')[0] for s in selection.scans} == {'sub-good', 'sub-bare', 'sub-slab'}
     refused = {r.path: r.finding.code for r in selection.refused}
     assert refused[SHEARED] == scans.SHEARED.code
     table = rows(settings)

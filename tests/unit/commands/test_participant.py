@@ -73,7 +73,7 @@ def worked_on(monkeypatch):
 
     def run_scans(scans, settings, failures, *, total, on_end):
         for scan in scans:
-            given.append(scan.t1w.name)
+            given.append(scan.anat.name)
             if scan.entities['sub'] != '2':
                 put_results(scan, settings)
             on_end(scan)

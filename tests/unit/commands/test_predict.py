@@ -39,7 +39,7 @@ def finish(selection, settings, root):
     """Write the record of results as the workflow does at its end."""
     for scan in stage(selection, root).scans:
         record = {'fingerprint': fingerprint(scan, settings), 'inputs': scan.inputs, 'files': []}
-        names = Naming.of(settings.out_dir, scan.t1w)
+        names = Naming.of(settings.out_dir, scan.anat)
         put(names.logs, names.status.name, content=json.dumps(record).encode())
 
 
@@ -65,7 +65,7 @@ def test_the_link_to_a_file_of_freesurfer_is_read_as_the_scan(tmp_path, settings
     nib.save(nib.MGHImage(data, affine), tmp_path / 'in' / f'orig.{extension}')
     (scan,) = stage(select(tmp_path / 'in', settings), tmp_path / 'bids').scans
     nib.save(nib.Nifti1Image(data, affine), tmp_path / 'orig.nii')
-    one, two = load_scan(scan.t1w), load_scan(tmp_path / 'orig.nii')
+    one, two = load_scan(scan.anat), load_scan(tmp_path / 'orig.nii')
     np.testing.assert_allclose(one.image, two.image, rtol=1e-6)
     np.testing.assert_allclose(one.grid.affine, two.grid.affine, atol=1e-4)
 
@@ -95,7 +95,7 @@ def test_a_label_is_made_of_any_name(name):
 def test_names_without_letters_are_told_apart(tmp_path, settings):
     put(tmp_path, '___.nii', '---.nii', '!.nii.gz')
     selection = select(tmp_path, settings)
-    assert len({scan.t1w.name for scan in selection.scans}) == 3
+    assert len({scan.anat.name for scan in selection.scans}) == 3
 
 
 @pytest.mark.parametrize('names', [('a-b.nii.gz', 'ab.nii.gz'), ('A.nii', 'a.nii'), ('a.nii', 'a.nii.gz')])
@@ -262,7 +262,7 @@ def test_finished_steps_are_used_again_wherever_the_links_lie(tmp_path, settings
     for call in ('one', 'two'):
         (scan,) = stage(select(tmp_path / 'a', settings), tmp_path / call).scans
         inputs = init_scan_wf(scan, settings).get_node('inputnode').inputs
-        hashes.add(Conform(in_file=inputs.t1w).inputs.get_hashval(hash_method='timestamp')[1])
+        hashes.add(Conform(in_file=inputs.anat).inputs.get_hashval(hash_method='timestamp')[1])
     assert len(hashes) == 1
 
 

@@ -44,7 +44,7 @@ def files(tmp_path_factory):
             'probability': save('probability', probability),
             'regions': save('regions', found.labels),
             'landmarks': save('landmarks', found.landmarks),
-            't1w': save('t1w', image.astype(np.float32)),
+            'anat': save('t1w', image.astype(np.float32)),
             'tissues': save('tissues', classes.astype(np.uint8)),
             'to_subject': identity,
             'to_template': identity,
@@ -55,7 +55,7 @@ def files(tmp_path_factory):
 
 
 def measure(files, folder, **options) -> Bunch:
-    node = Measure(threshold=0.5, min_cluster_size=0.0, source=files['t1w'], **files, **options)
+    node = Measure(threshold=0.5, min_cluster_size=0.0, source=files['anat'], **files, **options)
     return node.run(cwd=str(folder)).outputs
 
 
@@ -88,7 +88,7 @@ def test_the_quality_of_the_template_is_good(files, tmp_path):
     brain = write_quality(str(tmp_path), 'brain.json', {'TemplateCorrelation': 0.9}, [])
     region = write_quality(str(tmp_path), 'region.json', {'template_overlap': 0.2}, [])
     node = Assess(
-        t1w=files[0]['t1w'], brain=files[2], tissues=files[0]['tissues'],
+        anat=files[0]['anat'], brain=files[2], tissues=files[0]['tissues'],
         to_template=files[0]['to_template'], brain_quality=brain, region_quality=region,
     )  # fmt: skip
     values, findings = read_quality(node.run(cwd=str(tmp_path)).outputs.quality)

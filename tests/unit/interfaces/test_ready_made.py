@@ -36,7 +36,7 @@ def scan(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def outputs(scan, tmp_path_factory):
-    node = ExtractBrain(seed=1, t1w=scan['in_file'], **scan)
+    node = ExtractBrain(seed=1, source=scan['in_file'], **scan)
     return node.run(cwd=str(tmp_path_factory.mktemp('node'))).outputs
 
 

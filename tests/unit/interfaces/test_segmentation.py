@@ -22,7 +22,7 @@ def test_a_model_of_two_channels_needs_both(tmp_path, monkeypatch):
     write_model(tmp_path / 'two', build(architecture), two)
     scan = tmp_path / 'scan.nii'
     save_image(scan, np.ones((4, 4, 4), np.float32), np.eye(4))
-    images = dict.fromkeys(('t1w', 'brain', 'tissues', 'regions'), str(scan))
+    images = dict.fromkeys(('anat', 'brain', 'tissues', 'regions'), str(scan))
     step = Segment(**images, model=str(tmp_path / 'two'))
     with refused(models.NEEDS_CHANNEL, naming='the model two needs a T2w'):
         step.run()
@@ -36,7 +36,7 @@ def images(rng, tmp_path):
     brain[2:42, 2:38, 2:34], tissues[2:42, 2:38, 2:34] = 1, 3
     tissues[10:14, 10:14, 10:14], regions[8:36, 8:30, 8:28] = 1, 1
     t1w = np.where(tissues == 1, 0.3, 1.0) * rng.uniform(0.8, 1.2, shape)
-    arrays = {'t1w': t1w.astype(np.float32), 'brain': brain, 'tissues': tissues, 'regions': regions}
+    arrays = {'anat': t1w.astype(np.float32), 'brain': brain, 'tissues': tissues, 'regions': regions}
     for name, array in arrays.items():
         save_image(tmp_path / f'{name}.nii', array, np.eye(4), array.dtype)
     return {name: str(tmp_path / f'{name}.nii') for name in arrays}

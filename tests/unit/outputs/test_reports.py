@@ -48,30 +48,30 @@ def sections(text):
 
 def test_a_run_of_some_scans_leaves_the_others_on_the_page(settings, scans):
     for scan in scans:
-        finish(settings, scan.t1w)
+        finish(settings, scan.anat)
     for some in (scans, scans[:1], scans[1:]):
         write_pages(Selection(scans=some, subjects=('1',)), settings)
-        assert sections(page(settings)) == [scan.t1w.name for scan in scans]
+        assert sections(page(settings)) == [scan.anat.name for scan in scans]
 
 
 def test_failures_of_other_runs_stay_on_the_page(settings, scans):
-    finish(settings, scans[0].t1w)
-    write_failure(Naming.of(settings.out_dir, scans[1].t1w), RUNS[1], 'too <small>')
+    finish(settings, scans[0].anat)
+    write_failure(Naming.of(settings.out_dir, scans[1].anat), RUNS[1], 'too <small>')
     write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
-    assert f'{scans[1].t1w.name} failed:</b> too &lt;small&gt;' in page(settings)
+    assert f'{scans[1].anat.name} failed:</b> too &lt;small&gt;' in page(settings)
 
 
 def test_results_of_an_earlier_run_are_told_from_a_failure_of_this_one(settings, scans):
-    names = finish(settings, scans[0].t1w)
+    names = finish(settings, scans[0].anat)
     write_failure(names, RUNS[0], 'no memory')
     write_pages(Selection(scans=scans, subjects=('1',)), settings)
     assert f'no memory{reports.EARLIER}' in page(settings)
-    assert sections(page(settings)) == [scans[0].t1w.name]
-    assert f'{scans[1].t1w.name} failed:</b> {reports.NOT_DONE}' in page(settings)
+    assert sections(page(settings)) == [scans[0].anat.name]
+    assert f'{scans[1].anat.name} failed:</b> {reports.NOT_DONE}' in page(settings)
 
 
 def test_pages_can_be_written_of_scans_that_are_no_longer_there(settings, scans, tmp_path):
-    finish(settings, scans[0].t1w)
+    finish(settings, scans[0].anat)
     finish(settings, settings.bids_dir / 'sub-1_ses-b_T1w.nii')
     finish(settings, settings.bids_dir / 'sub-2_T1w.nii')
     selection = Selection(scans=scans, subjects=('1',))
@@ -81,7 +81,7 @@ def test_pages_can_be_written_of_scans_that_are_no_longer_there(settings, scans,
 
 
 def test_results_that_are_no_longer_complete_are_told(settings, scans):
-    finish(settings, scans[0].t1w).anat('stats', '.json', desc='pvs').unlink()
+    finish(settings, scans[0].anat).anat('stats', '.json', desc='pvs').unlink()
     write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
     assert reports.INCOMPLETE in page(settings)
 
@@ -89,14 +89,14 @@ def test_results_that_are_no_longer_complete_are_told(settings, scans):
 @pytest.mark.parametrize('content', [b'', b'[]', b'{', b'\xff', b'[' * 100_000, b'name\n', b'\r', b'a\0b'])
 @pytest.mark.parametrize('file', [('stats', '.json'), ('stats', '.tsv'), ('dseg', '.tsv')])
 def test_damaged_results_are_told(settings, scans, file, content):
-    finish(settings, scans[0].t1w).anat(*file, desc='pvs').write_bytes(content)
+    finish(settings, scans[0].anat).anat(*file, desc='pvs').write_bytes(content)
     write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
     assert reports.INCOMPLETE in page(settings)
 
 
 @pytest.mark.parametrize('entry', [None, 5, 'x', [5], {'a': 5}, [{}], {'a': {'Value': 1}}, [{'Finding': 1}]])
 def test_damaged_entries_of_a_sidecar_are_left_out(settings, scans, entry):
-    path = finish(settings, scans[0].t1w).anat('stats', '.json', desc='pvs')
+    path = finish(settings, scans[0].anat).anat('stats', '.json', desc='pvs')
     path.write_text(json.dumps({'InputFindings': entry, 'EstimatedVisualGrades': entry, 'Threshold': 0.25}))
     write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
     assert '<code>0.25</code>' in page(settings)
@@ -109,31 +109,31 @@ def test_refused_scans_stand_on_their_page(settings):
 
 
 def test_a_scan_that_another_job_finishes_meanwhile_is_shown(settings, scans, monkeypatch):
-    finish(settings, scans[0].t1w)
+    finish(settings, scans[0].anat)
     render, calls = reports.render, []
 
     def render_slowly(*arguments, **options):
         if not calls:
-            finish(settings, scans[1].t1w)
+            finish(settings, scans[1].anat)
         calls.append(arguments)
         return render(*arguments, **options)
 
     monkeypatch.setattr(reports, 'render', render_slowly)
     write_pages(Selection(scans=scans[:1], subjects=('1',)), settings)
-    assert sections(page(settings)) == [scan.t1w.name for scan in scans]
+    assert sections(page(settings)) == [scan.anat.name for scan in scans]
     assert len(calls) == 2
 
 
 def test_a_file_name_with_markup_is_shown_as_text(settings):
     scan = Scan(settings.bids_dir / 'sub-1_T1w.nii', source=settings.bids_dir / '<script>.nii')
-    write_failure(Naming.of(settings.out_dir, scan.t1w), str(scan.source), '<b>bold</b>')
+    write_failure(Naming.of(settings.out_dir, scan.anat), str(scan.source), '<b>bold</b>')
     write_pages(Selection(scans=(scan,), subjects=('1',)), settings)
     assert '<script>' not in page(settings, 'sub-1')
     assert '<b>bold' not in page(settings, 'sub-1')
 
 
 def test_a_page_is_outdated_until_it_shows_the_newest_records(settings, scans):
-    names = [finish(settings, scan.t1w) for scan in scans]
+    names = [finish(settings, scan.anat) for scan in scans]
     selection = Selection(scans=scans, subjects=('1',))
     assert find_outdated(names) == names  # there is no page
     write_pages(selection, settings)

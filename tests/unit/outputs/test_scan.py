@@ -20,7 +20,7 @@ def written(tmp_path):
     (scan,) = find_scans(bids, Query()).scans
     settings = make_settings(bids, tmp_path)
     write(scan, settings, make_results(tmp_path / 'results'))
-    return scan, settings, Naming.of(settings.out_dir, scan.t1w)
+    return scan, settings, Naming.of(settings.out_dir, scan.anat)
 
 
 def change_record(names, **changes):

@@ -20,7 +20,8 @@ def arrays():
 
 
 def images(folder, arrays):
-    made = write_images(arrays.pop('t1w'), AFFINE, folder=folder, **arrays)
+    scans = {'T1w': arrays.pop('t1w'), 'T2w': arrays.pop('t2w')}
+    made = write_images(scans, AFFINE, folder=folder, **arrays)
     return {name: nib.load(path) for name, path in made.items()}
 
 

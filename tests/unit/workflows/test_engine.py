@@ -130,7 +130,7 @@ def test_crash_files_of_other_runs_say_nothing_of_this_one(run, scan, settings):
 def test_a_scan_that_was_not_reached_after_the_failure_of_another(run, scan, settings):
     execution = replace(settings.execution, stop_on_first_crash=True)
     failures = run(step('bad', fail, what='ours'), config=replace(settings, execution=execution))
-    other = Scan(scan.t1w.with_name('sub-2_T1w.nii.gz'))
+    other = Scan(scan.anat.with_name('sub-2_T1w.nii.gz'))
     with refused(options.STOPPED_BY_OTHER, naming='--stop-on-first-crash'):
         raise PVSError(failures.reason(other))
     assert 'damaged' in failures.reason(scan)
@@ -178,7 +178,7 @@ def test_a_run_goes_on_where_a_killed_one_stopped_whatever_that_left(run, scan, 
 
 
 def test_what_killed_runs_have_left_is_removed_and_what_is_in_use_stays(run, settings, scan):
-    names = scan_workflow.Naming.of(settings.out_dir, scan.t1w)
+    names = scan_workflow.Naming.of(settings.out_dir, scan.anat)
     results = (names.anat('T1w').parent, names.figure('brain').parent)
     folders = (settings.execution.work_dir, names.logs, *results)
     for folder in folders:
