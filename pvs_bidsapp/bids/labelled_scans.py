@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..messages import masks
-from .labels import ScanKey, find_labels, in_own_space, only_one, scan_key
+from .label_layouts import select_valdo_scans
+from .labels import ANY_LABELS, LabelChoice, ScanKey, find_labels, in_own_space, only_one, scan_key
 from .naming import Naming
-from .query import Query, find_usable_scans
+from .query import Query, Scan, find_usable_scans, usable_scans
 
 LOG = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class LabelledScan:
 
 
 def find_all_labelled_scans(
-    data_sets: Sequence[tuple[Path, Path]], channels: Sequence[str]
+    data_sets: Sequence[tuple[Path, Path]], channels: Sequence[str], choice: LabelChoice = ANY_LABELS
 ) -> list[LabelledScan]:
     """Find the scans of several datasets, see `find_labelled_scans`.
 
@@ -60,6 +61,8 @@ def find_all_labelled_scans(
         BIDS datasets, each with the folder of its labels.
     channels : sequence of str
         ``T1w``, ``T2w``.
+    choice : LabelChoice
+        Which labels are meant, in all datasets.
 
     Raises
     ------
@@ -67,25 +70,30 @@ def find_all_labelled_scans(
         As `find_labelled_scans`, or if two datasets have the same name.
     """
     if len(data_sets) == 1:
-        return find_labelled_scans(*data_sets[0], channels)
+        return find_labelled_scans(*data_sets[0], channels, choice)
     names = [data_dir.resolve().name for data_dir, _ in data_sets]
     if duplicates := {name for name in names if names.count(name) > 1}:
         raise masks.SAME_NAME.error(name=min(duplicates))
     return [
         replace(scan, data_set=name)
         for name, (data_dir, labels_dir) in zip(names, data_sets, strict=True)
-        for scan in find_labelled_scans(data_dir, labels_dir, channels)
+        for scan in find_labelled_scans(data_dir, labels_dir, channels, choice)
     ]
 
 
 def find_labelled_scans(
-    data_dir: Path, labels_dir: Path, channels: Sequence[str] = ('T1w',)
+    data_dir: Path,
+    labels_dir: Path,
+    channels: Sequence[str] = ('T1w',),
+    choice: LabelChoice = ANY_LABELS,
 ) -> list[LabelledScan]:
     """Find all scans of a dataset that have the channels, labelled or not.
 
-    A label is a ``*_label-PVS_mask.nii[.gz]`` in `labels_dir` with the same entities as its T1w, or a table
-    of marks, see `pvs_bidsapp.bids.labels.find_labels`. Brain masks (``desc-brain_mask``) and tissue
-    classes (``seg-tissue_dseg``: 1 CSF, 2 grey, 3 white matter) are also looked for there.
+    A label is a ``*_label-PVS_mask.nii[.gz]`` in `labels_dir` with the same entities as its T1w, a mask that
+    is named as in another of the layouts of `pvs_bidsapp.bids.label_layouts`, or a table of marks, see
+    `pvs_bidsapp.bids.labels.find_labels`. The scans are those of a BIDS dataset, or of one like VALDO's.
+    Brain masks (``desc-brain_mask``) and tissue classes (``seg-tissue_dseg``: 1 CSF, 2 grey, 3 white matter)
+    are also looked for in `labels_dir`.
 
     Parameters
     ----------
@@ -94,6 +102,8 @@ def find_labelled_scans(
         Derivative dataset.
     channels : sequence of str
         ``T1w``, ``T2w``.
+    choice : LabelChoice
+        Which labels are meant.
 
     Returns
     -------
@@ -106,21 +116,21 @@ def find_labelled_scans(
         If there is no label, a scan has two, a label has no scan or is in the space of a template, or no
         labelled scan has all channels.
     """
-    labels = _find_labels(labels_dir)
+    labels = _find_labels(labels_dir, choice)
     if not labels:
-        raise masks.NONE_FOUND.error(labels_dir)
+        raise masks.NONE_FOUND.error(labels_dir, wanted=choice.wanted)
     scans = []
-    for scan in find_usable_scans(data_dir, Query(use_t2w='T2w' in channels)):
+    for scan in _find_scans(data_dir, channels):
         label = labels.pop(scan_key(scan.t1w.name), None)
         if 'T2w' in channels and scan.t2w is None:
-            masks.NO_T2W.log(LOG, scan.t1w)
+            masks.NO_T2W.log(LOG, scan.files['t1w'])
             continue
         names = Naming.of(labels_dir, scan.t1w)
         scans.append(
             LabelledScan(
                 name=names.stem,
-                t1w=scan.t1w,
-                t2w=scan.t2w,
+                t1w=scan.files['t1w'],
+                t2w=scan.files.get('t2w'),
                 label=label,
                 brain=_ready_made(names, 'mask', desc='brain'),
                 tissues=_ready_made(names, 'dseg', seg='tissue'),
@@ -134,15 +144,22 @@ def find_labelled_scans(
     return sorted(scans, key=lambda scan: scan.name)
 
 
+def _find_scans(data_dir: Path, channels: Sequence[str]) -> list[Scan]:
+    """The scans of a dataset that can be used; the others are logged."""
+    if (selection := select_valdo_scans(data_dir)) is not None:
+        return usable_scans(selection, data_dir)
+    return find_usable_scans(data_dir, Query(use_t2w='T2w' in channels))
+
+
 def _ready_made(names: Naming, suffix: str, **entities: str) -> Path | None:
     """A file of a scan in the dataset of its label, compressed or not; a link that leads nowhere counts."""
     paths = (names.anat(suffix, extension, **entities) for extension in ('.nii.gz', '.nii'))
     return next((path for path in paths if os.path.lexists(path)), None)
 
 
-def _find_labels(labels_dir: Path) -> dict[ScanKey, Path]:
+def _find_labels(labels_dir: Path, choice: LabelChoice) -> dict[ScanKey, Path]:
     """The label of each scan, in the scan's own space."""
-    found, findings = find_labels(labels_dir)
+    found, findings = find_labels(labels_dir, choice)
     for finding in findings:
         LOG.warning('%s', finding)
     labels = {}

@@ -11,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..errors import PVSError
 from ..messages import datasets
 from ..messages.message import Finding, one_line
+from ..runtime.input_files import check_file
 from .filters import Filter
-from .image_files import ImageFile, Listing, check_file, check_name, list_images, list_subjects
+from .image_files import ImageFile, Listing, check_name, list_images, list_subjects
 from .index import ImageIndex
 from .naming import Entities, Naming, parse_entities
 
@@ -225,7 +227,7 @@ def find_scans(bids_dir: Path, query: Query) -> Selection:
     index = ImageIndex(bids_dir, subjects, present, known, query.database_dir)
     wanted = _wanted(listing, index, 'T1w', query)
     if not wanted and not listing.unreadable:
-        raise datasets.NO_T1W.error(bids_dir, asked=_asked(query))
+        raise _no_t1w(bids_dir, listing, query)
     with_t1w = {image.folders['sub'] for image in wanted}
     with_t1w |= {labels['sub'] for _, labels, _ in listing.unreadable}
     for subject in subjects:
@@ -249,10 +251,20 @@ def find_usable_scans(bids_dir: Path, query: Query) -> list[Scan]:
     InputError
         As `find_scans`, or if no scan can be used.
     """
-    selection = find_scans(bids_dir, query)
+    return usable_scans(find_scans(bids_dir, query), bids_dir)
+
+
+def usable_scans(selection: Selection, where: Path) -> list[Scan]:
+    """The scans of a selection that can be used; the others are logged as errors.
+
+    Raises
+    ------
+    InputError
+        If no scan in `where` can be used.
+    """
     for refused in selection.refused:
         LOG.error('%s: %s', refused.path, refused.reason)
-    selection.check_usable(bids_dir)
+    selection.check_usable(where)
     return list(selection.scans)
 
 
@@ -304,6 +316,13 @@ def _asked(query: Query) -> str:
     asked = f' for {_shorten(query.subjects)}' if query.subjects else ''
     asked += f' in session {_shorten(query.sessions)}' if query.sessions else ''
     return asked + (' that passes --bids-filter-file' if query.filters.get('t1w') else '')
+
+
+def _no_t1w(bids_dir: Path, listing: Listing, query: Query) -> PVSError:
+    """That there is no T1w; and if there are T2w, that they are not enough."""
+    if count := sum(image.suffix == 'T2w' for image in listing.images):
+        return datasets.ONLY_T2W.error(bids_dir, asked=_asked(query), count=count)
+    return datasets.NO_T1W.error(bids_dir, asked=_asked(query))
 
 
 def _wanted(listing: Listing, index: ImageIndex, suffix: str, query: Query) -> list[ImageFile]:

@@ -26,6 +26,7 @@ from ..anatomy.registration import deterministic
 from ..anatomy.resampling import Grid, resample
 from ..anatomy.tissues import WM
 from ..anatomy.volume import open_image
+from ..bids.label_layouts import find_traced_regions
 from ..bids.labelled_scans import LabelledScan
 from ..errors import ImageError
 from ..messages import masks, scans
@@ -145,13 +146,15 @@ def locate_cached(scan: LabelledScan, cache_dir: Path, preparation: Preparation)
     """
     t2w = scan.t2w if 'T2w' in preparation.channels else None
     files = [p for p in (scan.t1w, t2w, scan.brain, scan.tissues) if p is not None]
+    regions = None if scan.label is None else find_traced_regions(scan.label)
+    traced = [] if regions is None else [regions]
     key = (READING, preparation.normalization.card(), preparation.spacing, preparation.channels)
     return CachedImage(
         scan=scan,
         image=cache_dir / f'{scan.name}_{digest(files, key)}.npz',
         label=None
         if scan.label is None
-        else cache_dir / f'{scan.name}_tracing_{digest([*files, scan.label], key)}.npz',
+        else cache_dir / f'{scan.name}_tracing_{digest([*files, scan.label, *traced], key)}.npz',
     )
 
 
@@ -194,7 +197,10 @@ def prepare_image(cached: CachedImage, preparation: Preparation) -> None:
             grid = Grid(arrays['brain'].shape, arrays['affine'])
         mask, native_grid, _ = _placed_label(cached.scan)
         target = resample(mask, native_grid.affine, grid, order=1) > 0.5
-        write_arrays(cached.label, target=target.astype(np.uint8), marked=np.array(mask.sum()))
+        arrays = {'target': target.astype(np.uint8), 'marked': np.array(mask.sum())}
+        if (traced := _traced(cached.scan)) is not None:
+            arrays['traced'] = resample(traced, native_grid.affine, grid, order=0) > 0.5
+        write_arrays(cached.label, **arrays)
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -224,6 +230,8 @@ def read_cached(cached: CachedImage) -> TrainingImage:
     if cached.label is not None and cached.scan.label is not None:
         with np.load(cached.label) as arrays:
             label, marked = arrays['target'], int(arrays['marked'])
+            if 'traced' in arrays:  # nothing is learnt from, or scored on, what nobody looked at
+                brain = brain & arrays['traced']
         if marked and not label.any():
             masks.LABEL_VANISHES.log(LOG, cached.scan.label, count=marked)
     return TrainingImage(
@@ -307,6 +315,16 @@ def _placed_label(scan: LabelledScan) -> tuple[np.ndarray, Grid, list[Finding]]:
         marks = masks.MARKS_AS_LABEL.finding(scan.label, unsure=label.n_unsure, unmarked=label.n_unmarked)
         findings = [*findings, marks]
     return mask, partner.grid, [*label.image.findings, *findings]
+
+
+def _traced(scan: LabelledScan) -> np.ndarray | None:
+    """Where spaces were traced, on the scan's grid; None if that is everywhere."""
+    assert scan.label is not None
+    label = read_label(scan.label)
+    if label.traced is None:
+        return None
+    traced = replace(label.image, mask=label.traced, findings=())
+    return mask_on_grid(traced, Partner.of(scan.t1w))[0]
 
 
 def check_labels(

@@ -43,6 +43,12 @@ NO_T1W = Refusal(
     mend='a T1w is a file sub-*/[ses-*/]anat/sub-*_T1w.nii[.gz]',
     kind=InputError,
 )
+ONLY_T2W = Refusal(
+    code='dataset-only-t2w',
+    text='no T1w found{asked}, but {count} T2w: a T1w of the same session is needed',
+    mend='add the T1w, sub-*/[ses-*/]anat/sub-*_T1w.nii[.gz]; pvs evaluate compares masks of any scans',
+    kind=InputError,
+)
 NONE_USABLE = Refusal(
     code='dataset-none-usable',
     text='none of the {count} scans in it can be used',
@@ -189,7 +195,7 @@ EMPTY_FILE = Refusal(
 )
 VANISHED = Refusal(
     code='dataset-vanished',
-    text='no longer there',
+    text='is not there (any more)',
     mend='put it back, and run again',
     kind=ImageError,
 )
