@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..messages import masks
+from ..messages.people import listed
 from .label_layouts import select_valdo_scans
 from .labels import ANY_LABELS, LabelChoice, ScanKey, find_labels, in_own_space, only_one, scan_key
 from .naming import Naming
@@ -123,14 +124,14 @@ def find_labelled_scans(
     for scan in _find_scans(data_dir, channels):
         label = labels.pop(scan_key(scan.t1w.name), None)
         if 'T2w' in channels and scan.t2w is None:
-            masks.NO_T2W.log(LOG, scan.files['t1w'])
+            masks.NO_T2W.log(LOG, scan.source or scan.t1w)
             continue
         names = Naming.of(labels_dir, scan.t1w)
         scans.append(
             LabelledScan(
                 name=names.stem,
-                t1w=scan.files['t1w'],
-                t2w=scan.files.get('t2w'),
+                t1w=scan.source or scan.t1w,
+                t2w=scan.t2w_source or scan.t2w,
                 label=label,
                 brain=_ready_made(names, 'mask', desc='brain'),
                 tissues=_ready_made(names, 'dseg', seg='tissue'),
@@ -141,6 +142,8 @@ def find_labelled_scans(
         raise masks.NO_SCAN.error(min(labels.values()), folder=data_dir)
     if not any(scan.label for scan in scans):
         raise masks.NO_LABELLED_SCAN.error(data_dir, channels=', '.join(channels))
+    if unlabelled := [scan.name for scan in scans if scan.label is None]:
+        masks.NO_LABEL.log(LOG, labels_dir, count=len(unlabelled), names=listed(sorted(unlabelled)))
     return sorted(scans, key=lambda scan: scan.name)
 
 

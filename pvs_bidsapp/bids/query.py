@@ -227,7 +227,7 @@ def find_scans(bids_dir: Path, query: Query) -> Selection:
     index = ImageIndex(bids_dir, subjects, present, known, query.database_dir)
     wanted = _wanted(listing, index, 'T1w', query)
     if not wanted and not listing.unreadable:
-        raise _no_t1w(bids_dir, listing, query)
+        raise _none_found(bids_dir, listing, query)
     with_t1w = {image.folders['sub'] for image in wanted}
     with_t1w |= {labels['sub'] for _, labels, _ in listing.unreadable}
     for subject in subjects:
@@ -241,6 +241,12 @@ def find_scans(bids_dir: Path, query: Query) -> Selection:
         refused=_one_record_each(scans, [*refused, *without, *_unreadable(listing)]),
         subjects=tuple(subjects),
     )
+
+
+def _none_found(bids_dir: Path, listing: Listing, query: Query) -> PVSError:
+    """The error of a dataset without any wanted scan; it says so if there are scans of the other kind."""
+    has_t2w = any(image.suffix == 'T2w' for image in listing.images)
+    return (datasets.ONLY_T2W if has_t2w else datasets.NO_T1W).error(bids_dir, asked=_asked(query))
 
 
 def find_usable_scans(bids_dir: Path, query: Query) -> list[Scan]:
@@ -316,13 +322,6 @@ def _asked(query: Query) -> str:
     asked = f' for {_shorten(query.subjects)}' if query.subjects else ''
     asked += f' in session {_shorten(query.sessions)}' if query.sessions else ''
     return asked + (' that passes --bids-filter-file' if query.filters.get('t1w') else '')
-
-
-def _no_t1w(bids_dir: Path, listing: Listing, query: Query) -> PVSError:
-    """That there is no T1w; and if there are T2w, that they are not enough."""
-    if count := sum(image.suffix == 'T2w' for image in listing.images):
-        return datasets.ONLY_T2W.error(bids_dir, asked=_asked(query), count=count)
-    return datasets.NO_T1W.error(bids_dir, asked=_asked(query))
 
 
 def _wanted(listing: Listing, index: ImageIndex, suffix: str, query: Query) -> list[ImageFile]:

@@ -231,7 +231,7 @@ def read_cached(cached: CachedImage) -> TrainingImage:
         with np.load(cached.label) as arrays:
             label, marked = arrays['target'], int(arrays['marked'])
             if 'traced' in arrays:  # nothing is learnt from, or scored on, what nobody looked at
-                brain = brain & arrays['traced']
+                brain, label = brain & arrays['traced'], label * arrays['traced']
         if marked and not label.any():
             masks.LABEL_VANISHES.log(LOG, cached.scan.label, count=marked)
     return TrainingImage(

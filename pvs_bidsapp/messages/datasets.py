@@ -45,8 +45,8 @@ NO_T1W = Refusal(
 )
 ONLY_T2W = Refusal(
     code='dataset-only-t2w',
-    text='no T1w found{asked}, but {count} T2w: a T1w of the same session is needed',
-    mend='add the T1w, sub-*/[ses-*/]anat/sub-*_T1w.nii[.gz]; pvs evaluate compares masks of any scans',
+    text='no T1w found{asked}, but T2w scans',
+    mend='add the T1w of each session; pvs evaluate compares masks of any scans',
     kind=InputError,
 )
 NONE_USABLE = Refusal(

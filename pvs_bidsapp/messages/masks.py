@@ -214,7 +214,7 @@ NO_PREDICTION = Caution(
 NO_REFERENCE = Caution(
     code='mask-no-reference',
     text='a prediction without a reference',
-    mend='it takes no part in the evaluation',
+    mend='it takes no part in the evaluation; if its reference is missing, add it or fetch it (datalad get)',
 )
 ITSELF = Caution(
     code='mask-itself',
@@ -258,6 +258,11 @@ NO_T2W = Caution(
     code='mask-no-t2w',
     text='left out, the recipe needs a T2w of the same session',
     mend='add the T2w, or choose a recipe for the T1w alone',
+)
+NO_LABEL = Caution(
+    code='mask-no-label',
+    text='{count} scans have no label ({names})',
+    mend='they count as unlabelled; if a label is missing, add it or fetch it (datalad get)',
 )
 LABELS_UNUSABLE = Refusal(
     code='mask-labels-unusable',

@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from expert_layouts import make_valdo
 from labelled_data import AFFINE, make_person, save
 from model_cards import card
 from refusals import refused
@@ -298,3 +299,17 @@ def test_training_and_a_participant_run_give_a_network_the_same_input(bids, tmp_
     np.testing.assert_array_equal(given['volume'].astype(np.float16), network.volume.astype(np.float16))
     inside = brain.get_fdata() > 0
     assert np.sort(in_use[inside]) == pytest.approx(np.sort(in_training[image.brain]), abs=1e-3)
+
+
+def test_nothing_is_learnt_from_where_nobody_has_traced(tmp_path):
+    """Of a scan that was traced in part, only that part counts as brain."""
+    root = make_valdo(tmp_path, 'sub-201')
+    path = root / 'sub-201/sub-201_space-T1_desc-masked_Regions.nii.gz'
+    scan = find_labelled_scans(root, root)[0]
+    whole = prepare(scan, tmp_path / 'cache')
+    traced = np.indices(whole.brain.shape)[2] > 30
+    save(path, 5 * traced.astype(np.uint8))
+    part = prepare(scan, tmp_path / 'cache')
+    np.testing.assert_array_equal(part.brain, whole.brain & traced)
+    np.testing.assert_array_equal(part.label, whole.label * traced)
+    assert whole.brain[..., :31].any()
