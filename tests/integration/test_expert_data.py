@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import subprocess
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from expert_layouts import make_ds005595, make_valdo, save_beside, unfetch
+from expert_layouts import make_ds005595, make_valdo, put_valdo, save_beside, unfetch
 from tracings import plain, tubes, write
 
+from pvs_bidsapp.bids.query import Query, find_scans
+from pvs_bidsapp.cli.app import parser as app_parser
+from pvs_bidsapp.cli.evaluate import parser as evaluate_parser
 from pvs_bidsapp.cli.main import main
+from pvs_bidsapp.cli.train import parser as train_parser
 from pvs_bidsapp.segmentation.model import load_model
 
+PAGE = Path(__file__).resolve().parents[2] / 'docs/how-to/expert-data.md'
 MASK = tubes()
 #: A network of a few parameters, on few patches.
 SMALL = [
@@ -116,3 +125,34 @@ def test_train_on_valdo_takes_the_rater_that_is_chosen(tmp_path, capsys, monkeyp
     assert trained == [[f'sub-10{k}_space-T1_desc-Rater1_PVSSeg.nii.gz' for k in (1, 2)]]
     assert main(['train', str(data), str(tmp_path / 'other'), *SMALL, '--rater', 'Rater2']) == 2
     assert 'no label of the dataset marks a single voxel' in capsys.readouterr().err
+
+
+def commands_of_the_page() -> list[str]:
+    """The blocks of commands on the page of the documentation, without their indentation."""
+    blocks = re.findall(
+        r'^ *```bash\n(.*?)^ *```', PAGE.read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL
+    )
+    return [textwrap.dedent(block) for block in blocks]
+
+
+def test_the_program_knows_every_command_of_the_page():
+    parsers = {'evaluate': evaluate_parser, 'train': train_parser}
+    lines = [line for block in commands_of_the_page() for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith('pvs ')]
+    assert len(commands) == 8
+    for command in commands:
+        if command[0] in parsers:
+            parsers[command[0]]().parse_args(command[1:])
+        else:
+            assert app_parser().parse_args(command).level == 'participant'
+
+
+def test_the_links_of_the_page_make_a_bids_dataset_of_valdo(tmp_path):
+    put_valdo(tmp_path / 'Task1', 'sub-101', 'sub-201')
+    (block,) = (block for block in commands_of_the_page() if 'ln -s' in block)
+    loop = block[: block.index('pvs ')]
+    subprocess.run(['bash', '-euc', loop], cwd=tmp_path, check=True)
+    scans = find_scans(tmp_path / 'valdo', Query()).scans
+    assert [scan.t2w.resolve().name for scan in scans] == [
+        f'sub-{k}01_space-T1_desc-masked_T2.nii.gz' for k in (1, 2)
+    ]
