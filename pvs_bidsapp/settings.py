@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,17 @@ from typing import Any
 #: Raised when the same inputs and settings give other results: scans that were finished before are then
 #: processed again. The version of the program changes more often.
 RESULTS_VERSION = '0.4.0'
+
+
+def anatomical_suffix(channels: Sequence[str]) -> str:
+    """In which scans a model's anatomy is found: ``T2w`` for models of the T2w alone, else ``T1w``.
+
+    Parameters
+    ----------
+    channels : sequence of str
+        Of the model.
+    """
+    return 'T1w' if 'T1w' in channels else 'T2w'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +82,7 @@ class Analysis:
     @property
     def suffix(self) -> str:
         """In which scans the anatomy is found: ``T2w`` for models of the T2w alone, else ``T1w``."""
-        return 'T2w' if self.channels == ('T2w',) else 'T1w'
+        return anatomical_suffix(self.channels)
 
     def fingerprint(self, inputs: dict[str, Any]) -> str:
         """Checksum of these settings and the inputs of one scan.

@@ -21,6 +21,7 @@ from nibabel.spatialimages import SpatialImage
 from ..errors import ImageError
 from ..messages import scans
 from ..messages.message import Finding, error_of
+from ..runtime.input_files import check_file
 from .ants_images import nearest_orthonormal
 from .geometry import canonical_order, read_geometry
 from .resampling import Grid, canonical_affine
@@ -161,8 +162,8 @@ def open_image(path: Path) -> OpenImage:
     path = Path(path)
     if not path.name.lower().endswith(EXTENSIONS):
         raise scans.UNKNOWN_TYPE.error(path)
-    if not path.exists():
-        raise scans.ABSENT.error(path)
+    if (finding := check_file(path)) is not None:
+        raise error_of(finding)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')

@@ -1,11 +1,10 @@
-"""The T1w and T2w files of subjects: where they lie, what they are called, and whether they can be read."""
+"""The T1w and T2w files of subjects: where they lie, and what they are called."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +20,6 @@ SUFFIXES = ('T1w', 'T2w')
 #: Files that somebody may have meant as a T1w or T2w.
 _MEANT = re.compile(r'.*t[12]w.*\.(nii|nii\.gz|mgz|mgh|img|hdr|nrrd|mnc|mha)', re.IGNORECASE | re.DOTALL)
 _IMAGE = re.compile(r'[^.]*_([a-zA-Z0-9+]+)(\.nii|\.nii\.gz)')
-#: Largest size, in bytes, of a file that stands for content elsewhere.
-_POINTER_SIZE = 32 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,52 +217,4 @@ def check_name(image: ImageFile) -> Finding | None:
     size = len(Naming(Path(), image.named).stem)
     if size > Naming.LONGEST_STEM:
         return datasets.LONG_NAME.finding(image.relative, size=size, limit=Naming.LONGEST_STEM)
-    return None
-
-
-def check_file(path: Path, shown: str | None = None) -> Finding | None:
-    """Why a file cannot be read; None if it can. Only a file that is small enough to be a pointer is opened.
-
-    Parameters
-    ----------
-    path : Path
-    shown : str, optional
-        What the file is called in the message; `path` by default.
-    """
-    shown = str(path) if shown is None else shown
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        return _missing(path, shown)
-    except OSError as error:  # a loop of links, or a folder that cannot be entered
-        return datasets.UNREADABLE.finding(shown, reason=error.strerror)
-    if not stat.S_ISREG(state.st_mode):
-        what = 'a folder' if stat.S_ISDIR(state.st_mode) else 'a pipe, a socket or a device'
-        return datasets.NOT_A_FILE.finding(shown, what=what)
-    if state.st_size == 0:
-        return datasets.EMPTY_FILE.finding(shown)
-    if not os.access(path, os.R_OK):
-        return datasets.UNREADABLE.finding(shown, reason='Permission denied')
-    return _check_pointer(path, shown) if state.st_size < _POINTER_SIZE else None
-
-
-def _missing(path: Path, shown: str) -> Finding:
-    if not path.is_symlink():
-        return datasets.VANISHED.finding(shown)
-    if 'annex/objects' in os.readlink(path):
-        return datasets.NOT_FETCHED.finding(shown, path=shown)
-    return datasets.DANGLING.finding(shown)
-
-
-def _check_pointer(path: Path, shown: str) -> Finding | None:
-    """Whether a small file only says where its content is."""
-    try:
-        with path.open('rb') as file:
-            head = file.read(512)
-    except OSError as error:
-        return datasets.UNREADABLE.finding(shown, reason=error.strerror)
-    if head.startswith(b'version https://git-lfs.github.com/'):
-        return datasets.NOT_PULLED.finding(shown, path=shown)
-    if b'annex/objects/' in head.split(b'\n')[0]:
-        return datasets.NOT_FETCHED.finding(shown, path=shown)
     return None

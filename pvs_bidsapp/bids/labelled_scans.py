@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..messages import masks
-from .labels import ScanKey, find_labels, in_own_space, only_one, scan_key
+from ..messages.people import listed
+from ..settings import anatomical_suffix
+from .label_layouts import select_valdo_scans
+from .labels import ANY_LABELS, LabelChoice, ScanKey, find_labels, in_own_space, only_one, scan_key
 from .naming import Naming
-from .query import Query, find_usable_scans
+from .query import Query, Scan, find_usable_scans, usable_scans
 
 LOG = logging.getLogger(__name__)
 
@@ -24,7 +27,8 @@ class LabelledScan:
     ----------
     name : str
         The T1w's entities.
-    t1w : Path
+    anat : Path
+        Its T1w, or its T2w if the network gets nothing else.
     t2w, label, brain, tissues : Path or None
         The T2w of its session, its label, and ready-made brain mask and tissue classes.
     labels_dir : Path
@@ -34,7 +38,7 @@ class LabelledScan:
     """
 
     name: str
-    t1w: Path
+    anat: Path
     t2w: Path | None
     label: Path | None
     brain: Path | None
@@ -50,7 +54,7 @@ class LabelledScan:
 
 
 def find_all_labelled_scans(
-    data_sets: Sequence[tuple[Path, Path]], channels: Sequence[str]
+    data_sets: Sequence[tuple[Path, Path]], channels: Sequence[str], choice: LabelChoice = ANY_LABELS
 ) -> list[LabelledScan]:
     """Find the scans of several datasets, see `find_labelled_scans`.
 
@@ -60,6 +64,8 @@ def find_all_labelled_scans(
         BIDS datasets, each with the folder of its labels.
     channels : sequence of str
         ``T1w``, ``T2w``.
+    choice : LabelChoice
+        Which labels are meant, in all datasets.
 
     Raises
     ------
@@ -67,25 +73,30 @@ def find_all_labelled_scans(
         As `find_labelled_scans`, or if two datasets have the same name.
     """
     if len(data_sets) == 1:
-        return find_labelled_scans(*data_sets[0], channels)
+        return find_labelled_scans(*data_sets[0], channels, choice)
     names = [data_dir.resolve().name for data_dir, _ in data_sets]
     if duplicates := {name for name in names if names.count(name) > 1}:
         raise masks.SAME_NAME.error(name=min(duplicates))
     return [
         replace(scan, data_set=name)
         for name, (data_dir, labels_dir) in zip(names, data_sets, strict=True)
-        for scan in find_labelled_scans(data_dir, labels_dir, channels)
+        for scan in find_labelled_scans(data_dir, labels_dir, channels, choice)
     ]
 
 
 def find_labelled_scans(
-    data_dir: Path, labels_dir: Path, channels: Sequence[str] = ('T1w',)
+    data_dir: Path,
+    labels_dir: Path,
+    channels: Sequence[str] = ('T1w',),
+    choice: LabelChoice = ANY_LABELS,
 ) -> list[LabelledScan]:
     """Find all scans of a dataset that have the channels, labelled or not.
 
-    A label is a ``*_label-PVS_mask.nii[.gz]`` in `labels_dir` with the same entities as its T1w, or a table
-    of marks, see `pvs_bidsapp.bids.labels.find_labels`. Brain masks (``desc-brain_mask``) and tissue
-    classes (``seg-tissue_dseg``: 1 CSF, 2 grey, 3 white matter) are also looked for there.
+    A label is a ``*_label-PVS_mask.nii[.gz]`` in `labels_dir` with the same entities as its T1w, a mask that
+    is named as in another of the layouts of `pvs_bidsapp.bids.label_layouts`, or a table of marks, see
+    `pvs_bidsapp.bids.labels.find_labels`. The scans are those of a BIDS dataset, or of one like VALDO's.
+    Brain masks (``desc-brain_mask``) and tissue classes (``seg-tissue_dseg``: 1 CSF, 2 grey, 3 white matter)
+    are also looked for in `labels_dir`.
 
     Parameters
     ----------
@@ -94,6 +105,8 @@ def find_labelled_scans(
         Derivative dataset.
     channels : sequence of str
         ``T1w``, ``T2w``.
+    choice : LabelChoice
+        Which labels are meant.
 
     Returns
     -------
@@ -106,21 +119,21 @@ def find_labelled_scans(
         If there is no label, a scan has two, a label has no scan or is in the space of a template, or no
         labelled scan has all channels.
     """
-    labels = _find_labels(labels_dir)
+    labels = _find_labels(labels_dir, choice)
     if not labels:
-        raise masks.NONE_FOUND.error(labels_dir)
+        raise masks.NONE_FOUND.error(labels_dir, wanted=choice.wanted)
     scans = []
-    for scan in find_usable_scans(data_dir, Query(use_t2w='T2w' in channels)):
+    for scan in _find_scans(data_dir, channels):
         label = labels.pop(scan_key(scan.anat.name), None)
-        if 'T2w' in channels and scan.t2w is None:
-            masks.NO_T2W.log(LOG, scan.anat)
+        if {*channels} == {'T1w', 'T2w'} and scan.t2w is None:
+            masks.NO_T2W.log(LOG, scan.source or scan.anat)
             continue
         names = Naming.of(labels_dir, scan.anat)
         scans.append(
             LabelledScan(
                 name=names.stem,
-                t1w=scan.anat,
-                t2w=scan.t2w,
+                anat=scan.source or scan.anat,
+                t2w=scan.t2w_source or scan.t2w,
                 label=label,
                 brain=_ready_made(names, 'mask', desc='brain'),
                 tissues=_ready_made(names, 'dseg', seg='tissue'),
@@ -131,7 +144,17 @@ def find_labelled_scans(
         raise masks.NO_SCAN.error(min(labels.values()), folder=data_dir)
     if not any(scan.label for scan in scans):
         raise masks.NO_LABELLED_SCAN.error(data_dir, channels=', '.join(channels))
+    if unlabelled := [scan.name for scan in scans if scan.label is None]:
+        masks.NO_LABEL.log(LOG, labels_dir, count=len(unlabelled), names=listed(sorted(unlabelled)))
     return sorted(scans, key=lambda scan: scan.name)
+
+
+def _find_scans(data_dir: Path, channels: Sequence[str]) -> list[Scan]:
+    """The scans of a dataset that can be used; the others are logged."""
+    suffix = anatomical_suffix(channels)
+    if (selection := select_valdo_scans(data_dir, suffix)) is not None:
+        return usable_scans(selection, data_dir)
+    return find_usable_scans(data_dir, Query(suffix=suffix, use_t2w='T2w' in channels))
 
 
 def _ready_made(names: Naming, suffix: str, **entities: str) -> Path | None:
@@ -140,9 +163,9 @@ def _ready_made(names: Naming, suffix: str, **entities: str) -> Path | None:
     return next((path for path in paths if os.path.lexists(path)), None)
 
 
-def _find_labels(labels_dir: Path) -> dict[ScanKey, Path]:
+def _find_labels(labels_dir: Path, choice: LabelChoice) -> dict[ScanKey, Path]:
     """The label of each scan, in the scan's own space."""
-    found, findings = find_labels(labels_dir)
+    found, findings = find_labels(labels_dir, choice)
     for finding in findings:
         LOG.warning('%s', finding)
     labels = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import defaultdict
@@ -12,18 +13,20 @@ from pathlib import Path
 from ..errors import InputError
 from ..messages import masks
 from ..messages.message import Finding
+from .label_layouts import BIDS, LabelLayout, choose_layout
 from .naming import Naming, parse_entities
 from .query import files_below
 
-PATTERN = 'sub-*_mask.*'
+LOG = logging.getLogger(__name__)
 #: Ending of a table of marks on clusters.
 MARKS_SUFFIX = '_desc-pvs_marks.tsv'
+_MARKS = re.compile('sub-.*' + re.escape(MARKS_SUFFIX))
 #: Endings of images that are read.
 EXTENSIONS = ('.nii.gz', '.nii', '.mgz')
 #: Entities that a mask may have in addition to those of its scan.
 DERIVED = ('space', 'atlas', 'seg', 'scale', 'res', 'den', 'label', 'desc')
 #: Values of ``space-`` for the scan's own space, which has no such entity as a rule.
-OWN_SPACES = ('T1w', 'T2w', 'FLAIR', 'anat', 'orig', 'individual', 'native', 'scanner', 'subject')
+OWN_SPACES = ('T1w', 'T1', 'T2w', 'T2', 'FLAIR', 'anat', 'orig', 'individual', 'native', 'scanner', 'subject')
 #: Beginnings of the names of templates in BIDS.
 TEMPLATES = ('MNI', 'ICBM', 'IXI549', 'fsaverage', 'fsLR', 'NIHPD', 'OASIS', 'Talairach', 'UNCInfant')
 
@@ -42,11 +45,14 @@ class MaskFile:
         Those of its scan, without what derivatives add.
     space : str
         Value of ``space-``; empty in the scan's own space.
+    desc : str
+        Value of ``desc-``, such as that of a rater; empty if there is none.
     """
 
     path: Path
     entities: tuple[tuple[str, str], ...]
     space: str
+    desc: str = ''
 
     @property
     def key(self) -> ScanKey:
@@ -87,6 +93,31 @@ class MaskFile:
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelChoice:
+    """Which of the labels in a folder are meant.
+
+    Attributes
+    ----------
+    layout : str or None
+        How they are named, a key of `pvs_bidsapp.bids.label_layouts.LAYOUTS`; None: as those that are there.
+    rater : str or None
+        Value of ``desc-`` in their names, upper or lower case; None: any.
+    """
+
+    layout: str | None = None
+    rater: str | None = None
+
+    @property
+    def wanted(self) -> str:
+        """A name of such a label, for messages."""
+        return choose_layout(Path(), (), self.layout).shown
+
+
+#: Labels of any layout and rater.
+ANY_LABELS = LabelChoice()
+
+
 def scan_key(name: str) -> ScanKey:
     """What tells a scan from others: the entities of its file name, in any order.
 
@@ -98,14 +129,36 @@ def scan_key(name: str) -> ScanKey:
     return frozenset(parse_entities(name))
 
 
-def find_labels(folder: Path) -> tuple[dict[ScanKey, list[MaskFile]], list[Finding]]:
+def find_labels(
+    folder: Path, choice: LabelChoice = ANY_LABELS
+) -> tuple[dict[ScanKey, list[MaskFile]], list[Finding]]:
     """All labels below a folder, by their scans: masks, or tables of marks.
 
-    Where there are marks, masks are not labels, but what was marked. Parameters, results and errors are those
-    of `find_masks`.
+    Where there are marks, BIDS names are not labels, but what was marked. Of the masks of several raters in a
+    layout that has them, the first is taken unless one is chosen.
+
+    Parameters
+    ----------
+    folder : Path
+    choice : LabelChoice
+
+    Returns
+    -------
+    found, findings
+        As those of `find_masks`.
+
+    Raises
+    ------
+    InputError
+        As `find_masks`, or if there are labels of several layouts or none of the rater.
     """
-    found, findings = _find(folder, f'sub-*{MARKS_SUFFIX}')
-    return (found, findings) if found else find_masks(folder)
+    files = _files(folder)
+    marks = [path for path in files if _MARKS.fullmatch(path.name)]
+    if marks and choice.layout in (None, BIDS.name):
+        return _group(folder, marks)
+    layout = choose_layout(folder, (path.name for path in files), choice.layout)
+    found, findings = _group(folder, _of_layout(files, layout))
+    return _of_rater(folder, found, layout, choice.rater), findings
 
 
 def find_masks(folder: Path) -> tuple[dict[ScanKey, list[MaskFile]], list[Finding]]:
@@ -130,39 +183,63 @@ def find_masks(folder: Path) -> tuple[dict[ScanKey, list[MaskFile]], list[Findin
     InputError
         If a mask lies in the folder of another subject or session than its name says.
     """
-    return _find(folder, PATTERN)
+    return _group(folder, _of_layout(_files(folder), BIDS))
 
 
-def _find(folder: Path, pattern: str) -> tuple[dict[ScanKey, list[MaskFile]], list[Finding]]:
+def _files(folder: Path) -> list[Path]:
+    """Files of subjects below a folder, without hidden ones."""
+    files = files_below(folder, 'sub-*_*')
+    return [path for path in files if not any(p.startswith('.') for p in path.relative_to(folder).parts)]
+
+
+def _of_layout(files: Iterable[Path], layout: LabelLayout) -> list[Path]:
+    return [path for path in files if layout.pattern.fullmatch(path.name)]
+
+
+def _group(folder: Path, files: Iterable[Path]) -> tuple[dict[ScanKey, list[MaskFile]], list[Finding]]:
+    """Labels by their scans, and findings about those whose names are not BIDS."""
     found: dict[ScanKey, list[MaskFile]] = defaultdict(list)
     findings = []
-    for path in files_below(folder, pattern):
-        inside = path.relative_to(folder)
-        if not _is_label(path.name) or any(p.startswith('.') for p in inside.parts):
-            continue
+    for path in files:
         try:
             entities = parse_entities(path.name)
         except InputError:
             findings.append(masks.BAD_NAME.finding(path))
             continue
-        _check_folder(path, inside, dict(entities))
+        _check_folder(path, path.relative_to(folder), dict(entities))
         mask = _mask_file(path, entities)
         found[mask.key].append(mask)
     return dict(found), findings
 
 
-def _is_label(name: str) -> bool:
-    """Whether a file name is that of a PVS mask or of marks."""
-    is_mask = name.endswith(EXTENSIONS) and re.search(r'_label-pvs_', name, re.IGNORECASE)
-    return bool(is_mask) or name.endswith(MARKS_SUFFIX)
+def _of_rater(
+    folder: Path, found: dict[ScanKey, list[MaskFile]], layout: LabelLayout, rater: str | None
+) -> dict[ScanKey, list[MaskFile]]:
+    """The labels of one rater, or the first of each scan if the layout has several."""
+    if rater is not None:
+        own = {key: [m for m in part if m.desc.casefold() == rater.casefold()] for key, part in found.items()}
+        if found and not any(own.values()):
+            raise masks.NO_RATER.error(folder, rater=rater, present=_raters(found.values()) or 'none')
+        return {key: part for key, part in own.items() if part}
+    several = [part for part in found.values() if len(part) > 1]
+    if not layout.is_one_of_several or not several:
+        return found
+    masks.FIRST_RATER.log(LOG, folder, count=len(several), raters=_raters(several))
+    return {key: [min(part, key=lambda mask: mask.desc)] for key, part in found.items()}
+
+
+def _raters(found: Iterable[Iterable[MaskFile]]) -> str:
+    return ', '.join(sorted({mask.desc for part in found for mask in part if mask.desc}))
 
 
 def _mask_file(path: Path, entities: Sequence[tuple[str, str]]) -> MaskFile:
-    space = dict(entities).get('space', '')
+    added = dict(entities)
+    space = added.get('space', '')
     return MaskFile(
         path=path,
         entities=tuple(pair for pair in entities if pair[0] not in DERIVED),
         space='' if space in OWN_SPACES else space,
+        desc=added.get('desc', ''),
     )
 
 

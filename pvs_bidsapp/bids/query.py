@@ -14,8 +14,9 @@ from typing import Any
 from ..errors import PVSError
 from ..messages import datasets
 from ..messages.message import Finding, one_line
+from ..runtime.input_files import check_file
 from .filters import Filter
-from .image_files import ImageFile, Listing, check_file, check_name, list_images, list_subjects
+from .image_files import ImageFile, Listing, check_name, list_images, list_subjects
 from .index import ImageIndex
 from .naming import Entities, Naming, parse_entities
 
@@ -268,10 +269,20 @@ def find_usable_scans(bids_dir: Path, query: Query) -> list[Scan]:
     InputError
         As `find_scans`, or if no scan can be used.
     """
-    selection = find_scans(bids_dir, query)
+    return usable_scans(find_scans(bids_dir, query), bids_dir)
+
+
+def usable_scans(selection: Selection, where: Path) -> list[Scan]:
+    """The scans of a selection that can be used; the others are logged as errors.
+
+    Raises
+    ------
+    InputError
+        If no scan in `where` can be used.
+    """
     for refused in selection.refused:
         LOG.error('%s: %s', refused.path, refused.reason)
-    selection.check_usable(bids_dir)
+    selection.check_usable(where)
     return list(selection.scans)
 
 

@@ -19,6 +19,8 @@ from ..messages.message import one_line
 
 #: Names of `pvs_bidsapp.simulation.scanner.SUITES`, which is too heavy to import for a parser.
 SUITES = ('easy', 'hard', 'shift', 'mixed', 'training')
+#: Keys of `pvs_bidsapp.bids.label_layouts.LAYOUTS`, for the same reason.
+LAYOUTS = ('bids', 'ds005595', 'valdo')
 #: What begins like an option, but is a negative value.
 _NEGATIVE = re.compile(r'^-(\d|\.\d|inf|nan)', re.IGNORECASE)
 
@@ -234,6 +236,21 @@ def add_option(group: argparse._ActionsContainer, *names: str, **kwargs: Any) ->
         if other != name:
             # registered for parsing, but not in option_strings: the help need not list everything twice
             group._option_string_actions[other] = action
+
+
+def add_label_options(group: argparse._ActionsContainer) -> None:
+    """Add the options that say which masks are experts' labels: ``--labels-layout`` and ``--rater``."""
+    add_option(
+        group, '--labels-layout', choices=LAYOUTS,
+        help='names of the masks that experts drew: bids (sub-*_label-PVS_mask), ds005595 (OpenNeuro: '
+        'derivatives/mask/sub-*/sub-*_desc-mask_PVS) or valdo (sub-*/sub-*_space-T1_desc-Rater*_PVSSeg); '
+        'default: those that are there, if they are of one kind',
+    )  # fmt: skip
+    add_option(
+        group, '--rater', metavar='NAME',
+        help='of several masks of a scan, those whose name has desc-NAME, such as Rater2 (default: the only '
+        'one; of VALDO the first)',
+    )  # fmt: skip
 
 
 class _OneLine(logging.Formatter):

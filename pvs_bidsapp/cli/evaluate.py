@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import logging
 
-from .arguments import PATH, SIZE, Number, OptionParser, add_option, command_parser, log_to_terminal
+from .arguments import (
+    PATH,
+    SIZE,
+    Number,
+    OptionParser,
+    add_label_options,
+    add_option,
+    command_parser,
+    log_to_terminal,
+)
 from .folders import check_input, check_output
 
 DESCRIPTION = """\
@@ -33,6 +42,7 @@ def parser() -> OptionParser:
     p.add_argument('pred_dir', type=PATH, metavar='PRED_DIR', help='output of participant')
     p.add_argument('ref_dir', type=PATH, metavar='REF_DIR', help='dataset with the reference masks')
     p.add_argument('out_dir', type=PATH, metavar='OUT_DIR', help='folder for the tables')
+    add_label_options(p)
     add_option(
         p,
         '--size-filters',
@@ -70,10 +80,12 @@ def main(argv: list[str]) -> int:
     check_input(args.ref_dir, 'a dataset with reference masks', 'REF_DIR')
     check_output(args.out_dir, 'OUT_DIR', [(args.ref_dir, 'REF_DIR')])
     check_writable(args.out_dir, 'OUT_DIR')
+    from ..bids.labels import LabelChoice
     from ..commands.evaluate import run
 
+    choice = LabelChoice(layout=args.labels_layout, rater=args.rater)
     sizes, thresholds = sorted(set(args.size_filters)), sorted(set(args.thresholds))
-    outcome = run(args.pred_dir, args.ref_dir, args.out_dir, sizes, thresholds)
+    outcome = run(args.pred_dir, args.ref_dir, args.out_dir, sizes, thresholds, choice)
     print(outcome.report())
     print(f'tables: {args.out_dir / "evaluation*.tsv"}')
     return outcome.exit_status

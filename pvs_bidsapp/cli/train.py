@@ -17,6 +17,7 @@ from .arguments import (
     Number,
     OptionParser,
     WholeNumber,
+    add_label_options,
     add_option,
     command_parser,
     log_to_terminal,
@@ -70,11 +71,12 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
     add_option(g, '--recipe', choices=RECIPES, default='joliot2021', help='see below (default joliot2021)')
     add_option(
         g, '--labels', type=PATH, metavar='DIR',
-        help='dataset with the labels (default DATA_DIR/derivatives/labels)',
+        help='dataset with the labels (default: DATA_DIR/derivatives/labels, or where its layout has them)',
     )  # fmt: skip
+    add_label_options(g)
     add_option(
         g, '--also', type=PATH, action='append', default=[], metavar='DIR', dest='further_data_dirs',
-        help='a further dataset, with its labels in DIR/derivatives/labels (may be repeated)',
+        help='a further dataset, with its labels where those of DATA_DIR are by default (may be repeated)',
     )  # fmt: skip
     add_option(
         g, '--init', metavar='MODEL', help='start from a bundled model, a model folder or a checkpoint (.pt)'
@@ -129,7 +131,7 @@ def _add_split_options(p: argparse.ArgumentParser) -> None:
 def _add_input_options(p: argparse.ArgumentParser) -> None:
     g = p.add_argument_group('network and its input')
     add_option(
-        g, '--modality', choices=('T1w', 'T1w+T2w'),
+        g, '--modality', choices=('T1w', 'T1w+T2w', 'T2w'),
         help='scans that the network gets (default: those of the recipe)',
     )  # fmt: skip
     add_option(
@@ -263,6 +265,8 @@ def _check_generate(args: argparse.Namespace) -> None:
     given = {
         'DATA_DIR': args.data_dir,
         '--labels': args.labels,
+        '--labels-layout': args.labels_layout,
+        '--rater': args.rater,
         '--also': args.further_data_dirs,
         '--paint': args.synthesize,
         '--folds': args.folds,
@@ -301,7 +305,7 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
     InputError
         If the arguments do not go together, or the device cannot be used.
     """
-    from ..bids.naming import labels_dir
+    from ..bids.label_layouts import default_labels_dir
     from ..segmentation.device import choose_device, choose_devices, choose_precision
     from ..training.config import Schedule, TrainingConfig, TrainingData
     from ..training.initial_model import read_initial_model
@@ -320,9 +324,12 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
         precision=choose_precision(args.precision, device),
         micro_batch=args.micro_batch,
     )
-    data_sets = [(args.data_dir, args.labels or labels_dir(args.data_dir))] if args.data_dir else []
+    folders = [(args.data_dir, args.labels)] if args.data_dir else []
+    folders += [(folder, None) for folder in args.further_data_dirs]
     data = TrainingData(
-        data_sets=(*data_sets, *((folder, labels_dir(folder)) for folder in args.further_data_dirs)),
+        data_sets=tuple((f, labels or default_labels_dir(f, args.labels_layout)) for f, labels in folders),
+        labels_layout=args.labels_layout,
+        rater=args.rater,
         cache_dir=args.cache or args.model_dir / 'cache',
         validation_fraction=args.validation_fraction,
         folds=args.folds,

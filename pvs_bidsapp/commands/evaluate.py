@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ..bids.labels import ANY_LABELS, LabelChoice
 from ..errors import ImageError
 from ..evaluation.masks import Evaluation, Evaluator
 from ..evaluation.sweep import THRESHOLDS
@@ -100,6 +101,7 @@ def run(
     out_dir: Path,
     sizes: Sequence[float],
     thresholds: Sequence[float] = THRESHOLDS,
+    choice: LabelChoice = ANY_LABELS,
 ) -> Outcome:
     """Score the masks of all scans that both datasets have; write and return the tables.
 
@@ -114,6 +116,8 @@ def run(
         Cluster-size filters in mm3, applied to both masks.
     thresholds : sequence of float
         Thresholds of the sweep.
+    choice : LabelChoice
+        Which of the masks in `reference_dir` are the references.
 
     Raises
     ------
@@ -122,7 +126,7 @@ def run(
     ImageError
         If no pair of masks can be used.
     """
-    found = find_mask_pairs(predicted_dir, reference_dir)
+    found = find_mask_pairs(predicted_dir, reference_dir, choice)
     for mask in found.unmatched:
         LOG.warning('%s', mask.finding)
     evaluator = Evaluator(sizes, thresholds)

@@ -137,7 +137,7 @@ def _locate_head(label_map: Path, suite: str, seed: tuple[int, int], config: Tra
     key = digest([label_map], (VERSION, suite, seed, config.recipe.channels))
     name, cache_dir = f'{_stem(label_map)}-{suite}-{seed[1]}', config.data.cache_dir
     scan = LabelledScan(
-        name=name, t1w=label_map, t2w=None, label=label_map, brain=None, tissues=None, labels_dir=cache_dir
+        name=name, anat=label_map, t2w=None, label=label_map, brain=None, tissues=None, labels_dir=cache_dir
     )
     return CachedImage(
         scan=scan, image=cache_dir / f'{name}_{key}.npz', label=cache_dir / f'{name}_label_{key}.npz'

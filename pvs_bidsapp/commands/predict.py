@@ -12,13 +12,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from ..anatomy.volume import EXTENSIONS
-from ..bids.image_files import check_file
 from ..bids.naming import Naming
 from ..bids.query import Refused, Scan, Selection
 from ..errors import InputError
 from ..messages import datasets
 from ..messages.message import Finding, error_of
 from ..outputs.records import refuse_other_sources
+from ..runtime.input_files import check_file
 from ..settings import Settings
 
 LOG = logging.getLogger(__name__)

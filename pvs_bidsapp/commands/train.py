@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..bids.labelled_scans import LabelledScan, find_all_labelled_scans
+from ..bids.labels import LabelChoice
 from ..messages import training
 from ..runtime.deadline import Deadline, TimeUp
 from ..runtime.locks import Lock
@@ -84,7 +85,8 @@ def _train(config: TrainingConfig, limits: Limits) -> Path | None:
     data, seed = config.data, config.schedule.seed
     if data.generate:
         return train_generated(config, limits)
-    scans = find_all_labelled_scans(data.data_sets, config.recipe.channels)
+    choice = LabelChoice(layout=data.labels_layout, rater=data.rater)
+    scans = find_all_labelled_scans(data.data_sets, config.recipe.channels, choice)
     persons = [scan.person for scan in scans if scan.label]
     if not data.folds:
         splits = [hold_out(persons, data.validation_fraction, seed)]

@@ -26,6 +26,7 @@ from ..anatomy.registration import deterministic
 from ..anatomy.resampling import Grid, resample
 from ..anatomy.tissues import WM
 from ..anatomy.volume import open_image
+from ..bids.label_layouts import find_traced_regions
 from ..bids.labelled_scans import LabelledScan
 from ..errors import ImageError
 from ..messages import masks, scans
@@ -37,6 +38,7 @@ from ..runtime.signals import Stopped
 from ..segmentation.grid import Spacing
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.network_input import BrainAnatomy, NetworkInput
+from ..settings import anatomical_suffix
 from ..training.datasets import TrainingImage
 
 LOG = logging.getLogger(__name__)
@@ -144,14 +146,16 @@ def locate_cached(scan: LabelledScan, cache_dir: Path, preparation: Preparation)
         Its files need not exist.
     """
     t2w = scan.t2w if 'T2w' in preparation.channels else None
-    files = [p for p in (scan.t1w, t2w, scan.brain, scan.tissues) if p is not None]
+    files = [p for p in (scan.anat, t2w, scan.brain, scan.tissues) if p is not None]
+    regions = None if scan.label is None else find_traced_regions(scan.label)
+    traced = [] if regions is None else [regions]
     key = (READING, preparation.normalization.card(), preparation.spacing, preparation.channels)
     return CachedImage(
         scan=scan,
         image=cache_dir / f'{scan.name}_{digest(files, key)}.npz',
         label=None
         if scan.label is None
-        else cache_dir / f'{scan.name}_tracing_{digest([*files, scan.label], key)}.npz',
+        else cache_dir / f'{scan.name}_tracing_{digest([*files, scan.label, *traced], key)}.npz',
     )
 
 
@@ -194,7 +198,10 @@ def prepare_image(cached: CachedImage, preparation: Preparation) -> None:
             grid = Grid(arrays['brain'].shape, arrays['affine'])
         mask, native_grid, _ = _placed_label(cached.scan)
         target = resample(mask, native_grid.affine, grid, order=1) > 0.5
-        write_arrays(cached.label, target=target.astype(np.uint8), marked=np.array(mask.sum()))
+        arrays = {'target': target.astype(np.uint8), 'marked': np.array(mask.sum())}
+        if (traced := _traced(cached.scan)) is not None:
+            arrays['traced'] = resample(traced, native_grid.affine, grid, order=0) > 0.5
+        write_arrays(cached.label, **arrays)
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -224,6 +231,8 @@ def read_cached(cached: CachedImage) -> TrainingImage:
     if cached.label is not None and cached.scan.label is not None:
         with np.load(cached.label) as arrays:
             label, marked = arrays['target'], int(arrays['marked'])
+            if 'traced' in arrays:  # nothing is learnt from, or scored on, what nobody looked at
+                brain, label = brain & arrays['traced'], label * arrays['traced']
         if marked and not label.any():
             masks.LABEL_VANISHES.log(LOG, cached.scan.label, count=marked)
     return TrainingImage(
@@ -238,15 +247,15 @@ def read_cached(cached: CachedImage) -> TrainingImage:
 def _prepare(scan: LabelledScan, preparation: Preparation) -> NetworkInput:
     """A scan on the network's grid."""
     deterministic(SEED)
-    t1w = load_scan(scan.t1w)
-    _warn(t1w.findings)
+    source, suffix = load_scan(scan.anat), anatomical_suffix(preparation.channels)
+    _warn(source.findings)
     with tempfile.TemporaryDirectory() as folder:
-        anatomy = _anatomy(scan, t1w, Path(folder))
+        anatomy = _anatomy(scan, source, suffix, Path(folder))
         # unlike a participant run, training corrects the bias field by N4 alone
-        native = to_native(t1w, anatomy.brain, anatomy.tissues, anatomy.affine, bias_field=None)
+        native = to_native(source, anatomy.brain, anatomy.tissues, anatomy.affine, bias_field=None)
         images = [native.image]
         if 'T2w' in preparation.channels and scan.t2w is not None:
-            images.append(_coregister(scan.t2w, t1w, native, Path(folder)))
+            images.append(_coregister(scan.t2w, source, native, Path(folder)))
     return NetworkInput.build(
         images,
         native.grid,
@@ -257,22 +266,22 @@ def _prepare(scan: LabelledScan, preparation: Preparation) -> NetworkInput:
     )
 
 
-def _anatomy(scan: LabelledScan, t1w: ScanImage, folder: Path) -> BrainAnatomy:
-    """Brain mask and tissue classes: ready-made ones on the T1w's grid, or those found at 1 mm."""
-    grid, brain_mask = t1w.grid, None
+def _anatomy(scan: LabelledScan, source: ScanImage, suffix: str, folder: Path) -> BrainAnatomy:
+    """Brain mask and tissue classes: ready-made ones on the scan's grid, or those found at 1 mm."""
+    grid, brain_mask = source.grid, None
     if scan.brain is not None:
-        partner = Partner(path=scan.t1w, source=t1w.source)
+        partner = Partner(path=scan.anat, source=source.source)
         ready_made = read_mask(scan.brain)
         brain_mask, findings = mask_on_grid(ready_made, partner)
         _warn([*ready_made.findings, *findings])
         if scan.tissues is not None:
             tissues = _tissues_on_grid(scan.tissues, partner)
             return BrainAnatomy(brain=brain_mask, tissues=tissues, affine=grid.affine)
-    image, working = working_image(t1w)
+    image, working = working_image(source)
     if brain_mask is not None:
         brain_mask = brain_to_native(brain_mask, grid.affine, working)
-    brain = extract_brain(image, working.affine, folder, brain_mask=brain_mask)
-    _warn(replace(finding, file=str(scan.t1w)) for finding in brain.findings)
+    brain = extract_brain(image, working.affine, folder, brain_mask=brain_mask, suffix=suffix)
+    _warn(replace(finding, file=str(scan.anat)) for finding in brain.findings)
     return BrainAnatomy(brain=brain.mask, tissues=brain.tissues, affine=working.affine)
 
 
@@ -300,13 +309,23 @@ def _coregister(t2w: Path, t1w: ScanImage, native: NativeScan, folder: Path) -> 
 def _placed_label(scan: LabelledScan) -> tuple[np.ndarray, Grid, list[Finding]]:
     """The label of a scan on the scan's grid: mask, grid, and what a user should know about it."""
     assert scan.label is not None
-    partner = Partner.of(scan.t1w)
+    partner = Partner.of(scan.anat)
     label = read_label(scan.label)
     mask, findings = mask_on_grid(label.image, partner)
     if label.is_of_marks:
         marks = masks.MARKS_AS_LABEL.finding(scan.label, unsure=label.n_unsure, unmarked=label.n_unmarked)
         findings = [*findings, marks]
     return mask, partner.grid, [*label.image.findings, *findings]
+
+
+def _traced(scan: LabelledScan) -> np.ndarray | None:
+    """Where spaces were traced, on the scan's grid; None if that is everywhere."""
+    assert scan.label is not None
+    label = read_label(scan.label)
+    if label.traced is None:
+        return None
+    traced = replace(label.image, mask=label.traced, findings=())
+    return mask_on_grid(traced, Partner.of(scan.anat))[0]
 
 
 def check_labels(
@@ -356,7 +375,7 @@ def check_labels(
 
 def _check_headers(scan: LabelledScan) -> None:
     """Raise what the headers of a scan's images show to be unusable."""
-    for path in (scan.t1w, scan.t2w):
+    for path in (scan.anat, scan.t2w):
         for finding in () if path is None else audit_scan(path):
             if finding.is_refused:
                 raise error_of(finding)

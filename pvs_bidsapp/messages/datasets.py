@@ -195,7 +195,7 @@ EMPTY_FILE = Refusal(
 )
 VANISHED = Refusal(
     code='dataset-vanished',
-    text='no longer there',
+    text='is not there (any more)',
     mend='put it back, and run again',
     kind=ImageError,
 )

@@ -104,10 +104,32 @@ ELSEWHERE = Refusal(
 
 NONE_FOUND = Refusal(
     code='mask-none-found',
-    text='no sub-*_label-PVS_mask.nii.gz (or .nii) in it',
-    mend='give masks the name of their scan with label-PVS_mask in place of the suffix; for a training, name '
-    'their folder with --labels',
+    text='no {wanted} in it',
+    mend='give masks the name of their scan with label-PVS_mask in place of the suffix, or see '
+    '--labels-layout for other names; for a training, name their folder with --labels',
     kind=InputError,
+)
+SEVERAL_LAYOUTS = Refusal(
+    code='mask-several-layouts',
+    text='holds masks that are named in several ways: {found}',
+    mend='choose with --labels-layout, or give the folder of one kind',
+    kind=InputError,
+)
+NO_RATER = Refusal(
+    code='mask-no-rater',
+    text='no mask in it is of rater {rater}',
+    mend='there are: {present}',
+    kind=InputError,
+)
+FIRST_RATER = Caution(
+    code='mask-first-rater',
+    text='{count} scans have masks of several raters ({raters}); the first of each is taken',
+    mend='choose with --rater',
+)
+TRACED_IN_PART = Caution(
+    code='mask-traced-in-part',
+    text='was traced in a part of the scan alone, as {regions} says',
+    mend='what lies outside of it takes no part',
 )
 NO_PAIR = Refusal(
     code='mask-no-pair',
@@ -118,7 +140,7 @@ NO_PAIR = Refusal(
 SECOND = Refusal(
     code='mask-second',
     text='a second label of a scan, beside {other}',
-    mend='keep one of them in the folder; give each rater or variant a folder',
+    mend='keep one of them in the folder, give each rater or variant a folder, or choose with --rater',
     kind=InputError,
 )
 MISPLACED = Refusal(
@@ -192,7 +214,7 @@ NO_PREDICTION = Caution(
 NO_REFERENCE = Caution(
     code='mask-no-reference',
     text='a prediction without a reference',
-    mend='it takes no part in the evaluation',
+    mend='it takes no part in the evaluation; if its reference is missing, add it or fetch it (datalad get)',
 )
 ITSELF = Caution(
     code='mask-itself',
@@ -240,7 +262,7 @@ ALL_REFERENCES_EMPTY = Caution(
 NO_SCAN = Refusal(
     code='mask-no-scan',
     text='no T1w with the same entities in {folder}, or none that can be used',
-    mend='rename the label, or put the T1w beside the others',
+    mend='mend the scan if it is named above, rename the label, or put the T1w beside the others',
     kind=InputError,
 )
 NO_LABELLED_SCAN = Refusal(
@@ -259,6 +281,11 @@ NO_T2W = Caution(
     code='mask-no-t2w',
     text='left out, the recipe needs a T2w of the same session',
     mend='add the T2w, or choose a recipe for the T1w alone',
+)
+NO_LABEL = Caution(
+    code='mask-no-label',
+    text='{count} scans have no label ({names})',
+    mend='they count as unlabelled; if a label is missing, add it or fetch it (datalad get)',
 )
 LABELS_UNUSABLE = Refusal(
     code='mask-labels-unusable',

@@ -13,12 +13,6 @@ DAMAGED = Refusal(
     mend='copy or convert it again',
     kind=ImageError,
 )
-ABSENT = Refusal(
-    code='scan-absent',
-    text='is not there (any more), or is a link to content that is not there',
-    mend='put it back, or fetch its content (datalad get, git annex get)',
-    kind=ImageError,
-)
 UNKNOWN_TYPE = Refusal(
     code='scan-unknown-type',
     text='is of no type that is read here',

@@ -17,7 +17,7 @@ from ..anatomy.mask_image import (
     read_mask,
     read_probabilities,
 )
-from ..bids.labels import MaskFile, find_labels, find_masks, only_one
+from ..bids.labels import ANY_LABELS, LabelChoice, MaskFile, find_labels, find_masks, only_one
 from ..bids.naming import EvaluationNaming
 from ..clusters.tables import to_tsv
 from ..evaluation.masks import Evaluation, MaskPair, leave_out
@@ -185,7 +185,7 @@ class FoundMasks:
     unmatched: list[Unmatched]
 
 
-def find_mask_pairs(predicted_dir: Path, reference_dir: Path) -> FoundMasks:
+def find_mask_pairs(predicted_dir: Path, reference_dir: Path, choice: LabelChoice = ANY_LABELS) -> FoundMasks:
     """Masks of the same scans in two datasets, see `pvs_bidsapp.bids.labels.find_labels`.
 
     Of several masks of a scan, those in the scan's own space are compared; those in another space only if
@@ -195,6 +195,8 @@ def find_mask_pairs(predicted_dir: Path, reference_dir: Path) -> FoundMasks:
     ----------
     predicted_dir, reference_dir : Path
         Derivative datasets.
+    choice : LabelChoice
+        Which labels are the references.
 
     Raises
     ------
@@ -203,11 +205,14 @@ def find_mask_pairs(predicted_dir: Path, reference_dir: Path) -> FoundMasks:
     """
     (predicted, bad_predicted), (reference, bad_reference) = (
         find_masks(predicted_dir),
-        find_labels(reference_dir),
+        find_labels(reference_dir, choice),
     )
-    for folder, found in ((predicted_dir, predicted), (reference_dir, reference)):
+    for folder, found, wanted in (
+        (predicted_dir, predicted, ANY_LABELS.wanted),
+        (reference_dir, reference, choice.wanted),
+    ):
         if not found:
-            raise masks.NONE_FOUND.error(folder)
+            raise masks.NONE_FOUND.error(folder, wanted=wanted)
     pairs = [_pair(predicted[key], reference[key]) for key in reference if key in predicted]
     if not pairs:
         example = min(m.path for found in reference.values() for m in found)

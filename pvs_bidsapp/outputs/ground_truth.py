@@ -190,7 +190,7 @@ def read_head_geometry(scan: LabelledScan, voxel_sizes: tuple[float, float]) -> 
     ImageError
         If a file is damaged.
     """
-    names = Naming.of(scan.labels_dir, scan.t1w)
+    names = Naming.of(scan.labels_dir, scan.anat)
     parts: list[np.ndarray] = []
     for path in (
         names.anat('dseg', seg='aseg'),

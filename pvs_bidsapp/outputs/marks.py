@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..anatomy.mask_image import MaskImage, read_mask
+from ..anatomy.mask_image import MaskImage, Partner, map_on_grid, read_label_map, read_mask
 from ..anatomy.volume import Volume, open_volume
+from ..bids.label_layouts import find_traced_regions
 from ..bids.labels import EXTENSIONS, MARKS_SUFFIX
 from ..bids.naming import Naming, parse_entities
 from ..errors import InputError
@@ -32,20 +33,24 @@ class Label:
     image : MaskImage
         Perivascular spaces.
     unknown : ndarray of bool, shape (x, y, z), or None
-        On the image's grid: clusters that are marked as unsure or not at all; None if all is known.
+        On the image's grid: clusters that are marked as unsure or not at all, or what lies outside of the
+        regions that were traced; None if all is known.
+    is_of_marks : bool
+        Whether it comes from marks on clusters, so that it knows no space that the program missed.
     n_unsure, n_unmarked : int
-        Numbers of such clusters.
+        Numbers of clusters that are marked as unsure, or not at all.
     """
 
     image: MaskImage
     unknown: np.ndarray | None = None
+    is_of_marks: bool = False
     n_unsure: int = 0
     n_unmarked: int = 0
 
     @property
-    def is_of_marks(self) -> bool:
-        """Whether it comes from marks on clusters, so that it knows no space that the program missed."""
-        return self.unknown is not None
+    def traced(self) -> np.ndarray | None:
+        """Where spaces were traced, on the image's grid; None if that is everywhere."""
+        return None if self.unknown is None or self.is_of_marks else ~self.unknown
 
 
 def read_label(path: Path, beside: Sequence[Path] = ()) -> Label:
@@ -67,11 +72,22 @@ def read_label(path: Path, beside: Sequence[Path] = ()) -> Label:
         If a file cannot be used, or the marks belong to other clusters.
     """
     if not path.name.endswith(MARKS_SUFFIX):
-        return Label(image=read_mask(path))
+        return _read_traced(path)
     image_path, table_path = _find_clusters(path, beside)
     marks = _read_marks(path, table_path)
     volume = open_volume(image_path)
     return _label_of(path, volume, marks)
+
+
+def _read_traced(path: Path) -> Label:
+    """A mask, and where it says something if only parts of the scan were traced."""
+    image = read_mask(path)
+    if (regions_path := find_traced_regions(path)) is None:
+        return Label(image=image)
+    regions = read_label_map(regions_path)
+    traced = map_on_grid(regions_path, regions, Partner(path=path, source=image.source), order=0) > 0
+    finding = masks.TRACED_IN_PART.finding(path, regions=regions_path.name)
+    return Label(image=replace(image, findings=(*image.findings, finding)), unknown=~traced)
 
 
 def _label_of(path: Path, volume: Volume, marks: dict[int, str]) -> Label:
@@ -88,6 +104,7 @@ def _label_of(path: Path, volume: Volume, marks: dict[int, str]) -> Label:
     return Label(
         image=image,
         unknown=(volume.data > 0) & ~image.mask & ~np.isin(volume.data, wrong),
+        is_of_marks=True,
         n_unsure=sum(mark == UNSURE for mark in marks.values()),
         n_unmarked=sum(int(number) not in marks for number in numbers),
     )

@@ -57,6 +57,8 @@ class TrainingData:
     ----------
     data_sets : tuple of (Path, Path)
         BIDS datasets, each with the folder of its labels.
+    labels_layout, rater : str or None
+        How the labels are named, and whose are taken; None: as those that are there, and any.
     cache_dir : Path
         Folder of the prepared scans; several trainings may share it.
     validation_fraction : float
@@ -75,6 +77,8 @@ class TrainingData:
     """
 
     data_sets: tuple[tuple[Path, Path], ...] = ()
+    labels_layout: str | None = None
+    rater: str | None = None
     cache_dir: Path = Path('cache')
     validation_fraction: float = 0.1
     folds: int = 0

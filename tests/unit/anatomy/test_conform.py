@@ -7,7 +7,7 @@ from disguises import DISGUISES, all_at_once, write
 from refusals import refused
 
 from pvs_bidsapp.anatomy.conform import audit_scan, load_scan, working_image
-from pvs_bidsapp.messages import scans
+from pvs_bidsapp.messages import datasets, scans
 
 
 def save(path, data, zoom=4.0):
@@ -47,7 +47,7 @@ def test_bad_images_are_named_with_what_to_do(tmp_path, data, refusal):
 def test_a_truncated_file(tmp_path, noise, kept):
     path = save(tmp_path / 'cut.nii.gz', noise)
     path.write_bytes(path.read_bytes()[:kept])
-    with refused(scans.DAMAGED, naming='cut.nii.gz'):
+    with refused(scans.DAMAGED if kept else datasets.EMPTY_FILE, naming='cut.nii.gz'):
         load_scan(path)
 
 
@@ -124,4 +124,4 @@ def test_a_refusal_by_the_header_is_found_without_the_values(tmp_path):
     (found,) = audit_scan(write(small, tmp_path / 'a.nii.gz'))
     assert found.is_refused
     (found,) = audit_scan(tmp_path / 'absent.nii.gz')
-    assert found.code == scans.ABSENT.code
+    assert found.code == datasets.VANISHED.code

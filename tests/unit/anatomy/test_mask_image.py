@@ -23,7 +23,7 @@ from pvs_bidsapp.anatomy.mask_image import (
     volume_of,
 )
 from pvs_bidsapp.anatomy.resampling import Grid
-from pvs_bidsapp.messages import masks, scans
+from pvs_bidsapp.messages import datasets, masks, scans
 
 MASK = tubes()
 
@@ -143,7 +143,7 @@ def test_files_that_are_no_mask_are_refused_in_one_line(tmp_path):
     for name in ('cut.nii.gz', 'text.nii'):
         with refused(scans.DAMAGED, naming=name):
             read_mask(tmp_path / name)
-    with refused(scans.ABSENT, naming='none.nii'):
+    with refused(datasets.VANISHED, naming='none.nii'):
         read_mask(tmp_path / 'none.nii')
 
 

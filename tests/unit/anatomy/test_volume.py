@@ -11,7 +11,7 @@ from refusals import refused
 
 from pvs_bidsapp.anatomy import volume
 from pvs_bidsapp.anatomy.volume import open_image, open_volume
-from pvs_bidsapp.messages import scans
+from pvs_bidsapp.messages import datasets, scans
 
 
 @pytest.fixture
@@ -37,9 +37,16 @@ def test_other_types_are_refused(tmp_path, name):
 
 
 def test_what_is_not_there_is_refused(tmp_path):
-    (tmp_path / 'link.nii.gz').symlink_to('.git/annex/objects/x')
-    for name in ('link.nii.gz', 'absent.nii'):
-        with refused(scans.ABSENT, naming=name):
+    (tmp_path / 'annexed.nii.gz').symlink_to('.git/annex/objects/x/x.nii.gz')
+    (tmp_path / 'unlocked.nii.gz').write_text('/annex/objects/MD5E-s9--0f.nii.gz\n')
+    (tmp_path / 'link.nii.gz').symlink_to('elsewhere/x.nii.gz')
+    for refusal, name in (
+        (datasets.NOT_FETCHED, 'annexed.nii.gz'),
+        (datasets.NOT_FETCHED, 'unlocked.nii.gz'),
+        (datasets.DANGLING, 'link.nii.gz'),
+        (datasets.VANISHED, 'absent.nii'),
+    ):
+        with refused(refusal, naming=str(tmp_path / name)):
             open_volume(tmp_path / name)
 
 
@@ -140,7 +147,7 @@ def test_rounding_of_an_affine_moves_no_voxel():
 
 def test_a_folder_is_no_image(tmp_path):
     (tmp_path / 'a.nii.gz').mkdir()
-    with refused(scans.DAMAGED, naming='a.nii.gz'):
+    with refused(datasets.NOT_A_FILE, naming='a.nii.gz'):
         open_image(tmp_path / 'a.nii.gz')
 
 

@@ -1,14 +1,13 @@
-"""Names of images, and whether their files can be read."""
+"""Names of images, and the folders of subjects."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import put
 from refusals import refused
 
-from pvs_bidsapp.bids.image_files import check_file, list_subjects, split_name
+from pvs_bidsapp.bids.image_files import list_subjects, split_name
 from pvs_bidsapp.errors import InputError
 from pvs_bidsapp.messages import datasets
 
@@ -28,12 +27,6 @@ def test_a_name_is_taken_apart_without_loss_or_refused(name):
     except InputError:
         return
     assert '_'.join(f'{k}-{v}' for k, v in entities) + f'_{suffix}{extension}' == name
-
-
-def test_a_large_file_is_not_opened(tmp_path):
-    """A tape archive would have to fetch it."""
-    path = put(tmp_path, 'a', content=b'/annex/objects/x' + bytes(2**16)) / 'a'
-    assert check_file(path) is None
 
 
 def test_a_subject_whose_folder_leads_nowhere_is_listed(tmp_path):

@@ -18,7 +18,7 @@ def test_all_scans_are_found_with_what_belongs_to_them(tmp_path):
     assert [s.label is None for s in scans] == [False] * 6 + [True]
     assert [s.person for s in scans[-3:]] == ['sub-05', 'sub-05', 'sub-06']
     for scan in scans:
-        names = [p.name for p in (scan.t1w, scan.t2w, scan.brain, scan.tissues)]
+        names = [p.name for p in (scan.anat, scan.t2w, scan.brain, scan.tissues)]
         assert all(name.startswith(scan.name) for name in names)
         assert scan.labels_dir == labels_dir(tmp_path)
 

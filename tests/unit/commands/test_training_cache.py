@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from expert_layouts import make_valdo
 from labelled_data import AFFINE, make_person, save
 from model_cards import card
 from refusals import refused
@@ -95,7 +96,7 @@ def test_names_of_cached_files_depend_on_files_and_preparation(bids, tmp_path):
     assert len(names) == 3
     # caches of all versions that read images in the same way are valid: the digest is that of this text
     files = locate_cached(scan, tmp_path, PREPARATION)
-    parts = (scan.t1w, scan.brain, scan.tissues)
+    parts = (scan.anat, scan.brain, scan.tissues)
     stamp = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in parts]
     rule = {'rule': 'wm-csf', 'wm': 0.4, 'csf': -2.0, 'low': -4.0, 'high': 3.0, 'outside': -2.0}
     digest = hashlib.sha256(repr((stamp, (3, rule, 1.0, ('T1w',)))).encode()).hexdigest()[:16]
@@ -286,7 +287,7 @@ def test_training_and_a_participant_run_give_a_network_the_same_input(bids, tmp_
         return Prediction(probability=1 / (1 + np.exp(-volume[0])), engine='', precision='fp32')
 
     monkeypatch.setattr('pvs_bidsapp.segmentation.predict.run_network', run_network)
-    t1w, brain, tissues = (nib.load(p) for p in (scan.t1w, scan.brain, scan.tissues))
+    t1w, brain, tissues = (nib.load(p) for p in (scan.anat, scan.brain, scan.tissues))
     in_use = predict(
         [t1w.get_fdata(dtype=np.float32)],
         Grid(t1w.shape, t1w.affine),
@@ -298,3 +299,17 @@ def test_training_and_a_participant_run_give_a_network_the_same_input(bids, tmp_
     np.testing.assert_array_equal(given['volume'].astype(np.float16), network.volume.astype(np.float16))
     inside = brain.get_fdata() > 0
     assert np.sort(in_use[inside]) == pytest.approx(np.sort(in_training[image.brain]), abs=1e-3)
+
+
+def test_nothing_is_learnt_from_where_nobody_has_traced(tmp_path):
+    """Of a scan that was traced in part, only that part counts as brain."""
+    root = make_valdo(tmp_path, 'sub-201')
+    path = root / 'sub-201/sub-201_space-T1_desc-masked_Regions.nii.gz'
+    scan = find_labelled_scans(root, root)[0]
+    whole = prepare(scan, tmp_path / 'cache')
+    traced = np.indices(whole.brain.shape)[2] > 30
+    save(path, 5 * traced.astype(np.uint8))
+    part = prepare(scan, tmp_path / 'cache')
+    np.testing.assert_array_equal(part.brain, whole.brain & traced)
+    np.testing.assert_array_equal(part.label, whole.label * traced)
+    assert whole.brain[..., :31].any()

@@ -74,7 +74,7 @@ def test_persons_with_the_same_label_in_two_data_sets_are_two_persons(tmp_path):
     scans = find_all_labelled_scans(data_sets, ('T1w',))
     split = hold_out([s.person for s in scans], 0.5, seed=1)
     parts = split_scans(scans, split, None)
-    assert [s.t1w.parts[-4] for s in parts.labelled] == [split.training[0].split('/')[0]]
+    assert [s.anat.parts[-4] for s in parts.labelled] == [split.training[0].split('/')[0]]
 
 
 def test_pre_training_gets_a_quarter_of_the_epochs():

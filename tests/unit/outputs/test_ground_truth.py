@@ -23,7 +23,7 @@ FILES = {
 def head(tmp_path):
     """A head of 20 voxels, whose voxel order is not RAS."""
     scan = LabelledScan(
-        name='sub-01', t1w=tmp_path / 'sub-01_T1w.nii.gz', t2w=None, label=None, brain=None, tissues=None,
+        name='sub-01', anat=tmp_path / 'sub-01_T1w.nii.gz', t2w=None, label=None, brain=None, tissues=None,
         labels_dir=tmp_path,
     )  # fmt: skip
     data = np.zeros((20, 20, 20))
