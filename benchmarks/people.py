@@ -1,0 +1,505 @@
+#!/usr/bin/env python3
+"""What the program finds in people: a cohort from its scans to a page of the documentation.
+
+    python benchmarks/people.py COHORT WORK_DIR [--page docs/explanation/people.md] [--repeated 12]
+
+COHORT is a BIDS dataset with the columns age, sex and group in its participants.tsv. It is processed by
+``participant`` and ``group``; what is done already in WORK_DIR is not done again, so that the command may be
+stopped and run once more. Some people (--repeated) are processed four times more, each time with the scan
+changed by something that does not change the person: noise as strong as its own, a shift by half a voxel,
+voxels of 1 mm, a turn by 5 degrees. The page gets what is measured, and figures beside it; what somebody saw
+on the pages of the outliers is read from benchmarks/people_looked_at.tsv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ants
+import edt
+import matplotlib as mpl
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.processing import resample_from_to, resample_to_output
+from scipy import stats
+from scipy.spatial import KDTree
+from scipy.spatial.transform import Rotation
+
+from pvs_bidsapp.anatomy import template
+from pvs_bidsapp.anatomy.regions import indices_of
+from pvs_bidsapp.anatomy.tissues import GM, WM
+from pvs_bidsapp.clusters.surroundings import measure_noise
+from pvs_bidsapp.evaluation.agreement import agreement
+
+mpl.use('Agg')
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).resolve().parents[1]
+LOOKED_AT = Path(__file__).with_name('people_looked_at.tsv')
+SPACE = 'MNI152NLin2009cSym'
+#: FreeSurfer codes of the lateral ventricles.
+VENTRICLES = (4, 43)
+#: Edges of the bins of the distance from ventricles and cortex, in mm.
+DISTANCES = np.arange(0, 33, 3)
+#: Regions whose sides are compared.
+SIDES = ('deep white matter', 'caudate', 'lentiform nucleus', 'thalamus')
+SAMPLES, SEED = 2000, 1
+
+
+# ---- running the program
+
+
+def run(*arguments: object) -> None:
+    """Run the program to its end; a scan that fails is told by it, and ends nothing."""
+    done = subprocess.run([sys.executable, str(ROOT / 'run.py'), *map(str, arguments)])
+    if done.returncode not in (0, 1):
+        sys.exit(f'{arguments}: exit status {done.returncode}')
+
+
+def participant(bids: Path, out: Path, nprocs: int) -> None:
+    """Process the T1w scans of a dataset, those that are done aside."""
+    options = ('--modality', 'T1w', '--device', 'cpu', '--nprocs', nprocs, '--output-spaces', SPACE)
+    run(bids, out, 'participant', *options)
+
+
+def in_brain(image: nib.Nifti1Image, change: Callable[[nib.Nifti1Image], nib.Nifti1Image]) -> nib.Nifti1Image:
+    """A skull-stripped scan changed in the brain; its background stays 0."""
+    moved = change(image)
+    mask = change(nib.Nifti1Image((np.asarray(image.dataobj) > 0).astype(np.float32), image.affine))
+    data = np.where(mask.get_fdata() > 0.5, np.maximum(moved.get_fdata(), 1), 0)
+    return nib.Nifti1Image(data.astype(np.float32), moved.affine)
+
+
+def with_noise(image: nib.Nifti1Image, rng: np.random.Generator) -> nib.Nifti1Image:
+    """As much noise again as the scan has in its brightest half, which is mostly white matter."""
+    data = np.asarray(image.dataobj, np.float32)
+    inside = data > 0
+    sigma = measure_noise(data, inside & (data > np.median(data[inside])))
+    noisy = np.where(inside, np.maximum(data + rng.normal(0, sigma, data.shape), 1), 0)
+    return nib.Nifti1Image(noisy.astype(np.float32), image.affine)
+
+
+def shifted(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """On a grid that lies half a voxel further along each axis."""
+    affine = image.affine.copy()
+    affine[:3, 3] += image.affine[:3, :3] @ (0.5, 0.5, 0.5)
+    return in_brain(image, lambda i: resample_from_to(i, (image.shape, affine), order=3))
+
+
+def coarser(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """In voxels of 1 mm."""
+    return in_brain(image, lambda i: resample_to_output(i, (1.0, 1.0, 1.0), order=3))
+
+
+def turned(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """The head turned by 5 degrees about an oblique axis through its centre."""
+    turn, centre = np.eye(4), apply_affine(image.affine, (np.array(image.shape) - 1) / 2)
+    turn[:3, :3] = Rotation.from_rotvec(np.radians(5) * np.ones(3) / np.sqrt(3)).as_matrix()
+    turn[:3, 3] = centre - turn[:3, :3] @ centre
+    return in_brain(
+        image,
+        lambda i: resample_from_to(nib.Nifti1Image(np.asarray(i.dataobj, np.float32), turn @ i.affine),
+                                   (image.shape, image.affine), order=3),
+    )  # fmt: skip
+
+
+CHANGES = ('noise', 'shift', 'voxels', 'turn')
+
+
+def changed_dataset(cohort: Path, folder: Path, change: str, people: Iterable[str]) -> Path:
+    """A dataset with the scans of some people, changed; scans that are there already stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'dataset_description.json').write_text('{"Name": "changed scans", "BIDSVersion": "1.9.0"}\n')
+    for number, name in enumerate(people):
+        (source,) = (cohort / name).rglob('*_T1w.nii.gz')
+        target = folder / name / 'anat' / f'{name}_T1w.nii.gz'
+        if target.exists():
+            continue
+        image = nib.load(source)
+        made = {
+            'noise': lambda i: with_noise(i, np.random.default_rng([SEED, number])),  # noqa: B023
+            'shift': shifted, 'voxels': coarser, 'turn': turned,
+        }[change](image)  # fmt: skip
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(made, target)
+    return folder
+
+
+# ---- reading results
+
+
+@dataclass(frozen=True)
+class Study:
+    """Tables of the cohort: one row per scan, per scan and region, and per cluster."""
+
+    scans: pd.DataFrame
+    regions: pd.DataFrame
+    clusters: pd.DataFrame
+
+    @classmethod
+    def read(cls, out: Path, cohort: Path | None = None) -> Study:
+        """Read all finished scans of an output folder."""
+        tables: dict[str, list[pd.DataFrame]] = {'regions': [], 'clusters': []}
+        for path in sorted(out.rglob('*_desc-pvs_stats.tsv')):
+            name = path.name.split('_')[0]
+            for key, file in (
+                ('regions', path),
+                ('clusters', path.with_name(path.name.replace('stats', 'dseg'))),
+            ):
+                tables[key].append(pd.read_csv(file, sep='\t').assign(participant_id=name))
+        regions, clusters = (pd.concat(t, ignore_index=True) for t in tables.values())
+        whole = regions[(regions['region'] == 'all') & (regions['hemisphere'] == 'both')]
+        scans = whole.set_index('participant_id')
+        if cohort is not None:
+            people = pd.read_csv(cohort / 'participants.tsv', sep='\t').set_index('participant_id')
+            scans = scans.join(people)
+        return cls(scans, regions, clusters)
+
+    def of(self, region: str, hemisphere: str, column: str) -> pd.Series:
+        """A column of a region by person."""
+        rows = self.regions[(self.regions['region'] == region) & (self.regions['hemisphere'] == hemisphere)]
+        return rows.set_index('participant_id')[column]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the clusters of a scan lie with respect to the ventricles and the cortex.
+
+    Attributes
+    ----------
+    along : ndarray
+        Cosine of the angle between a cluster and the way to the nearest ventricle.
+    by_chance : ndarray
+        The same with the directions of the person's other clusters.
+    clusters, volumes : dict of str to ndarray
+        Clusters, and ml of deep white matter, by distance from ``ventricles`` and ``cortex``.
+    """
+
+    along: np.ndarray
+    by_chance: np.ndarray
+    clusters: dict[str, np.ndarray]
+    volumes: dict[str, np.ndarray]
+
+
+def place_clusters(folder: Path, table: pd.DataFrame, rng: np.random.Generator) -> Place:
+    """Directions and distances of the clusters in deep white matter of one scan."""
+    (tissue,) = folder.glob('*_seg-tissue_dseg.nii.gz')
+    image = nib.load(tissue)
+    tissues = np.asarray(image.dataobj)
+    (regions,) = folder.glob('*_seg-regions_dseg.nii.gz')
+    deep = np.isin(np.asarray(nib.load(regions).dataobj), indices_of('deep white matter', 'both'))
+    structures = structures_in(folder, tissue)
+    ventricles = np.isin(structures, [c for f in VENTRICLES for c in template.FREESURFER_CODES[f]]) & (
+        tissues == 1
+    )
+    lobes = [c + side for codes in template.LOBES.values() for c in codes for side in (0, 51)]
+    cortex = np.isin(structures, lobes) & (tissues == GM)
+    sides = tuple(map(float, voxel_sizes(image.affine)))
+    own = table[table['region'].str.startswith('deep white matter')]
+    centres = own[['x_mm', 'y_mm', 'z_mm']].to_numpy()
+    directions = own[['direction_x', 'direction_y', 'direction_z']].to_numpy()
+    border = KDTree(apply_affine(image.affine, np.argwhere(ventricles)))
+    ways = border.data[border.query(centres)[1]] - centres
+    ways /= np.maximum(np.linalg.norm(ways, axis=1, keepdims=True), 1e-9)
+    other = directions[rng.permutation(len(directions))]
+    volume = float(np.prod(sides)) / 1000
+    return Place(
+        along=np.abs((ways * directions).sum(1)),
+        by_chance=np.abs((ways * other).sum(1)),
+        clusters={
+            key: np.histogram(own[f'{key}_distance_mm'], DISTANCES)[0] for key in ('ventricle', 'cortex')
+        },
+        volumes={
+            key: np.histogram(edt.edt(~mask, anisotropy=sides)[deep & (tissues == WM)], DISTANCES)[0] * volume
+            for key, mask in (('ventricle', ventricles), ('cortex', cortex))
+        },
+    )
+
+
+def structures_in(folder: Path, like: Path) -> np.ndarray:
+    """CerebrA labels of the template on a scan's grid, by the transform that the program wrote."""
+    (transform,) = folder.glob(f'*_from-{SPACE}_to-T1w_mode-image_xfm.h5')
+    atlas = template.load()
+    moving = ants.from_nibabel(nib.Nifti1Image(atlas.cerebra.astype(np.float32), atlas.affine))
+    fixed = ants.image_read(str(like))
+    moved = ants.apply_transforms(fixed, moving, [str(transform)], interpolator='nearestNeighbor')
+    return moved.numpy().astype(int)
+
+
+# ---- statistics
+
+
+def bootstrap(statistic: Callable[..., float], *columns: np.ndarray) -> tuple[float, float, float]:
+    """A statistic of people with its 95 % percentile interval; columns are resampled together."""
+    rng, n = np.random.default_rng(SEED), len(columns[0])
+    drawn = (rng.integers(n, size=n) for _ in range(SAMPLES))
+    values = [statistic(*(c[k] for c in columns)) for k in drawn]
+    low, high = np.nanpercentile(values, (2.5, 97.5))
+    return statistic(*columns), float(low), float(high)
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's."""
+    return float(stats.spearmanr(x, y).statistic)
+
+
+def slope(x: np.ndarray, y: np.ndarray) -> float:
+    """Of the robust line of Theil and Sen."""
+    return float(stats.theilslopes(y, x).slope)
+
+
+def interval(values: tuple[float, float, float], decimals: int = 2) -> str:
+    """A value and its interval as text."""
+    return '{:.{d}f} [{:.{d}f}, {:.{d}f}]'.format(*values, d=decimals)
+
+
+# ---- the page
+
+
+def age_rows(study: Study) -> list[str]:
+    """Volume and number against age, by region."""
+    rows = ['| region | measure | rank correlation with age | slope per year |', '| --- | --- | --- | --- |']
+    age = study.scans['age'].to_numpy(float)
+    for region in ('deep white matter', 'basal ganglia'):
+        for column, unit in (('volume_mm3', 'mm³'), ('count', ''), ('count_5mm3', '')):
+            values = study.of(region, 'both', column).reindex(study.scans.index).to_numpy(float)
+            correlation = bootstrap(rank_correlation, age, values)
+            per_year = bootstrap(slope, age, values)
+            rows.append(f'| {region} | {column} | {interval(correlation)} | {interval(per_year, 1)} {unit} |')
+    return rows
+
+
+def side_rows(study: Study) -> list[str]:
+    """Left against right."""
+    rows = ['| region | ICC of number | ICC of volume | right less left, mm³ |', '| --- | --- | --- | --- |']
+    for region in SIDES:
+        pairs = {
+            c: [study.of(region, s, c).to_numpy(float) for s in ('left', 'right')]
+            for c in ('count', 'volume_mm3')
+        }
+        count, volume = agreement(*pairs['count']), agreement(*pairs['volume_mm3'])
+        rows.append(
+            f'| {region} | {interval((count.icc, count.icc_low, count.icc_high))} '
+            f'| {interval((volume.icc, volume.icc_low, volume.icc_high))} '
+            f'| {volume.bias:.0f} ({volume.limit_low:.0f} to {volume.limit_high:.0f}) |'
+        )
+    return rows
+
+
+def repeat_rows(study: Study, repeats: dict[str, Study]) -> list[str]:
+    """Each person against the same person with the scan changed."""
+    rows = [
+        '| change | people | ICC of volume | ICC of number | ICC of number, 5 mm³ up | change of volume, % |',
+        '| --- | --- | --- | --- | --- | --- |',
+    ]
+    for change, other in repeats.items():
+        both = study.scans.index.intersection(other.scans.index)
+        cells = []
+        for column in ('volume_mm3', 'count', 'count_5mm3'):
+            one, two = (s.scans.loc[both, column].to_numpy(float) for s in (study, other))
+            found = agreement(one, two)
+            cells.append(interval((found.icc, found.icc_low, found.icc_high)))
+        one, two = (s.scans.loc[both, 'volume_mm3'].to_numpy(float) for s in (study, other))
+        percent = 100 * (two / one - 1)
+        rows.append(
+            f'| {change} | {len(both)} | {" | ".join(cells)} | {np.median(percent):+.0f} '
+            f'({np.percentile(percent, 25):+.0f} to {np.percentile(percent, 75):+.0f}) |'
+        )
+    return rows
+
+
+def outlier_rows(study: Study, looked_at: dict[str, str]) -> list[str]:
+    """The five people farthest from the line of volume against age."""
+    age, volume = study.scans['age'].to_numpy(float), np.log(study.scans['volume_mm3'].to_numpy(float) + 1)
+    line = stats.theilslopes(volume, age)
+    residual = pd.Series(volume - line.intercept - line.slope * age, study.scans.index)
+    worst = residual.abs().sort_values(ascending=False).index[:5]
+    rows = [
+        '| person | age | number | volume, mm³ | times that expected at the age | seen on the page |',
+        '| --- ' * 6 + '|',
+    ]
+    for name in worst:
+        scan = study.scans.loc[name]
+        rows.append(
+            f'| {name} | {scan["age"]:.0f} | {scan["count"]:.0f} | {scan["volume_mm3"]:.0f} '
+            f'| {np.exp(residual[name]):.1f} | {looked_at.get(name, "not looked at")} |'
+        )
+    return rows
+
+
+def directions(places: list[Place]) -> str:
+    """Whether spaces run toward the ventricles, in a sentence."""
+    own = np.array([np.degrees(np.arccos(np.median(p.along))) for p in places])
+    chance = np.array([np.degrees(np.arccos(np.median(p.by_chance))) for p in places])
+    median, difference = (
+        bootstrap(lambda x: float(np.median(x)), own),
+        bootstrap(lambda a, b: float(np.median(a - b)), own, chance),
+    )
+    return (
+        f'The median angle between a space of deep white matter and the way to the nearest ventricle is '
+        f'{interval(median, 0)} degrees; 60 is that of chance, and {np.median(chance):.0f} with the '
+        f'directions of the same person exchanged (difference {interval(difference, 0)}).'
+    )
+
+
+def draw(study: Study, places: list[Place], folder: Path) -> None:
+    """Figures: burden by age, sizes, density by distance."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout='constrained')
+    for region, marker in (('deep white matter', 'o'), ('basal ganglia', '^')):
+        volume = study.of(region, 'both', 'volume_mm3').reindex(study.scans.index)
+        axes[0].scatter(study.scans['age'], volume, s=18, marker=marker, label=region)
+    axes[0].set(xlabel='age in years', ylabel='volume in mm³', yscale='symlog')
+    axes[0].legend()
+    bins = np.geomspace(0.5, 100, 25)
+    axes[1].hist(study.clusters['volume_mm3'], bins, color='tab:gray')
+    axes[1].set(xscale='log', xlabel='volume of a cluster in mm³', ylabel='clusters')
+    for key, colour in (('ventricle', 'tab:blue'), ('cortex', 'tab:orange')):
+        clusters, volumes = (sum(getattr(p, name)[key] for p in places) for name in ('clusters', 'volumes'))
+        with np.errstate(invalid='ignore', divide='ignore'):
+            density = np.where(volumes > 1, clusters / volumes, np.nan)
+        axes[2].step(DISTANCES[:-1], density, where='post', color=colour, label=f'from the {key}')
+    axes[2].set(xlabel='distance in mm', ylabel='clusters per ml of deep white matter')
+    axes[2].legend()
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / 'people.webp', dpi=110)
+
+
+PAGE = """\
+# What it finds in people
+
+{done} of {asked} people were processed by `participant` with its defaults: OpenNeuro ds002748, T1w of 0.87
+× 0.87 × 1 mm, skull-stripped by their authors, aged {youngest:.0f} to {oldest:.0f}. Nobody has traced their
+spaces. This page shows whether what is found behaves as perivascular spaces do, not that each of it is one.
+Intervals are of 95 %, by resampling people. What an interval does not show is not confirmed.
+
+![Volume by age, volumes of clusters, density by distance from ventricles and cortex](../images/people.webp)
+
+A person has {count[0.5]:.0f} clusters (median; {count[0.0]:.0f} to {count[1.0]:.0f}) with {volume[0.5]:.0f}
+mm³ ({volume[0.0]:.0f} to {volume[1.0]:.0f}). Median and quartiles of a cluster: {measures}.
+
+## Age
+
+{age}
+
+In 1,789 people of the Human Connectome Projects (Kim 2022), slopes change in the mid-thirties and at 55:
+−1.2, 3.3 and 3.9 in the basal ganglia, −7.8, 54.1 and 42.8 in white matter, per year. Methods differ in
+what they mark: only signs can be compared.
+
+## Left and right, basal ganglia and white matter
+
+{sides}
+
+Rank correlation of the volumes in the basal ganglia and in deep white matter: {together}.
+
+## Direction
+
+{directions}
+
+## The same person twice
+
+The scans of some people were changed by what does not change the person: noise as strong as their own
+(noise), a grid that lies half a voxel further (shift), voxels of 1 mm (voxels), a head turned by 5 degrees
+(turn).
+
+{repeats}
+
+## Outliers
+
+The people farthest from the line of volume against age.
+
+{outliers}
+
+```bash
+python benchmarks/people.py COHORT WORK_DIR --page docs/explanation/people.md
+```
+"""
+
+
+def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: int) -> str:
+    """The page, in Markdown."""
+    looked_at = {}
+    if LOOKED_AT.exists():
+        looked_at = pd.read_csv(LOOKED_AT, sep='\t').set_index('participant_id')['seen'].to_dict()
+    order = study.scans.index
+    parts = ('basal ganglia', 'deep white matter')
+    volumes = [study.of(part, 'both', 'volume_mm3').reindex(order).to_numpy(float) for part in parts]
+    ages = study.scans['age']
+    return PAGE.format(
+        done=len(study.scans),
+        asked=asked,
+        youngest=ages.min(),
+        oldest=ages.max(),
+        count=study.scans['count'].quantile([0.0, 0.5, 1.0]),
+        volume=study.scans['volume_mm3'].quantile([0.0, 0.5, 1.0]),
+        measures=', '.join(quartiles(study.clusters, name) for name in ('volume', 'width', 'length')),
+        age='\n'.join(age_rows(study)),
+        sides='\n'.join(side_rows(study)),
+        together=interval(bootstrap(rank_correlation, *volumes)),
+        directions=directions(places),
+        repeats='\n'.join(repeat_rows(study, repeats)),
+        outliers='\n'.join(outlier_rows(study, looked_at)),
+    )
+
+
+def quartiles(clusters: pd.DataFrame, measure: str) -> str:
+    """Median and quartiles of a measure of the clusters."""
+    unit = 'mm3' if measure == 'volume' else 'mm'
+    low, median, high = clusters[f'{measure}_{unit}'].quantile([0.25, 0.5, 0.75])
+    return f'{measure} {median:.1f} {unit.replace("3", "³")} ({low:.1f} to {high:.1f})'
+
+
+def main() -> None:
+    """Process the cohort, and write the page."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('cohort', type=Path)
+    p.add_argument('work_dir', type=Path)
+    p.add_argument('--page', type=Path, help='where the page is written; printed without it')
+    p.add_argument('--repeated', type=int, default=12, help='people whose scans are changed (default 12)')
+    p.add_argument('--nprocs', type=int, default=2)
+    args = p.parse_args()
+    out = args.work_dir / 'out'
+    participant(args.cohort, out, args.nprocs)
+    run(
+        args.cohort,
+        out,
+        'group',
+        '--cohort',
+        'group',
+        '--match',
+        'age',
+        'sex',
+        '--covariates',
+        'age',
+        'sex',
+        'ICV',
+    )
+    study = Study.read(out, args.cohort)
+    people = list(study.scans.index[:: max(1, len(study.scans) // max(args.repeated, 1))])[: args.repeated]
+    repeats = {}
+    for change in CHANGES if people else ():
+        changed = changed_dataset(args.cohort, args.work_dir / f'scans-{change}', change, people)
+        participant(changed, args.work_dir / f'out-{change}', args.nprocs)
+        repeats[change] = Study.read(args.work_dir / f'out-{change}')
+    rng = np.random.default_rng(SEED)
+    places = [
+        place_clusters(out / name / 'anat', study.clusters[study.clusters['participant_id'] == name], rng)
+        for name in study.scans.index
+    ]
+    asked = len(list(args.cohort.glob('sub-*')))
+    text = page(study, places, repeats, asked)
+    if args.page is None:
+        print(text)
+        return
+    args.page.write_text(text, encoding='utf-8')
+    draw(study, places, args.page.parents[1] / 'images')
+
+
+if __name__ == '__main__':
+    main()
