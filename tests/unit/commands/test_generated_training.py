@@ -75,6 +75,12 @@ def test_label_maps_alone_give_a_model(config, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'cache').iterdir()} == made
 
 
+def test_a_model_of_the_t2w_alone(config, tmp_path):
+    recipe, schedule = replace(config.recipe, channels=('T2w',)), replace(config.schedule, epochs=1)
+    train(replace(config, recipe=recipe, schedule=schedule))
+    assert load_model(tmp_path / 'model').card.channels == ('T2w',)
+
+
 def test_a_training_that_was_interrupted_ends_like_an_uninterrupted_one(config, tmp_path, monkeypatch):
     train(config)
     half, steps, update = replace(config, model_dir=tmp_path / 'half'), [], Trainer._update
