@@ -28,9 +28,10 @@ demo: $(VENV)/.installed
 	$(BIN)/pvs evaluate $(DEMO)/out $(DEMO)/bids/derivatives/labels $(DEMO)/evaluation
 	@echo; echo "Reports:"; ls -1 $(CURDIR)/$(DEMO)/out/*.html
 
-# One process for each test file, so that fixtures that its tests share are made once.
+# One process for each test file, so that fixtures that its tests share are made once. In the order of the files,
+# those that run the whole program come first: at the end no process waits for another.
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NPROCS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NPROCS) --dist loadfile --no-loadscope-reorder
 
 # Known vulnerabilities of the pinned dependencies, by pip-audit in an environment of its own.
 audit: $(VENV)-audit/.installed
