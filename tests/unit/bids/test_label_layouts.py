@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from expert_layouts import put_ds005595, put_valdo, unfetch
-from hypothesis import given
-from hypothesis import strategies as st
 from layouts import put
 from refusals import refused
 
@@ -37,11 +35,22 @@ def test_the_command_line_offers_the_layouts_that_there_are():
     assert tuple(LAYOUTS) == OFFERED
 
 
-@given(st.data())
-def test_a_name_is_that_of_one_layout(data):
-    layout = data.draw(st.sampled_from(list(LAYOUTS.values())))
-    name = data.draw(st.from_regex(layout.pattern, fullmatch=True))
-    assert [one for one in LAYOUTS.values() if one.pattern.fullmatch(name)] == [layout]
+@pytest.mark.parametrize(
+    ('name', 'layout'),
+    [
+        ('sub-01_label-PVS_mask.nii.gz', 'bids'),
+        ('sub-01_desc-mask_label-PVS_mask.nii', 'bids'),
+        ('sub-01_space-T1_desc-Rater1_label-PVS_mask.nii.gz', 'bids'),
+        ('sub-001_desc-mask_PVS.nii.gz', 'ds005595'),
+        ('sub-001_desc-mask_PVS.nii', 'ds005595'),
+        ('sub-101_space-T1_desc-Rater1_PVSSeg.nii.gz', 'valdo'),
+        ('sub-001_desc-mask_PVS.json', None),
+        ('sub-101_space-T1_desc-masked_T1.nii.gz', None),
+        ('sub-101_space-T1_desc-masked_Regions.nii.gz', None),
+    ],
+)
+def test_a_name_is_that_of_one_layout_or_no_label(name, layout):
+    assert [one.name for one in LAYOUTS.values() if one.pattern.fullmatch(name)] == [layout] * bool(layout)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason='the layout of ds005595 is not in ../shared')
