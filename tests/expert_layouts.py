@@ -34,24 +34,14 @@ def put_valdo(root: Path, *subjects: str, raters: tuple[str, ...] = ('Rater1', '
     return root
 
 
-def make_ds005595(root: Path, *subjects: str, has_t1w: bool = False) -> Path:
-    """A filled dataset like ds005595, with ready-made brain masks and tissue classes; returns it.
-
-    Parameters
-    ----------
-    root : Path
-    *subjects : str
-        ``sub-LABEL``.
-    has_t1w : bool
-        Whether somebody has put the T1w of each scan beside it.
-    """
+def make_ds005595(root: Path, *subjects: str) -> Path:
+    """A filled dataset like ds005595, with ready-made brain masks and tissue classes; returns it."""
     for seed, subject in enumerate(subjects):
         make_person(root, subject, seed)
         labels, masks = root / 'derivatives/labels' / subject, root / 'derivatives/mask' / subject
         shutil.move(labels, masks)
         (masks / f'anat/{subject}_label-PVS_mask.nii.gz').rename(masks / f'{subject}_desc-mask_PVS.nii.gz')
-        if not has_t1w:
-            (root / subject / f'anat/{subject}_T1w.nii.gz').unlink()
+        (root / subject / f'anat/{subject}_T1w.nii.gz').unlink()
     shutil.rmtree(root / 'derivatives/labels')
     return root
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ..messages import masks
 from ..runtime.input_files import check_file
-from .query import Refused, Scan, Selection
+from .query import Query, Refused, Scan, Selection
 
 #: T1w scans of VALDO, relative to the dataset.
 _VALDO_T1W = 'sub-*/sub-*_space-T1_desc-masked_T1.nii*'
@@ -147,7 +147,7 @@ def find_traced_regions(label: Path) -> Path | None:
     return next((path for path in places if os.path.lexists(path)), None)
 
 
-def select_valdo_scans(data_dir: Path, suffix: str = 'T1w') -> Selection | None:
+def select_valdo_scans(data_dir: Path, query: Query) -> Selection | None:
     """The scans of a dataset that is laid out as VALDO's; None if it has another layout.
 
     Each is called as in BIDS, and its files are those of the dataset.
@@ -156,12 +156,12 @@ def select_valdo_scans(data_dir: Path, suffix: str = 'T1w') -> Selection | None:
     ----------
     data_dir : Path
         With folders ``sub-*``.
-    suffix : str
-        ``T1w`` or ``T2w``: the scans in which the anatomy is found.
+    query : Query
+        Whose `suffix` and `use_t2w` count.
     """
     scans, refused = [], []
-    for path in sorted(data_dir.glob(_VALDO_T1W.replace('_T1.nii', f'_{suffix[:2]}.nii'))):
-        scan = _valdo_scan(path, suffix)
+    for path in sorted(data_dir.glob(_VALDO_T1W.replace('_T1.nii', f'_{query.suffix[:2]}.nii'))):
+        scan = _valdo_scan(path, query)
         finding = next(filter(None, map(check_file, scan.files.values())), None)
         if finding is None:
             scans.append(scan)
@@ -170,13 +170,14 @@ def select_valdo_scans(data_dir: Path, suffix: str = 'T1w') -> Selection | None:
     return Selection(scans=tuple(scans), refused=tuple(refused)) if scans or refused else None
 
 
-def _valdo_scan(path: Path, suffix: str) -> Scan:
-    """A scan by its T1w, with its T2w, or by its T2w alone."""
+def _valdo_scan(path: Path, query: Query) -> Scan:
+    """A scan by its T1w, with its T2w if that is used, or by its T2w alone."""
     t2w = path.with_name(path.name.replace('_T1.nii', '_T2.nii'))
-    has_t2w, subject = suffix == 'T1w' and os.path.lexists(t2w), path.name.split('_')[0]
+    has_t2w = query.suffix == 'T1w' and query.use_t2w and os.path.lexists(t2w)
+    subject = path.name.split('_')[0]
     anat = Path(subject, 'anat')
     return Scan(
-        anat=anat / f'{subject}_{suffix}.nii.gz',
+        anat=anat / f'{subject}_{query.suffix}.nii.gz',
         t2w=anat / f'{subject}_T2w.nii.gz' if has_t2w else None,
         source=path,
         t2w_source=t2w if has_t2w else None,

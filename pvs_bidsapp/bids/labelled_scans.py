@@ -151,10 +151,10 @@ def find_labelled_scans(
 
 def _find_scans(data_dir: Path, channels: Sequence[str]) -> list[Scan]:
     """The scans of a dataset that can be used; the others are logged."""
-    suffix = anatomical_suffix(channels)
-    if (selection := select_valdo_scans(data_dir, suffix)) is not None:
+    query = Query(suffix=anatomical_suffix(channels), use_t2w='T2w' in channels)
+    if (selection := select_valdo_scans(data_dir, query)) is not None:
         return usable_scans(selection, data_dir)
-    return find_usable_scans(data_dir, Query(suffix=suffix, use_t2w='T2w' in channels))
+    return find_usable_scans(data_dir, query)
 
 
 def _ready_made(names: Naming, suffix: str, **entities: str) -> Path | None:

@@ -94,22 +94,21 @@ def test_evaluate_on_valdo_leaves_out_what_was_not_traced(tmp_path, caplog):
     assert second['reference_volume_mm3']['sub-201'] == 0
 
 
-def test_train_on_ds005595_with_the_t1w_of_its_people(tmp_path, caplog, capsys):
-    data = make_ds005595(tmp_path / 'ds005595', 'sub-001', 'sub-002', has_t1w=True)
-    assert main(['train', str(data), str(tmp_path / 'model'), *SMALL]) == 0
-    model = load_model(tmp_path / 'model')
-    assert model.card.channels == ('T1w',)
+def test_train_on_ds005595_and_what_it_says_of_a_mask_that_is_not_here(tmp_path, caplog, capsys):
+    data = make_ds005595(tmp_path / 'ds005595', 'sub-001', 'sub-002')
+    assert main(['train', str(data), str(tmp_path / 'model'), *SMALL, '--modality', 'T2w']) == 0
+    assert load_model(tmp_path / 'model').card.channels == ('T2w',)
     assert json.loads((tmp_path / 'model/split.json').read_text())['training'] == ['sub-001', 'sub-002']
     annexed = unfetch(data / 'derivatives/mask/sub-002/sub-002_desc-mask_PVS.nii.gz')
-    assert main(['train', str(data), str(tmp_path / 'other'), *SMALL]) == 2
+    assert main(['train', str(data), str(tmp_path / 'other'), *SMALL, '--modality', 'T2w']) == 2
     assert '1 of 2 labelled scans cannot be used' in capsys.readouterr().err
     assert f'datalad get {annexed}' in caplog.text
 
 
-def test_train_on_ds005595_alone_says_what_is_missing(tmp_path, capsys):
+def test_train_on_ds005595_as_if_it_had_a_t1w_names_the_option_for_t2w(tmp_path, capsys):
     data = make_ds005595(tmp_path / 'ds005595', 'sub-001')
     assert main(['train', str(data), str(tmp_path / 'model'), *SMALL]) == 2
-    assert 'no T1w found, but T2w scans' in capsys.readouterr().err
+    assert 'no T1w found, but T2w scans; for T2w scans alone: --modality T2w' in capsys.readouterr().err
     assert not (tmp_path / 'model/model.json').exists()
 
 

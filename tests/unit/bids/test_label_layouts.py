@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 from expert_layouts import put_ds005595, put_valdo, unfetch
-from hypothesis import given
-from hypothesis import strategies as st
 from layouts import put
 from refusals import refused
 
 from pvs_bidsapp.bids.label_layouts import LAYOUTS, default_labels_dir, select_valdo_scans
 from pvs_bidsapp.bids.labelled_scans import find_labelled_scans
 from pvs_bidsapp.bids.labels import ANY_LABELS, LabelChoice, find_labels
+from pvs_bidsapp.bids.query import Query
 from pvs_bidsapp.cli.arguments import LAYOUTS as OFFERED
 from pvs_bidsapp.messages import datasets, masks
 
@@ -37,11 +36,22 @@ def test_the_command_line_offers_the_layouts_that_there_are():
     assert tuple(LAYOUTS) == OFFERED
 
 
-@given(st.data())
-def test_a_name_is_that_of_one_layout(data):
-    layout = data.draw(st.sampled_from(list(LAYOUTS.values())))
-    name = data.draw(st.from_regex(layout.pattern, fullmatch=True))
-    assert [one for one in LAYOUTS.values() if one.pattern.fullmatch(name)] == [layout]
+@pytest.mark.parametrize(
+    ('name', 'layout'),
+    [
+        ('sub-01_label-PVS_mask.nii.gz', 'bids'),
+        ('sub-01_desc-mask_label-PVS_mask.nii', 'bids'),
+        ('sub-01_space-T1_desc-Rater1_label-PVS_mask.nii.gz', 'bids'),
+        ('sub-001_desc-mask_PVS.nii.gz', 'ds005595'),
+        ('sub-001_desc-mask_PVS.nii', 'ds005595'),
+        ('sub-101_space-T1_desc-Rater1_PVSSeg.nii.gz', 'valdo'),
+        ('sub-001_desc-mask_PVS.json', None),
+        ('sub-101_space-T1_desc-masked_T1.nii.gz', None),
+        ('sub-101_space-T1_desc-masked_Regions.nii.gz', None),
+    ],
+)
+def test_a_name_is_that_of_one_layout_or_no_label(name, layout):
+    assert [one.name for one in LAYOUTS.values() if one.pattern.fullmatch(name)] == [layout] * bool(layout)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason='the layout of ds005595 is not in ../shared')
@@ -110,13 +120,13 @@ def test_a_rater_may_be_chosen_of_masks_with_bids_names(tmp_path):
 def test_scans_of_valdo_have_bids_names_and_the_files_of_the_dataset(tmp_path):
     put_valdo(tmp_path, 'sub-101', 'sub-201')
     (tmp_path / 'sub-201/sub-201_space-T1_desc-masked_T2.nii.gz').unlink()
-    selection = select_valdo_scans(tmp_path)
+    selection = select_valdo_scans(tmp_path, Query())
     assert [scan.anat.name for scan in selection.scans] == ['sub-101_T1w.nii.gz', 'sub-201_T1w.nii.gz']
     assert [[path.name for path in scan.files.values()] for scan in selection.scans] == [
         ['sub-101_space-T1_desc-masked_T1.nii.gz', 'sub-101_space-T1_desc-masked_T2.nii.gz'],
         ['sub-201_space-T1_desc-masked_T1.nii.gz'],
     ]
-    assert select_valdo_scans(put_ds005595(tmp_path / 'other', 'sub-001')) is None
+    assert select_valdo_scans(put_ds005595(tmp_path / 'other', 'sub-001'), Query()) is None
 
 
 def test_labelled_scans_of_valdo(tmp_path, caplog):
@@ -130,10 +140,23 @@ def test_labelled_scans_of_valdo(tmp_path, caplog):
     assert '1 scans have no label (sub-201)' in caplog.text
 
 
+def test_scans_of_valdo_by_what_the_network_gets(tmp_path):
+    """A T2w that nobody uses may be missing."""
+    put_valdo(tmp_path, 'sub-101')
+    t2w = tmp_path / 'sub-101/sub-101_space-T1_desc-masked_T2.nii.gz'
+    (alone,) = find_labelled_scans(tmp_path, tmp_path, ('T2w',))
+    assert (alone.anat, alone.t2w) == (t2w, None)
+    unfetch(t2w)
+    (scan,) = find_labelled_scans(tmp_path, tmp_path, ('T1w',))
+    assert (scan.anat.name, scan.t2w) == ('sub-101_space-T1_desc-masked_T1.nii.gz', None)
+    with refused(datasets.NONE_USABLE, naming=str(tmp_path)):
+        find_labelled_scans(tmp_path, tmp_path, ('T1w', 'T2w'))
+
+
 def test_a_scan_of_valdo_that_is_not_here_is_named(tmp_path):
     put_valdo(tmp_path, 'sub-101')
     unfetch(tmp_path / 'sub-101/sub-101_space-T1_desc-masked_T1.nii.gz')
-    (refusal,) = select_valdo_scans(tmp_path).refused
+    (refusal,) = select_valdo_scans(tmp_path, Query()).refused
     assert refusal.finding.code == datasets.NOT_FETCHED.code
     with refused(datasets.NONE_USABLE, naming=str(tmp_path)):
         find_labelled_scans(tmp_path, tmp_path)
