@@ -75,8 +75,9 @@ def _add_heads(p: argparse.ArgumentParser) -> None:
         choices=SUITES,
         default='mixed',
         help='difficulty of the scans. easy: little noise, clear PVS; hard: noise, faint and small PVS, many '
-        'structures that look like PVS; shift: contrasts of scanners that are in no other suite; mixed: from '
-        'easy to hard (default); training: more wide and visible PVS than people have',
+        'structures that look like PVS; shift: contrasts of scanners that are in no other suite; dense: as '
+        'many, as thin and as faint PVS as experts trace in people; mixed: from easy to hard (default); '
+        'training: more wide and visible PVS than people have',
     )
     add_option(
         p,

@@ -254,7 +254,14 @@ def _draw(options: InsertionOptions, number: int, scan: ScanImage, name: str, fo
     anatomy = _anatomy(brain, grid, name)
     rng = np.random.default_rng([options.seed, number])
     difficulty = SUITES[options.suite]
-    drawn = vessels.draw(anatomy, rng, burden=rng.uniform(0.2, 0.9), size=rng.uniform(*difficulty.size))
+    low, high = difficulty.burden
+    drawn = vessels.draw(
+        anatomy,
+        rng,
+        burden=low + (high - low) * rng.uniform(0.2, 0.9),
+        size=rng.uniform(*difficulty.size),
+        is_dense=difficulty.is_dense,
+    )
     return _Insertion(
         t1w=t1w,
         grid=grid,

@@ -106,6 +106,17 @@ def recall_table(spaces: pd.DataFrame, threshold: float | None = None) -> pd.Dat
     return pd.DataFrame(rows, columns=list(RECALL_COLUMNS))
 
 
+def is_total(table: pd.DataFrame) -> pd.Series:
+    """Whether each row of a measure in `recall_table` is a total, and no bin.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of one measure.
+    """
+    return (table['high'] == np.inf) & (table['low'] < table['low'].max())
+
+
 def _mean_ideal(detectability: pd.Series, threshold: float | None) -> float:
     known = detectability.dropna()
     return (

@@ -12,6 +12,7 @@ import pandas as pd
 
 from .. import __version__
 from ..bids.naming import EvaluationNaming
+from ..evaluation.detection import is_total
 from ..evaluation.masks import Evaluation
 from . import html
 from .columns import DASH, fixed
@@ -95,9 +96,9 @@ def _regions(summary: pd.DataFrame) -> list[list[str]]:
     return rows
 
 
-def _recalls(recall: pd.DataFrame) -> list[list[str]]:
-    """Range, number of spaces, recall with its interval, and that of the ideal observer."""
-    return [
+def _recalls(recall: pd.DataFrame) -> list[tuple[bool, list[str]]]:
+    """Whether a row is a total; range, number of spaces, recall with its interval, and the ideal one."""
+    rows = [
         [
             _range(row['low'], row['high']),
             f'{row["n_spaces"]}',
@@ -106,6 +107,7 @@ def _recalls(recall: pd.DataFrame) -> list[list[str]]:
         ]
         for row in recall.to_dict('records')
     ]
+    return list(zip(is_total(recall), rows, strict=True))
 
 
 def _range(low: float, high: float) -> str:

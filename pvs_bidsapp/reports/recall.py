@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..evaluation.detection import ideal_recall
+from ..evaluation.detection import ideal_recall, is_total
 from ..runtime.files import atomic_write
 from .figures import pyplot
 from .palette import SERIES
@@ -54,7 +54,6 @@ def draw_recall(table: pd.DataFrame, threshold: float | None, path: Path) -> Pat
 
 
 def _bins(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of detectability that do not overlap and hold spaces: those before the first total."""
+    """Bins of detectability that hold spaces."""
     rows = table[table['measure'] == 'detectability']
-    is_total = (rows['high'] == np.inf) & (rows['low'] != rows['low'].max())
-    return rows[~is_total & (rows['n_spaces'] > 0)]
+    return rows[~is_total(rows) & (rows['n_spaces'] > 0)]
