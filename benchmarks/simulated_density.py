@@ -47,7 +47,9 @@ def main() -> None:
     print('| quantity | 5th | 25th | median | 75th | 95th percentile | published |')
     print('| --- ' * 7 + '|')
     for name, values in found.items():
-        shown = ' | '.join(f'{v:.3g}' for v in np.percentile(values, [5, 25, 50, 75, 95]))
+        shown = ' | '.join(
+            f'{v:.0f}' if v >= 100 else f'{v:.3g}' for v in np.percentile(values, [5, 25, 50, 75, 95])
+        )
         print(f'| {name} | {shown} | {PUBLISHED[name]} |')
 
 
