@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cc3d
 import numpy as np
+from scipy import ndimage
 
 from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.simulation.label_maps import load_label_map
@@ -58,13 +59,10 @@ def print_contents(sources: list[PatchSource], number: int) -> None:
         contents = draw_contents(anatomy, rng)
         seen = contents.occupancy * contents.contrast
         white = anatomy.region == 1
-        for z in range(0, 44, 4):
-            area = white[:, :, z].sum() * SPACING**2 / 100
-            if area > 10:
-                count = cc3d.connected_components((seen * white)[:, :, z] > SEEN, connectivity=8).max()
-                per_slice.append(100 * count / area)
-        clusters = cc3d.connected_components(seen * white > SEEN, connectivity=26)
-        peaks += [float(seen[clusters == n].max()) for n in range(1, clusters.max() + 1)]
+        per_slice += [
+            100 * count / area for count, area in count_in_sections(seen * white, white) if area > 10
+        ]
+        peaks += peak_contrasts(seen * white)
         for n, name in enumerate(REGIONS, start=1):
             if (anatomy.region == n).sum() > 300:
                 fractions[name].append(100 * float(contents.occupancy[anatomy.region == n].mean()))
@@ -78,6 +76,32 @@ def print_contents(sources: list[PatchSource], number: int) -> None:
     for name, values in rows.items():
         found = ' | '.join(f'{v:.3g}' for v in np.percentile(values, [5, 25, 50, 75, 95]))
         print(f'| {name} | {found} |')
+
+
+def count_in_sections(seen: np.ndarray, white: np.ndarray, step: int = 4) -> list[tuple[int, float]]:
+    """Clusters seen, and area of white matter in cm², of each n-th axial section of voxels of 1.5 mm.
+
+    Parameters
+    ----------
+    seen : ndarray, shape (x, y, z)
+        Contrast of the spaces of white matter, of that between white matter and CSF.
+    white : ndarray of bool, shape (x, y, z)
+        White matter.
+    step : int
+    """
+    return [
+        (
+            int(cc3d.connected_components(seen[:, :, z] > SEEN, connectivity=8).max()),
+            float(white[:, :, z].sum()) * SPACING**2 / 100,
+        )
+        for z in range(0, seen.shape[2], step)
+    ]
+
+
+def peak_contrasts(seen: np.ndarray) -> list[float]:
+    """Highest contrast of each cluster that is seen (26-connectivity)."""
+    clusters = cc3d.connected_components(seen > SEEN, connectivity=26)
+    return [float(v) for v in ndimage.maximum(seen, clusters, np.arange(1, clusters.max() + 1))]
 
 
 def draw(patches: list[GeneratedPatch], path: Path) -> None:

@@ -18,7 +18,7 @@ from ..messages import options
 from ..messages.message import one_line
 
 #: Names of `pvs_bidsapp.simulation.scanner.SUITES`, which is too heavy to import for a parser.
-SUITES = ('easy', 'hard', 'shift', 'mixed', 'training')
+SUITES = ('easy', 'hard', 'shift', 'dense', 'mixed', 'training')
 #: Keys of `pvs_bidsapp.bids.label_layouts.LAYOUTS`, for the same reason.
 LAYOUTS = ('bids', 'ds005595', 'valdo')
 #: What begins like an option, but is a negative value.

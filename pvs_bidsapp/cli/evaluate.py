@@ -26,8 +26,12 @@ and desc- aside. Prints the means, and writes to OUT_DIR:
   evaluation_summary.tsv    means over scans with 95 % bootstrap intervals
   evaluation_sweep.tsv      scores by threshold and size filter, if PRED_DIR has probability maps;
                             with a figure, evaluation_sweep.png
+  evaluation_recall.tsv     recall of the true spaces by volume, and by detectability if REF_DIR is of
+                            pvs simulate; then with a figure, evaluation_recall.png
+  evaluation_spaces.tsv     each true space, and whether it is found
   evaluation_agreement.tsv  agreement (ICC, Bland-Altman) of the number and the volume of PVS
   evaluation_unmatched.tsv  masks that were left out, with the reason
+  evaluation.html           all of this on one page
 
 Exit status 1 if a file cannot be used; the other scans are compared."""
 
@@ -87,5 +91,5 @@ def main(argv: list[str]) -> int:
     sizes, thresholds = sorted(set(args.size_filters)), sorted(set(args.thresholds))
     outcome = run(args.pred_dir, args.ref_dir, args.out_dir, sizes, thresholds, choice)
     print(outcome.report())
-    print(f'tables: {args.out_dir / "evaluation*.tsv"}')
+    print(f'tables: {args.out_dir / "evaluation*.tsv"}; page: {args.out_dir / "evaluation.html"}')
     return outcome.exit_status

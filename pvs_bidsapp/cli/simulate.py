@@ -34,6 +34,7 @@ examples:
   pvs simulate heads --n-subjects 40 --label-maps label-maps/ --suite hard --nprocs 8
   pvs simulate cohort --n-subjects 200 --sites 3 --sessions 2
   pvs simulate inserted --into my-bids-dataset
+  pvs simulate faint --into my-bids-dataset --contrast 0.25 0.45
 """
 
 
@@ -74,8 +75,9 @@ def _add_heads(p: argparse.ArgumentParser) -> None:
         choices=SUITES,
         default='mixed',
         help='difficulty of the scans. easy: little noise, clear PVS; hard: noise, faint and small PVS, many '
-        'structures that look like PVS; shift: contrasts of scanners that are in no other suite; mixed: from '
-        'easy to hard (default); training: more wide and visible PVS than people have',
+        'structures that look like PVS; shift: contrasts of scanners that are in no other suite; dense: as '
+        'many, as thin and as faint PVS as experts trace in people; mixed: from easy to hard (default); '
+        'training: more wide and visible PVS than people have',
     )
     add_option(
         p,
@@ -83,6 +85,15 @@ def _add_heads(p: argparse.ArgumentParser) -> None:
         type=PATH,
         metavar='BIDS_DIR',
         help='insert PVS into the real scans of this dataset, and change nothing else in them',
+    )
+    add_option(
+        p,
+        '--contrast',
+        nargs=2,
+        type=Number(low=0, above=True, high=1),
+        metavar=('LOW', 'HIGH'),
+        help='with --into: range from which the contrast of each PVS is drawn, as a fraction of that between '
+        'CSF and the surrounding tissue (default: as in the suite)',
     )
     add_option(
         p, '--spacing', type=Number(low=0.4, high=2), metavar='MM',
@@ -136,6 +147,8 @@ def main(argv: list[str]) -> int:
     if args.seed is None:
         args.seed = SUITE_SEEDS[args.suite]
     inputs = []
+    if args.contrast is not None:
+        _check_contrast(args)
     if args.into is not None:
         for name in _OF_HEADS:
             if getattr(args, name) != p.get_default(name):
@@ -148,6 +161,14 @@ def main(argv: list[str]) -> int:
     check_writable(args.out_dir, 'OUT_DIR')
     remove_leftovers(args.out_dir, below=True)
     return _simulate(args, maps) if args.into is None else _insert(args)
+
+
+def _check_contrast(args: argparse.Namespace) -> None:
+    if args.into is None:
+        raise options.NEEDS.error('--contrast', other='--into')
+    low, high = args.contrast
+    if low > high:
+        raise options.RANGE.error(f'--contrast {low:g} {high:g}')
 
 
 def _simulate(args: argparse.Namespace, maps: list[Path]) -> int:
@@ -178,7 +199,8 @@ def _insert(args: argparse.Namespace) -> int:
     from ..commands.insert import InsertionOptions, run
 
     done, failed = run(InsertionOptions(
-        bids_dir=args.into, out_dir=args.out_dir, suite=args.suite, nprocs=args.nprocs, seed=args.seed
+        bids_dir=args.into, out_dir=args.out_dir, suite=args.suite, nprocs=args.nprocs, seed=args.seed,
+        contrast=tuple(args.contrast) if args.contrast else None,
     ))  # fmt: skip
     print(f'{done} scans in {args.out_dir}, {len(failed)} failed')
     if done:

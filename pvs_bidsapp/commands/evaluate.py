@@ -20,8 +20,11 @@ from ..outputs.evaluation import MaskFiles, Unmatched, find_mask_pairs, write_ev
 
 LOG = logging.getLogger(__name__)
 #: Scores whose means are printed, and those printed with their interval.
-PRINTED = ('dice', 'recall', 'precision', 'avd', 'cluster_dice', 'large_recall', 'large_precision')
-WITH_INTERVAL = ('dice', 'cluster_dice', 'avd')
+PRINTED = (
+    'dice', 'recall', 'precision', 'avd', 'cluster_dice', 'large_recall', 'large_precision', 'false_clusters',
+    'cldice', 'auprc',
+)  # fmt: skip
+WITH_INTERVAL = ('dice', 'cluster_dice', 'avd', 'cldice', 'auprc')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,14 @@ class Outcome:
 
     def report(self) -> str:
         """What was compared and what was not, with the means over scans, for a terminal."""
-        return '\n'.join([*self._counts(), *_means(self.evaluation.summary), *self._empty()])
+        return '\n'.join(
+            [
+                *self._counts(),
+                *_means(self.evaluation.summary),
+                *_recalls(self.evaluation.recall),
+                *self._empty(),
+            ]
+        )
 
     def _counts(self) -> list[str]:
         lines = [f'{_count(self.evaluation.scans["scan"].nunique(), "scan")} compared']
@@ -93,6 +103,17 @@ def _means(summary: pd.DataFrame) -> list[str]:
             interval = f'95 % interval {row.ci_low:.3f} to {row.ci_high:.3f}{used}'
             lines.append(f'{row.score}: {row.mean:.3f} ({interval})')
     return lines
+
+
+def _recalls(recall: pd.DataFrame) -> list[str]:
+    """Recall of the spaces by detectability, or by volume where that is not known."""
+    known = recall[recall['measure'] == 'detectability']
+    shown = known if len(known) else recall
+    if not len(shown):
+        return []
+    what = "detectability (d')" if len(known) else 'volume (mm3)'
+    table = shown.drop(columns='measure').dropna(axis='columns', how='all').round(3)
+    return [f'recall of spaces by {what}:', table.to_string(index=False)]
 
 
 def run(

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
@@ -59,6 +60,9 @@ class InsertionOptions:
         BIDS dataset to write.
     suite : str
         A key of `pvs_bidsapp.simulation.scanner.SUITES`: contrast and size of the PVS.
+    contrast : tuple of float, or None
+        Range from which the contrast of each PVS is drawn, as a fraction of that between CSF and the
+        surroundings; None: that of the suite, drawn once for each scan, and varied by 10 %.
     nprocs : int
         Number of scans that are processed at the same time.
     seed : int
@@ -69,6 +73,7 @@ class InsertionOptions:
     suite: str
     nprocs: int
     seed: int
+    contrast: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +152,7 @@ def _check_same(options: InsertionOptions, labels: Naming) -> None:
     """Check that the scans which are there were changed with the same options; they are kept."""
     if (made := read_notes(labels)) is not None:
         check_same(labels.folder, '--suite', made.get('Suite'), options.suite)
+        check_same(labels.folder, '--contrast', made.get('Contrast'), _notes(options, 0, '').get('Contrast'))
         check_same(labels.folder, '--seed', next(iter(made.get('Seed', ())), None), options.seed)
 
 
@@ -229,10 +235,16 @@ def _insert_into_scan(
         tissues=native.tissues,
         labels=labels_to_native(insertion.anatomy.labels, affine, grid, np.int16),
         mimics=None,
-        notes={'Anatomy': t1w.name, 'Suite': options.suite, 'Seed': [options.seed, number]},
+        notes=_notes(options, number, t1w.name),
     )
     uri = f'bids:raw:{names.anat("T1w").relative_to(options.out_dir).as_posix()}'
     write_ground_truth(labels, uri, ground_truth)
+
+
+def _notes(options: InsertionOptions, number: int, name: str) -> dict[str, Any]:
+    """What decides on the PVS of a scan, as it stands in the sidecar of its ground truth."""
+    notes = {'Anatomy': name, 'Suite': options.suite, 'Seed': [options.seed, number]}
+    return notes if options.contrast is None else notes | {'Contrast': list(options.contrast)}
 
 
 def _draw(options: InsertionOptions, number: int, scan: ScanImage, name: str, folder: Path) -> _Insertion:
@@ -242,16 +254,30 @@ def _draw(options: InsertionOptions, number: int, scan: ScanImage, name: str, fo
     anatomy = _anatomy(brain, grid, name)
     rng = np.random.default_rng([options.seed, number])
     difficulty = SUITES[options.suite]
-    drawn = vessels.draw(anatomy, rng, burden=rng.uniform(0.2, 0.9), size=rng.uniform(*difficulty.size))
-    contrast = rng.uniform(*difficulty.pvs_contrast)
+    low, high = difficulty.burden
+    drawn = vessels.draw(
+        anatomy,
+        rng,
+        burden=low + (high - low) * rng.uniform(0.2, 0.9),
+        size=rng.uniform(*difficulty.size),
+        is_dense=difficulty.is_dense,
+    )
     return _Insertion(
         t1w=t1w,
         grid=grid,
         brain=brain,
         anatomy=anatomy,
         vessels=drawn,
-        contrasts=contrast * (1 + rng.normal(0, 0.1, len(drawn)).clip(-0.3, 0.3)),
+        contrasts=_draw_contrasts(options, len(drawn), rng),
     )
+
+
+def _draw_contrasts(options: InsertionOptions, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Contrasts of the PVS of a scan; the same PVS have other contrasts in another range."""
+    if options.contrast is not None:
+        return rng.uniform(*options.contrast, number)
+    contrast = rng.uniform(*SUITES[options.suite].pvs_contrast)
+    return contrast * (1 + rng.normal(0, 0.1, number).clip(-0.3, 0.3))
 
 
 def _anatomy(brain: Brain, grid: Grid, name: str) -> Anatomy:

@@ -47,29 +47,49 @@ def agreement(first: np.ndarray, second: np.ndarray) -> Agreement:
     """
     pairs = np.column_stack([first, second]).astype(float)
     pairs = pairs[np.isfinite(pairs).all(1)]
-    n, k = pairs.shape
+    n = len(pairs)
     if n < 3:
         missing = dict.fromkeys(('icc', 'icc_low', 'icc_high', 'bias', 'limit_low', 'limit_high'), np.nan)
         return Agreement(n=n, **missing)
     difference = pairs[:, 1] - pairs[:, 0]
     bias, spread = float(difference.mean()), 1.96 * float(difference.std(ddof=1))
-    grand = pairs.mean()
-    rows = k * ((pairs.mean(1) - grand) ** 2).sum() / (n - 1)
-    columns = n * ((pairs.mean(0) - grand) ** 2).sum() / (k - 1)
-    total = ((pairs - grand) ** 2).sum()
-    error = (total - rows * (n - 1) - columns * (k - 1)) / ((n - 1) * (k - 1))
-    whole = rows + (k - 1) * error + k * (columns - error) / n
-    icc = (rows - error) / whole if whole > 0 else np.nan
-    low, high = _interval(icc, rows, columns, error, n, k)
+    icc, low, high = intraclass_correlation(pairs)
     return Agreement(
         n=n,
-        icc=float(icc),
+        icc=icc,
         icc_low=low,
         icc_high=high,
         bias=bias,
         limit_low=bias - spread,
         limit_high=bias + spread,
     )
+
+
+def intraclass_correlation(values: np.ndarray) -> tuple[float, float, float]:
+    """ICC(2,1), two-way random effects, single measurement, absolute agreement, with its 95 % interval.
+
+    Shrout & Fleiss 1979 (doi:10.1037/0033-2909.86.2.420), and for the interval McGraw & Wong 1996, table 7
+    (doi:10.1037/1082-989X.1.1.30).
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, k)
+        One row per subject, one column per rater, scanner or method; at least two of each, all finite.
+
+    Returns
+    -------
+    icc, low, high : float
+        NaN if all values are the same.
+    """
+    n, k = values.shape
+    grand = values.mean()
+    rows = k * ((values.mean(1) - grand) ** 2).sum() / (n - 1)
+    columns = n * ((values.mean(0) - grand) ** 2).sum() / (k - 1)
+    total = ((values - grand) ** 2).sum()
+    error = (total - rows * (n - 1) - columns * (k - 1)) / ((n - 1) * (k - 1))
+    whole = rows + (k - 1) * error + k * (columns - error) / n
+    icc = float((rows - error) / whole) if whole > 0 else np.nan
+    return icc, *_interval(icc, rows, columns, error, n, k)
 
 
 def _interval(icc: float, rows: float, columns: float, error: float, n: int, k: int) -> tuple[float, float]:

@@ -11,15 +11,17 @@ import pandas as pd
 
 from ..anatomy.regions import indices_of
 from .agreement import agreement
-from .metrics import cluster_scores, remove_small, score
-from .sweep import bootstrap, sweep
+from .cldice import centre_line_dice, skeleton
+from .detection import recall_table, searched_threshold, space_table
+from .metrics import cluster_scores, count_false, remove_small, score
+from .sweep import average_precision, bootstrap, sweep
 
 #: Regions that are scored separately: totals of `pvs_bidsapp.anatomy.regions.TOTALS`.
 SCORED_REGIONS = ('deep white matter', 'basal ganglia', 'midbrain', 'hippocampus')
 #: Scores whose means over scans are reported.
 SUMMARISED_SCORES = (
     'dice', 'recall', 'precision', 'avd', 'cluster_dice', 'cluster_recall', 'cluster_precision',
-    'large_recall', 'large_precision',
+    'large_recall', 'large_precision', 'false_clusters', 'cldice', 'auprc',
 )  # fmt: skip
 
 
@@ -38,6 +40,12 @@ class MaskPair:
         Indices of `pvs_bidsapp.anatomy.regions.REGIONS`.
     voxel_volume : float
         In mm3.
+    brain : ndarray of bool, shape (x, y, z), or None
+        Brain mask.
+    spaces : ndarray of int, shape (x, y, z), or None
+        Number of the true space of each voxel, 0 elsewhere.
+    detectability : Series or None
+        Detectability index d' of the true spaces by number.
     """
 
     name: str
@@ -46,6 +54,15 @@ class MaskPair:
     probability: np.ndarray | None
     regions: np.ndarray | None
     voxel_volume: float
+    brain: np.ndarray | None = None
+    spaces: np.ndarray | None = None
+    detectability: pd.Series | None = None
+
+    @property
+    def searched_volume(self) -> float:
+        """Volume of the regions, or else of the brain, where PVS are looked for, in mm3; NaN if unknown."""
+        mask = self.brain if self.regions is None else self.regions > 0
+        return np.nan if mask is None else float(mask.sum() * self.voxel_volume)
 
 
 def leave_out(pair: MaskPair, unknown: np.ndarray) -> MaskPair:
@@ -81,12 +98,21 @@ class Evaluation:
         One row per scan, threshold and size filter; None without probability maps.
     agreement : DataFrame
         Agreement of the number and of the volume of PVS.
+    spaces : DataFrame
+        One row per true space.
+    recall : DataFrame
+        Recall of the true spaces by volume and detectability.
+    threshold : float or None
+        That of the ideal observer, see `pvs_bidsapp.evaluation.detection.ideal_threshold`.
     """
 
     scans: pd.DataFrame
     summary: pd.DataFrame
     sweep: pd.DataFrame | None
     agreement: pd.DataFrame
+    spaces: pd.DataFrame
+    recall: pd.DataFrame
+    threshold: float | None
 
 
 class Evaluator:
@@ -105,6 +131,9 @@ class Evaluator:
         self._rows: list[dict[str, object]] = []
         self._sweeps: list[pd.DataFrame] = []
         self._totals: list[dict[str, float]] = []
+        self._spaces: list[pd.DataFrame] = []
+        self._false_clusters: list[float] = []
+        self._searched: list[float] = []
 
     def add(self, pair: MaskPair) -> None:
         """Score one scan.
@@ -115,6 +144,9 @@ class Evaluator:
         """
         self._rows += score_pair(pair, self.sizes)
         self._totals.append(_totals(pair))
+        self._spaces.append(_spaces_of(pair))
+        self._false_clusters.append(count_false(pair.predicted, pair.reference, 0, pair.voxel_volume))
+        self._searched.append(pair.searched_volume)
         if pair.probability is not None:
             table = sweep(
                 pair.probability,
@@ -128,12 +160,28 @@ class Evaluator:
     def tables(self) -> Evaluation:
         """Tables of all scans that were added."""
         scans = pd.DataFrame(self._rows)
+        spaces = pd.concat(self._spaces, ignore_index=True)
+        threshold = searched_threshold(spaces, self._false_clusters, self._searched)
         return Evaluation(
             scans=scans,
             summary=summarise(scans),
             sweep=pd.concat(self._sweeps, ignore_index=True) if self._sweeps else None,
             agreement=_agreement_table(self._totals),
+            spaces=spaces,
+            recall=recall_table(spaces, threshold),
+            threshold=threshold,
         )
+
+
+def _spaces_of(pair: MaskPair) -> pd.DataFrame:
+    return space_table(
+        pair.name,
+        pair.predicted,
+        pair.reference,
+        pair.voxel_volume,
+        spaces=pair.spaces,
+        detectability=pair.detectability,
+    )
 
 
 def score_pair(pair: MaskPair, sizes: Sequence[float]) -> list[dict[str, object]]:
@@ -152,6 +200,12 @@ def score_pair(pair: MaskPair, sizes: Sequence[float]) -> list[dict[str, object]
     """
     rows: list[dict[str, object]] = []
     volume = pair.voxel_volume
+    area = (
+        np.nan
+        if pair.probability is None
+        else average_precision(pair.probability, pair.reference, pair.brain)
+    )
+    lines = skeleton(pair.predicted), skeleton(pair.reference)
     for size in sizes:
         predicted, reference = (remove_small(m, size, volume) for m in (pair.predicted, pair.reference))
         scores = score(predicted, reference)
@@ -161,6 +215,11 @@ def score_pair(pair: MaskPair, sizes: Sequence[float]) -> list[dict[str, object]
             | asdict(scores)
             | {'large_recall': recall, 'large_precision': precision}
             | _volumes(predicted, reference, volume)
+            | {
+                'false_clusters': count_false(pair.predicted, pair.reference, size, volume),
+                'cldice': centre_line_dice(predicted, reference, lines[0] & predicted, lines[1] & reference),
+                'auprc': area if size == min(sizes) else np.nan,
+            }
         )
     if pair.regions is not None:
         for region in SCORED_REGIONS:

@@ -83,6 +83,13 @@ def hit_fraction(clusters: np.ndarray, other: np.ndarray) -> float:
     return ratio(len(np.unique(clusters[inside & (other > 0)])), len(np.unique(clusters[inside])))
 
 
+def count_false(predicted: np.ndarray, reference: np.ndarray, minimum: float, voxel_volume: float) -> int:
+    """Number of large predicted clusters that hit no reference; parameters as `cluster_scores`."""
+    clusters = cc3d.connected_components(predicted, connectivity=26)
+    large = keep_large(clusters, minimum, voxel_volume)
+    return len(np.setdiff1d(large[large > 0], clusters[reference]))
+
+
 def keep_large(clusters: np.ndarray, minimum: float, voxel_volume: float) -> np.ndarray:
     """Remove small clusters.
 

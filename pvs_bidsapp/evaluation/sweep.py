@@ -1,4 +1,4 @@
-"""Scores over thresholds and cluster-size filters (fig. 1A of Joliot et al. 2021)."""
+"""Scores over thresholds and size filters (fig. 1A of Joliot et al. 2021), and intervals over scans."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 import cc3d
 import numpy as np
 import pandas as pd
+from sklearn.metrics import average_precision_score
 
 from .metrics import harmonic_mean, hit_fraction, keep_large, score_clusters
 
@@ -67,6 +68,28 @@ def sweep(
     return pd.DataFrame(rows)
 
 
+def average_precision(probability: np.ndarray, reference: np.ndarray, inside: np.ndarray | None) -> float:
+    """Area under the precision-recall curve of the voxels (AUPRC), as average precision.
+
+    Parameters
+    ----------
+    probability : ndarray of float, shape (x, y, z)
+        In [0, 1].
+    reference : ndarray of bool, shape (x, y, z)
+    inside : ndarray of bool, shape (x, y, z), or None
+        Voxels that count, those of the brain; None: all.
+
+    Returns
+    -------
+    area : float
+        In [0, 1]; NaN if the reference is empty there.
+    """
+    counted = np.ones(reference.shape, bool) if inside is None else inside
+    if not reference[counted].any():
+        return np.nan
+    return float(average_precision_score(reference[counted], probability[counted]))
+
+
 def bootstrap(values: np.ndarray, *, rounds: int = 2000, seed: int = 1) -> tuple[float, float, float]:
     """Mean with its 95 % bootstrap percentile interval (Efron 1979).
 
@@ -92,3 +115,30 @@ def bootstrap(values: np.ndarray, *, rounds: int = 2000, seed: int = 1) -> tuple
     means = values[rng.integers(len(values), size=(rounds, len(values)))].mean(1)
     low, high = np.percentile(means, (2.5, 97.5))
     return float(values.mean()), float(low), float(high)
+
+
+def bootstrap_ratio(
+    parts: np.ndarray, wholes: np.ndarray, *, rounds: int = 2000, seed: int = 1
+) -> tuple[float, float, float]:
+    """Ratio of two sums over scans with its 95 % bootstrap percentile interval; scans are resampled.
+
+    Parameters
+    ----------
+    parts, wholes : ndarray, shape (n,)
+        One value per scan, for example spaces that are found and all spaces.
+    rounds : int
+        Number of resamplings.
+    seed : int
+        Seed of the resamplings.
+
+    Returns
+    -------
+    ratio, low, high : float
+        NaN if the wholes are 0.
+    """
+    if not np.sum(wholes):
+        return np.nan, np.nan, np.nan
+    chosen = np.random.default_rng(seed).integers(len(wholes), size=(rounds, len(wholes)))
+    totals = wholes[chosen].sum(1)
+    low, high = np.percentile(parts[chosen].sum(1)[totals > 0] / totals[totals > 0], (2.5, 97.5))
+    return float(parts.sum() / wholes.sum()), float(low), float(high)

@@ -221,6 +221,12 @@ ITSELF = Caution(
     text='is compared with itself',
     mend='give the folder of the predictions and that of the references',
 )
+TRUTH_TABLE = Refusal(
+    code='mask-truth-table',
+    text='the table of the true spaces cannot be used ({reason})',
+    mend='simulate the scan again, or remove the column detectability to do without it',
+    kind=ImageError,
+)
 NONE_EVALUATED = Refusal(
     code='mask-none-evaluated',
     text='none of the {count} pairs of masks can be used; see the reasons above',

@@ -20,6 +20,9 @@ VALUE = Refusal(
 CHOICE = Refusal(
     code='option-choice', text='invalid choice', mend='choose from {choices}; see {program} --help'
 )
+RANGE = Refusal(
+    code='option-range', text='the first value is above the second', mend='give the lower one first'
+)
 TOO_MANY_VALUES = Refusal(code='option-too-many-values', text='{count} values', mend='give {most}')
 CONFLICT = Refusal(
     code='option-conflict', text='does not go together with {other}', mend='leave one of them out'

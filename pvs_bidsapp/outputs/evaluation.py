@@ -24,6 +24,7 @@ from ..evaluation.masks import Evaluation, MaskPair, leave_out
 from ..messages import masks
 from ..messages.message import Caution, Finding
 from ..runtime.files import write_json, write_text
+from .ground_truth import read_detectability
 from .marks import read_label
 
 #: Columns of the tables, with their descriptions.
@@ -52,7 +53,8 @@ COLUMNS = {
     'ci_high': 'upper end of the 95 % bootstrap interval over these scans',
     'n_finite': 'number of scans over which mean and interval are taken; for avd without those of which only '
     'the reference is empty',
-    'measure': 'what is measured in both masks of a scan',
+    'measure': 'what is measured: number and volume of the PVS of a scan, in both masks; or detectability '
+    'and volume of the true spaces',
     'n': 'number of scans',
     'icc': 'intraclass correlation ICC(2,1) of prediction and reference',
     'icc_low': 'lower end of its 95 % interval',
@@ -60,6 +62,19 @@ COLUMNS = {
     'bias': 'mean difference, prediction less reference',
     'limit_low': 'lower limit of agreement (Bland and Altman 1986)',
     'limit_high': 'upper limit of agreement',
+    'false_clusters': 'number of predicted clusters of this size or more that hit no reference',
+    'cldice': 'clDice: harmonic mean of the fractions of centre lines that lie in the other mask (Shit et '
+    'al. 2021); 1 if both masks are empty, 0 if one of them is',
+    'auprc': 'area under the precision-recall curve of the voxels in the brain mask, as average precision; '
+    'n/a if the reference is empty, and in rows of larger size filters',
+    'index': 'number of the true space',
+    'volume_mm3': 'volume of the true space in the reference mask',
+    'detectability': "detectability index d' of the true space on its scan",
+    'is_found': 'whether the prediction holds a voxel of the space',
+    'low': 'lower end of a range of the measure, included',
+    'high': 'upper end of the range, excluded',
+    'n_spaces': 'number of true spaces in the range',
+    'ideal_recall': 'recall of an observer who knows the shape of a space and makes as many false clusters',
     'dataset': 'where the file is: prediction or reference',
     'file': 'mask that takes no part in the evaluation',
     'reason': 'why: no prediction, no reference, or what is wrong with a file',
@@ -110,6 +125,7 @@ class MaskFiles:
         if label.is_of_marks:
             numbers = {'unsure': label.n_unsure, 'unmarked': label.n_unmarked}
             findings.append(masks.MARKS_AS_REFERENCE.finding(self.reference.path, **numbers))
+        spaces, detectability = self._spaces(partner)
         pair = MaskPair(
             name=self.scan,
             predicted=mask,
@@ -117,6 +133,9 @@ class MaskFiles:
             probability=self._probability(partner),
             regions=self._regions(partner),
             voxel_volume=abs(float(np.linalg.det(reference.affine[:3, :3]))),
+            brain=self._brain(partner),
+            spaces=spaces,
+            detectability=detectability,
         )
         return (pair if label.unknown is None else leave_out(pair, label.unknown)), findings
 
@@ -143,6 +162,22 @@ class MaskFiles:
     def _regions(self, partner: Partner) -> np.ndarray | None:
         path = self.predicted.beside(suffix='dseg', seg='regions')
         return None if path is None else map_on_grid(path, read_label_map(path), partner, order=0)
+
+    def _brain(self, partner: Partner) -> np.ndarray | None:
+        """The brain mask beside the prediction, or else beside the reference."""
+        beside = (mask.beside(suffix='mask', desc='brain') for mask in (self.predicted, self.reference))
+        path = next(filter(None, beside), None)
+        return None if path is None else map_on_grid(path, read_label_map(path), partner, order=0) > 0
+
+    def _spaces(self, partner: Partner) -> tuple[np.ndarray | None, pd.Series | None]:
+        """The numbered true spaces, and their detectability, where the table beside the reference has it."""
+        path = self.reference.beside(suffix='dseg', desc='pvs')
+        if path is None:
+            return None, None
+        detectability = read_detectability(path.with_name(path.name.split('.')[0] + '.tsv'))
+        if detectability is None:
+            return None, None
+        return map_on_grid(path, read_label_map(path), partner, order=0).astype(np.int32), detectability
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +303,8 @@ def write_evaluation(evaluation: Evaluation, unmatched: Sequence[Unmatched], out
         ('summary', evaluation.summary),
         ('agreement', evaluation.agreement),
         ('sweep', evaluation.sweep),
+        ('spaces', evaluation.spaces),
+        ('recall', evaluation.recall),
         ('unmatched', left_out),
     ):
         if table is None:
@@ -281,3 +318,12 @@ def write_evaluation(evaluation: Evaluation, unmatched: Sequence[Unmatched], out
         from ..reports.sweep import draw_sweep
 
         draw_sweep(evaluation.sweep, names.table('sweep', '.png'))
+    if not (evaluation.recall['measure'] == 'detectability').any():
+        names.table('recall', '.png').unlink(missing_ok=True)
+    else:
+        from ..reports.recall import draw_recall
+
+        draw_recall(evaluation.recall, evaluation.threshold, names.table('recall', '.png'))
+    from ..reports.evaluation_page import render
+
+    write_text(names.table(extension='.html'), render(evaluation, left_out, out_dir))

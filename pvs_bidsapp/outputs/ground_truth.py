@@ -14,7 +14,9 @@ from numpy.typing import DTypeLike
 from ..anatomy.volume import SourceGrid, open_volume
 from ..bids.labelled_scans import LabelledScan
 from ..bids.naming import Naming
-from ..messages import options
+from ..bids.tsv import read_text_table
+from ..errors import InputError
+from ..messages import masks, options
 from ..runtime.files import save_image, write_json, write_text
 from ..simulation.head import MASK_OCCUPANCY
 from ..simulation.mimics import MIMIC_NAMES
@@ -172,6 +174,47 @@ def _write_sidecars(names: Naming, common: dict[str, Any], ground_truth: GroundT
         write_json(names.anat(suffix, '.json', **entities), common | content)
     numbered = {'Description': 'numbered perivascular spaces'}
     write_json(last_file(names), common | numbered | ground_truth.notes | columns)
+
+
+def read_detectability(path: Path) -> pd.Series | None:
+    """Read the detectability of the true spaces of a scan from their table.
+
+    Parameters
+    ----------
+    path : Path
+        Table as `pvs_bidsapp.simulation.tables.vessel_table` makes it.
+
+    Returns
+    -------
+    detectability : Series or None
+        By the number of the space; NaN where it is not known. None if there is no such table, or no such
+        column in it.
+
+    Raises
+    ------
+    ImageError
+        If the table is damaged, or its spaces are not numbered.
+    """
+    try:
+        table = read_text_table(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise masks.TRUTH_TABLE.error(path, reason=error.strerror or error) from error
+    except InputError as error:
+        raise masks.TRUTH_TABLE.error(
+            path, reason=error.finding.finding if error.finding else error
+        ) from error
+    rows = pd.DataFrame(table.rows, columns=table.columns)
+    if 'detectability' not in rows:
+        return None
+    if 'index' not in rows:
+        raise masks.TRUTH_TABLE.error(path, reason='it has no column index')
+    values = pd.to_numeric(rows['detectability'], errors='coerce')
+    values.index = pd.Index(pd.to_numeric(rows['index'], errors='coerce'))
+    if values.index.hasnans or not values.index.is_unique:
+        raise masks.TRUTH_TABLE.error(path, reason='its index has other values than numbers of spaces')
+    return values
 
 
 def read_head_geometry(scan: LabelledScan, voxel_sizes: tuple[float, float]) -> HeadGeometry:

@@ -6,7 +6,7 @@ are several scans of one person.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -142,8 +142,16 @@ def draw_person(
         source = label_maps.mirror(source)
     anatomy = label_maps.deform(ageing.age_anatomy(source, rng, age), rng, spacing=spacing)
     distances = Distances.of(anatomy)
-    burden = float(np.clip(0.25 + 0.5 * (age - 20) / 65 + rng.normal(0, 0.2), 0, 1))
-    drawn = vessels.draw(anatomy, rng, burden=burden, size=rng.uniform(*difficulty.size), distances=distances)
+    low, high = difficulty.burden
+    burden = low + (high - low) * float(np.clip(0.25 + 0.5 * (age - 20) / 65 + rng.normal(0, 0.2), 0, 1))
+    drawn = vessels.draw(
+        anatomy,
+        rng,
+        burden=burden,
+        size=rng.uniform(*difficulty.size),
+        distances=distances,
+        is_dense=difficulty.is_dense,
+    )
     rendered = rendering.render(drawn, anatomy.labels.shape, anatomy.spacing)
     amount = rng.uniform(*difficulty.mimics) * np.clip(0.5 + (age - 20) / 65, 0, 1)
     return Person(
@@ -152,6 +160,35 @@ def draw_person(
         rendering=rendered,
         mimics=mimics.draw(anatomy, rendered.occupancy > 0, rng, amount=float(amount), distances=distances),
         burden=burden,
+    )
+
+
+def on_grid(person: Person, spacing: float) -> Person:
+    """The same person on the grid of another scan, with the same first voxel.
+
+    Parameters
+    ----------
+    person : Person
+    spacing : float
+        Voxel size in mm.
+    """
+    source = person.anatomy
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    affine[:3, 3] = source.affine[:3, 3]
+    shape = tuple(
+        int(n) for n in np.floor((np.array(source.labels.shape) - 1) * source.spacing / spacing) + 1
+    )
+
+    def move(image: np.ndarray, order: int) -> np.ndarray:
+        return artefacts.regrid(image, source.affine, affine, shape, order)
+
+    fractions = {name: move(getattr(person.mimics, name), 1) for name in ('lesion', 'fluid', 'vessel')}
+    anatomy = replace(source, labels=move(source.labels, 0), affine=affine)
+    return replace(
+        person,
+        anatomy=anatomy,
+        rendering=rendering.render(person.vessels, shape, anatomy.spacing),
+        mimics=Mimics(**fractions, codes=move(person.mimics.codes, 0)),
     )
 
 

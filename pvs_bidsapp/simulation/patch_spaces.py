@@ -1,8 +1,4 @@
-"""Perivascular spaces and mimics of a training patch.
-
-Numbers and widths are wider than those of people, from brains without spaces to status cribrosum: a network
-has to meet all of them. docs/explanation/simulation.md compares what is drawn with what is published.
-"""
+"""Perivascular spaces and mimics of a training patch."""
 
 from __future__ import annotations
 
@@ -16,16 +12,8 @@ from .mimics import ellipsoid_fraction
 from .patch_anatomy import CORTEX, PUTAMEN, WHITE, PatchAnatomy
 from .patch_source import REGIONS
 from .tubes import Tubes, fill_tubes, trace_tubes
-from .vessels import DIAMETER_RANGE, LENGTH_RANGE, Population
+from .vessels import DENSITIES, DIAMETER_RANGE, LENGTH_RANGE
 
-#: Expected number of spaces per cm³ at the lowest and the highest burden, diameters and lengths in mm.
-POPULATIONS = {
-    'white-matter': Population((0.08, 4.0), (1.0, 0.30), (6.0, 0.55)),
-    'basal-ganglia': Population((0.3, 8.0), (1.15, 0.30), (5.0, 0.50)),
-    'thalamus': Population((0.1, 2.5), (1.0, 0.30), (3.5, 0.40)),
-    'midbrain': Population((0.05, 1.2), (1.0, 0.25), (3.5, 0.30)),
-    'hippocampus': Population((0.05, 1.0), (1.1, 0.25), (3.0, 0.30)),
-}
 #: Factor of all diameters of a patch, drawn log-uniformly.
 SIZE = (0.7, 1.7)
 #: Contrast of the spaces of a patch, as a fraction of that between CSF and the tissue around them; and the
@@ -111,7 +99,7 @@ def _draw_population(
     burden = rng.random() ** 0.7
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for number, name in enumerate(REGIONS, start=1):
-        population, flat = POPULATIONS[name], np.flatnonzero(room == number)
+        population, flat = DENSITIES[name], np.flatnonzero(room == number)
         own = np.clip(burden + rng.normal(0, 0.2), 0, 1)
         low, high = np.log(population.count)
         volume = flat.size * float(np.prod(anatomy.spacing)) / 1000

@@ -49,6 +49,10 @@ class Difficulty:
         Largest rotation of the scan's axes against the scanner's, in degrees.
     cut : float
         Probability that the scan is defaced or skull-stripped; two thirds of these scans are defaced.
+    burden : tuple of float
+        Burden of PVS of the people with the lowest and with the highest one.
+    is_dense : bool
+        Whether the number of PVS is that of `pvs_bidsapp.simulation.vessels.DENSITIES`.
     t1w, t2w : tuple of TissueRanges
         Protocols; one of them is drawn.
     """
@@ -65,6 +69,8 @@ class Difficulty:
     motion: float
     tilt: float
     cut: float
+    burden: Range = (0.0, 1.0)
+    is_dense: bool = False
     t1w: tuple[TissueRanges, ...] = (contrast.T1W,)
     t2w: tuple[TissueRanges, ...] = (contrast.T2W,)
 
@@ -89,6 +95,12 @@ SUITES = {
         snr=(12, 90), pvs_contrast=(0.35, 1.0), mimics=(0.0, 1.0), size=(0.8, 1.15), fwhm=(0.3, 1.1),
         worst_axis=1.8, bias=(0.03, 0.22), spacing=(0.7, 0.8, 1.0, 1.0, 1.0, 1.2), gibbs=(0.0, 1.0),
         motion=0.15, tilt=10.0, cut=0.2,
+    ),
+    # As many, as thin and as faint PVS as experts trace in people, up to status cribrosum.
+    'dense': Difficulty(
+        snr=(20, 70), pvs_contrast=(0.4, 0.85), mimics=(0.2, 0.8), size=(0.85, 1.1), fwhm=(0.4, 1.0),
+        worst_axis=1.5, bias=(0.05, 0.22), spacing=(0.8, 0.9, 1.0), gibbs=(0.0, 0.8), motion=0.1, tilt=10.0,
+        cut=0.2, burden=(0.85, 1.0), is_dense=True,
     ),
     # More wide PVS and fewer mimics than people have. Networks that saw few wide PVS in training took them
     # for lacunes, and learned little from PVS that are invisible.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 #: Default seed of each suite: a suite has the same heads everywhere.
-SUITE_SEEDS = {'easy': 2021, 'hard': 2022, 'shift': 2023, 'mixed': 1, 'training': 301}
+SUITE_SEEDS = {'easy': 2021, 'hard': 2022, 'shift': 2023, 'dense': 2024, 'mixed': 1, 'training': 301}
 #: Mean and standard deviation over simulated adults of log(1 + number of white matter PVS).
 LOG_COUNT = (4.1, 0.95)
 #: Limits between the four grades of the simulated rater, in standard deviations.

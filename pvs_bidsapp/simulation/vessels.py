@@ -44,7 +44,7 @@ class Population:
     Attributes
     ----------
     count : tuple of float
-        Expected number in a brain at the lowest and at the highest burden.
+        Expected number in a brain, or per cm³, at the lowest and at the highest burden.
     diameter, length : tuple of float
         Median (mm), and standard deviation of the natural logarithm, of log-normal distributions.
     """
@@ -59,6 +59,16 @@ POPULATIONS = {
     'basal-ganglia': Population((5, 90), (1.40, 0.30), (5.0, 0.45)),
     'midbrain': Population((0.4, 5), (1.20, 0.25), (3.5, 0.30)),
     'hippocampus': Population((0.15, 1.8), (1.20, 0.25), (3.0, 0.30)),
+}
+#: As `POPULATIONS`, with the expected number per cm³ of the region, from brains without spaces to status
+#: cribrosum. Training patches are drawn from all of them, wider than those of people, and the suite ``dense``
+#: from their highest burdens; docs/explanation/simulation.md compares both with what is published.
+DENSITIES = {
+    'white-matter': Population((0.08, 4.0), (1.0, 0.30), (6.0, 0.55)),
+    'basal-ganglia': Population((0.3, 8.0), (1.15, 0.30), (5.0, 0.50)),
+    'thalamus': Population((0.1, 2.5), (1.0, 0.30), (3.5, 0.40)),
+    'midbrain': Population((0.05, 1.2), (1.0, 0.25), (3.5, 0.30)),
+    'hippocampus': Population((0.05, 1.0), (1.1, 0.25), (3.0, 0.30)),
 }
 #: Limits of diameters and lengths, in mm.
 DIAMETER_RANGE = (0.6, 4.0)
@@ -161,6 +171,7 @@ def draw(
     burden: float = 0.5,
     size: float = 1.0,
     distances: Distances | None = None,
+    is_dense: bool = False,
 ) -> list[Vessel]:
     """Draw the PVS of one brain at random.
 
@@ -181,10 +192,11 @@ def draw(
     """
     vessels: list[Vessel] = []
     for territory in territories(anatomy, distances or Distances.of(anatomy)):
-        population = POPULATIONS[territory.name]
+        population = (DENSITIES if is_dense else POPULATIONS)[territory.name]
+        volume = territory.mask.sum() * float(np.prod(anatomy.spacing)) / 1000 if is_dense else 1.0
         low, high = np.log(population.count)
         regional_burden = np.clip(burden + rng.normal(0, 0.18), 0, 1)
-        number = rng.poisson(np.exp(low + (high - low) * regional_burden))
+        number = rng.poisson(volume * np.exp(low + (high - low) * regional_burden))
         vessels += _draw_population(territory, population, number, anatomy, rng, burden)
     return [v.widened(size) for v in vessels]
 

@@ -255,6 +255,15 @@ def test_options_of_heads_have_no_effect_on_real_scans(tmp_path):
             simulate.main([str(tmp_path / 'o'), '--into', str(tmp_path), option, value])
 
 
+def test_a_range_of_contrasts_is_for_real_scans_and_begins_with_its_lower_end(tmp_path):
+    with refused(options.NEEDS, naming='--contrast'):
+        simulate.main([str(tmp_path / 'o'), '--contrast', '0.2', '0.4'])
+    with refused(options.RANGE, naming='--contrast 0.4 0.2'):
+        simulate.main([str(tmp_path / 'o'), '--into', str(tmp_path), '--contrast', '0.4', '0.2'])
+    with refused(options.VALUE, naming='--contrast 1.1'):
+        simulate.main([str(tmp_path / 'o'), '--into', str(tmp_path), '--contrast', '0.4', '1.1'])
+
+
 def test_training_with_values_that_depend_on_each_other(tmp_path):
     for name in ('d', 'm'):
         (tmp_path / name).mkdir()

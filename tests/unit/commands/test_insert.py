@@ -1,5 +1,7 @@
 """Insertion into the template's own images, whose anatomy is known without registration."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -92,6 +94,17 @@ def test_the_ground_truth_is_complete(inserted):
     table = pd.read_csv(anat / 'sub-01_desc-pvs_dseg.tsv', sep='\t')
     assert set(np.unique(index)) - {0} <= set(table['index'])
     assert not (anat / 'sub-01_desc-mimics_dseg.nii.gz').exists()
+
+
+def test_contrasts_come_from_the_suite_or_from_the_range_that_is_asked_for(tmp_path):
+    options = insert.InsertionOptions(bids_dir=tmp_path, out_dir=tmp_path, suite='easy', nprocs=1, seed=6)
+    faint = replace(options, contrast=(0.25, 0.45))
+    chosen, usual = (insert._draw_contrasts(o, 500, np.random.default_rng(1)) for o in (faint, options))
+    assert 0.25 <= chosen.min() < 0.26 < 0.44 < chosen.max() <= 0.45
+    assert 0.7 * 0.75 <= usual.min() < usual.max() <= 1.3
+    assert usual.std() / usual.mean() == pytest.approx(0.1, abs=0.02)
+    assert insert._notes(faint, 3, 'sub-01_T1w.nii.gz')['Contrast'] == [0.25, 0.45]
+    assert 'Contrast' not in insert._notes(options, 3, 'sub-01_T1w.nii.gz')
 
 
 def test_a_scan_is_not_done_twice(inserted, monkeypatch):

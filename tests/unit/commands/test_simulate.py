@@ -122,6 +122,7 @@ def test_an_insertion_is_kept_only_if_it_is_the_one_asked_for(real):
     for changed, naming in (
         (replace(real, suite='hard'), '--suite easy'),
         (replace(real, seed=4), '--seed 3'),
+        (replace(real, contrast=(0.2, 0.4)), '--contrast None'),
     ):
         with refused(messages.options.OTHER_SIMULATION, naming=naming):
             insert.run(changed)

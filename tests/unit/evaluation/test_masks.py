@@ -32,9 +32,26 @@ def test_a_scan_is_scored_whole_by_size_and_by_region(pair):
     assert (whole['cluster_recall'], whole['cluster_precision']) == (0.5, 1)
     filtered = rows['all', 2]  # the predicted cluster is too small, but hits the large reference cluster
     assert (filtered['recall'], filtered['large_recall'], filtered['large_precision']) == (0, 1, 1)
+    assert (whole['false_clusters'], whole['cldice']) == (0, pytest.approx(0.5))  # lines: 2 of 2, 2 of 6
+    assert whole['auprc'] == pytest.approx((2 + 4) / 6)  # all true voxels are above all others
+    assert np.isnan(filtered['auprc'])
     assert rows['deep white matter', 0]['recall'] == 0.5
     assert rows['basal ganglia', 0]['recall'] == 0
     assert rows['midbrain', 0]['dice'] == 1  # both masks are empty
+
+
+def test_false_clusters_are_counted_by_size(pair):
+    predicted = pair.predicted.copy()
+    predicted[5, 5, 5] = predicted[10, 2, 2:8] = True
+    rows = score_pair(MaskPair(**(vars(pair) | {'predicted': predicted})), (0, 2))
+    assert [row['false_clusters'] for row in rows[:2]] == [2, 1]
+
+
+def test_the_ideal_observer_searches_the_regions_or_else_the_brain(pair):
+    assert pair.searched_volume == 12**3 * 0.5
+    brain = np.arange(12**3).reshape(pair.reference.shape) < 100
+    assert MaskPair(**(vars(pair) | {'regions': None, 'brain': brain})).searched_volume == 50
+    assert np.isnan(MaskPair(**(vars(pair) | {'regions': None})).searched_volume)
 
 
 def test_tables_of_several_scans(pair):

@@ -4,7 +4,7 @@ import torch
 from monai.metrics import compute_dice
 
 from pvs_bidsapp.evaluation import metrics
-from pvs_bidsapp.evaluation.sweep import bootstrap, sweep
+from pvs_bidsapp.evaluation.sweep import average_precision, bootstrap, bootstrap_ratio, sweep
 
 
 @pytest.fixture
@@ -72,3 +72,20 @@ def test_bootstrap_covers_the_mean_as_often_as_it_says(rng):
     assert 178 <= hits <= 199
     assert np.isnan(bootstrap(np.array([np.nan]))[0])
     assert bootstrap(np.array([0.3, 0.3, np.inf]))[1:] == pytest.approx((0.3, 0.3))
+
+
+def test_average_precision_of_a_worked_example():
+    probability = np.array([0.9, 0.8, 0.7, 0.1, 0.95]).reshape(5, 1, 1)
+    reference = np.array([1, 0, 1, 0, 0], bool).reshape(5, 1, 1)
+    brain = np.array([1, 1, 1, 1, 0], bool).reshape(5, 1, 1)
+    # precisions 1 and 2/3 at the two true voxels; a false one outside of the brain counts only without a mask
+    assert average_precision(probability, reference, brain) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(probability, reference, None) == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert np.isnan(average_precision(probability, reference, ~brain))
+
+
+def test_the_interval_of_a_ratio_is_that_over_scans():
+    ratio, low, high = bootstrap_ratio(np.array([1.0, 9.0]), np.array([10.0, 10.0]))
+    assert (ratio, low, high) == (0.5, 0.1, 0.9)
+    assert bootstrap_ratio(np.array([3.0, 0.0]), np.array([4.0, 0.0])) == (0.75, 0.75, 0.75)
+    assert np.isnan(bootstrap_ratio(np.array([0.0]), np.array([0.0]))[0])

@@ -62,7 +62,8 @@ def test_tables_and_figure_are_written(data_sets, tmp_path):
     names = {p.name for p in (tmp_path / 'out').iterdir()}
     assert names == {
         'evaluation.tsv', 'evaluation_summary.tsv', 'evaluation_agreement.tsv', 'evaluation_sweep.tsv',
-        'evaluation_sweep.png', 'evaluation_unmatched.tsv', 'evaluation.json',
+        'evaluation_sweep.png', 'evaluation_unmatched.tsv', 'evaluation.json', 'evaluation_spaces.tsv',
+        'evaluation_recall.tsv', 'evaluation.html',
     }  # fmt: skip
     tables = {p.name: pd.read_csv(p, sep='\t') for p in (tmp_path / 'out').glob('*.tsv')}
     assert (tables['evaluation.tsv']['dice'] == 1).all()
@@ -77,6 +78,65 @@ def test_tables_of_an_earlier_evaluation_do_not_stay(data_sets, tmp_path):
     next(predicted.rglob('*probseg*')).unlink()
     run(predicted, reference, tmp_path / 'out', (0.0,), (0.5,))
     assert not list((tmp_path / 'out').glob('*sweep*'))
+
+
+TRUTH = 'index\tname\tdetectability\n1\tPVS1\t3.5\n2\tPVS2\tn/a\n9\tPVS9\t1.0\n'
+
+
+@pytest.fixture
+def numbered(data_sets):
+    """The data sets, with both spaces numbered, and the brain."""
+    predicted, reference, mask = data_sets
+    affine = np.diag([0.8, 0.8, 0.8, 1])
+    path = save(reference, 'desc-pvs_dseg', mask * np.where(np.arange(10) < 5, 1, 2)[:, None, None], affine)
+    (path.parent / 'sub-01_desc-pvs_dseg.tsv').write_text(TRUTH)
+    save(reference, 'desc-brain_mask', np.ones_like(mask), affine)
+    return predicted, reference, path.parent / 'sub-01_desc-pvs_dseg.tsv'
+
+
+def test_spaces_are_those_of_the_truth_with_their_detectability(numbered, tmp_path):
+    predicted, reference, truth = numbered
+    (files,) = find_mask_pairs(predicted, reference).pairs
+    pair, _ = files.read()
+    assert pair.brain.all()
+    assert set(np.unique(pair.spaces)) == {0, 1, 2}
+    run(predicted, reference, tmp_path / 'out', (0.0,), (0.5,))
+    spaces = pd.read_csv(tmp_path / 'out' / 'evaluation_spaces.tsv', sep='\t')
+    assert list(spaces['index']) == [1, 2]  # the third has no voxel
+    assert spaces['detectability'].tolist()[0] == 3.5
+    assert spaces['detectability'].isna()[1]
+    assert (tmp_path / 'out' / 'evaluation_recall.png').exists()
+    recall = pd.read_csv(tmp_path / 'out' / 'evaluation_recall.tsv', sep='\t')
+    row = recall[(recall['measure'] == 'detectability') & (recall['low'] == 2)].iloc[0]
+    assert (row['n_spaces'], row['recall']) == (1, 1)
+    assert 0 < row['ideal_recall'] < 1
+    truth.write_text(TRUTH.replace('detectability', 'other'))
+    run(predicted, reference, tmp_path / 'out', (0.0,), (0.5,))
+    assert not (tmp_path / 'out' / 'evaluation_recall.png').exists()
+    truth.unlink()
+    assert files.read()[0].spaces is None
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [
+        ('name\tdetectability\nPVS1\t3\n', 'no column index'),
+        (TRUTH.replace('9\t', '2\t'), 'other values than numbers'),
+        (TRUTH.replace('9\t', 'x\t'), 'other values than numbers'),
+        ('index\tdetectability\n1\t2\t3\n', 'more cells'),
+        (None, ''),
+    ],
+)
+def test_a_damaged_table_of_the_truth_is_refused(numbered, text, reason):
+    predicted, reference, truth = numbered
+    if text is None:
+        truth.unlink()
+        truth.mkdir()
+    else:
+        truth.write_text(text)
+    (files,) = find_mask_pairs(predicted, reference).pairs
+    with refused(masks.TRUTH_TABLE, naming=reason):
+        files.read()
 
 
 def pair_of(root: Path, reference: nib.Nifti1Image, name: str = NAME):

@@ -1,7 +1,9 @@
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pvs_bidsapp.simulation import head, label_maps
 from pvs_bidsapp.simulation.scanner import SUITES, draw_scanner
@@ -44,3 +46,50 @@ def test_spaces_are_easier_to_detect_with_less_noise(template_head):
     assert np.allclose(clear, 2 * noisy)
     volume = np.bincount(person.rendering.index.ravel(), person.rendering.occupancy.ravel())[1:]
     assert np.corrcoef(volume, clear[: len(volume)])[0, 1] > 0.7
+
+
+def test_a_person_is_the_same_on_another_grid(simulated):
+    person = head.Person(
+        anatomy=simulated.anatomy,
+        vessels=simulated.vessels,
+        rendering=simulated.rendering,
+        mimics=simulated.mimics,
+        burden=simulated.burden,
+    )
+    coarse = head.on_grid(person, 2.0)
+    for before, after in (
+        (person.rendering.occupancy, coarse.rendering.occupancy),
+        (person.mimics.lesion, coarse.mimics.lesion),
+        (person.anatomy.select(*label_maps.WHITE_MATTER), coarse.anatomy.select(*label_maps.WHITE_MATTER)),
+    ):
+        assert after.sum() * 2.0**3 == pytest.approx(before.sum() * 1.6**3, rel=0.05)
+    for image in (coarse.rendering.occupancy, coarse.mimics.codes):
+        assert image.shape == coarse.anatomy.labels.shape
+    middles = []
+    for drawn in (person, coarse):
+        middle = ndimage.center_of_mass(drawn.rendering.occupancy)
+        middles.append(nib.affines.apply_affine(drawn.anatomy.affine, middle))
+    np.testing.assert_allclose(*middles, atol=0.1)
+
+
+def test_people_of_the_dense_suite_have_the_burdens_and_densities_that_it_says(template_head, monkeypatch):
+    asked = []
+
+    def draw(anatomy, rng, **options):
+        asked.append(options)
+        return []
+
+    monkeypatch.setattr(head.vessels, 'draw', draw)
+    # the anatomy does not matter here
+    monkeypatch.setattr(head.ageing, 'age_anatomy', lambda anatomy, rng, age: anatomy)
+    monkeypatch.setattr(head.label_maps, 'deform', lambda anatomy, rng, spacing: anatomy)
+    monkeypatch.setattr(head.Distances, 'of', lambda anatomy: None)
+    monkeypatch.setattr(head.mimics, 'draw', lambda *_, **__: None)
+    for suite, age in (('dense', 25), ('dense', 85), ('easy', 25)):
+        rng = np.random.default_rng(1)
+        person = head.draw_person(template_head, rng, SUITES[suite], spacing=2.0, age=age)
+        assert person.burden == asked[-1]['burden']
+    young, old, easy = asked
+    assert 0.85 <= young['burden'] < old['burden'] <= 1
+    assert easy['burden'] < 0.85
+    assert [options['is_dense'] for options in asked] == [True, True, False]
