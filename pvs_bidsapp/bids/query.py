@@ -43,6 +43,8 @@ class Scan:
         A ready-made mask, or segmentation of the T1w, from a derivative dataset.
     lesions : Path or None
         A mask of white matter hyperintensities, from a derivative dataset.
+    pvs_mask : Path or None
+        A ready-made mask of PVS, which is measured in place of what a model finds.
     source, t2w_source : Path or None
         The files to which `t1w` and `t2w` are links, if somebody named them without BIDS.
     """
@@ -52,6 +54,7 @@ class Scan:
     brain_mask: Path | None = None
     segmentation: Path | None = None
     lesions: Path | None = None
+    pvs_mask: Path | None = None
     source: Path | None = None
     t2w_source: Path | None = None
 
@@ -74,6 +77,7 @@ class Scan:
             'brain_mask': self.brain_mask,
             'segmentation': self.segmentation,
             'lesions': self.lesions,
+            'pvs_mask': self.pvs_mask,
         }
         return {key: path for key, path in files.items() if path is not None}
 
