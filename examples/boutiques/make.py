@@ -24,6 +24,7 @@ LEFT_OUT = (
     'clean_workdir',
     'dry_run',
     'boilerplate_only',
+    'print_completion',
 )
 #: Positional arguments, by their names in the descriptor.
 POSITIONAL = {'bids_dir': 'BIDS_DIR', 'out_dir': 'OUT_DIR', 'level': 'LEVEL'}
