@@ -19,16 +19,20 @@ class PrintCompletion(argparse.Action):
         """Print the script for the shell that `values` names."""
         import shtab
 
-        print(shtab.complete(whole_program(), shell=values))
+        print(shtab.complete(whole_program(parser), shell=values))
         parser.exit()
 
 
-def whole_program() -> argparse.ArgumentParser:
+def whole_program(app: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """One parser with the options of the BIDS-App and, in place of BIDS_DIR, the other commands.
 
     It describes the program to a shell, and is never used to parse arguments.
+
+    Parameters
+    ----------
+    app : ArgumentParser
+        That of the BIDS-App.
     """
-    from .app import parser
     from .main import COMMANDS
 
     p = argparse.ArgumentParser('pvs')
@@ -38,7 +42,7 @@ def whole_program() -> argparse.ArgumentParser:
         summary = ' '.join((made.description or '').split('.')[0].split())
         commands.add_parser(name, parents=[made], add_help=False, help=summary)
     commands.nargs = None  # one word: without it, what follows a folder would count as its arguments
-    for action in parser()._actions:
+    for action in app._actions:
         if action.dest not in ('help', 'bids_dir'):
             p._add_action(action)
     return p
