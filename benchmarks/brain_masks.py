@@ -60,9 +60,7 @@ def main() -> None:
     if args.pictures:
         args.pictures.mkdir(parents=True, exist_ok=True)
     extraction, values = BrainExtraction(no_gpu=True), []
-    print(
-        '| scan | Dice | program, ml | deepbet, ml | borders apart, mm |\n| --- | --- | --- | --- | --- |'
-    )
+    print('| scan | Dice | program, ml | deepbet, ml | borders apart, mm |\n| --- | --- | --- | --- | --- |')
     for out, bids in zip(args.folders[::2], args.folders[1::2], strict=True):
         for mask_file in sorted(out.rglob('*_desc-brain_mask.nii.gz')):
             stem = mask_file.name.replace('_desc-brain_mask.nii.gz', '')

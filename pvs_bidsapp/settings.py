@@ -12,6 +12,8 @@ from typing import Any
 #: Raised when the same inputs and settings give other results: scans that were finished before are then
 #: processed again. The version of the program changes more often.
 RESULTS_VERSION = '0.4.0'
+#: In place of the names of a model and of its architecture where a ready-made mask is measured.
+GIVEN_MASK = 'given-mask'
 
 
 def anatomical_suffix(channels: Sequence[str]) -> str:
@@ -73,6 +75,11 @@ class Analysis:
     exclude_wmh: float | None = None
     output_spaces: tuple[str, ...] = ()
     burden: dict[str, Any] | None = None
+
+    @property
+    def is_of_given_mask(self) -> bool:
+        """Whether a ready-made mask is measured, and no model is applied."""
+        return self.architecture == GIVEN_MASK
 
     @property
     def needs_t2w(self) -> bool:

@@ -18,8 +18,11 @@ BEHIND_THE_GUIDES = '---\nsearch:\n  boost: 0.3\n---\n'
 INTRODUCTION = """\
 # Python API
 
-The steps of the program can be called from Python. The functions of these packages take and return arrays,
-images and plain dataclasses; they do not depend on BIDS, nipype or the command line. The exception is
+[`pvs_bidsapp.api`](api.md) has the functions that do the work of whole commands; the
+[guide](../../how-to/python.md) shows them.
+
+The steps of the program can be called from Python, too. The functions of these packages take and return
+arrays, images and plain dataclasses; they do not depend on BIDS, nipype or the command line. The exception is
 `pvs_bidsapp.outputs`, which reads and writes output folders. The interface may change between releases:
 pin the version that you use.
 
@@ -43,6 +46,9 @@ def summary(path: Path) -> str:
 
 navigation, overview = mkdocs_gen_files.Nav(), []
 navigation[('Overview',)] = 'index.md'
+navigation[('api',)] = 'api.md'
+with mkdocs_gen_files.open('reference/api/api.md', 'w') as file:
+    file.write('::: pvs_bidsapp.api\n')
 for package in (ROOT / name for name in PACKAGES):
     modules = public_modules(package)
     if not modules:

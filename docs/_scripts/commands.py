@@ -13,7 +13,10 @@ import mkdocs_gen_files
 import pvs_bidsapp.cli as cli
 
 #: Order of the page; commands that are not named here follow.
-ORDER = ('pvs', 'pvs predict', 'pvs train', 'pvs evaluate', 'pvs calibrate', 'pvs simulate', 'pvs models')
+ORDER = (
+    'pvs', 'pvs predict', 'pvs train', 'pvs evaluate', 'pvs calibrate', 'pvs simulate', 'pvs models',
+    'pvs challenge',
+)  # fmt: skip
 TITLES = {'pvs': 'pvs participant, pvs group'}
 GROUPS = {'positional arguments': 'arguments'}
 INTRODUCTION = """\

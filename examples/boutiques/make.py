@@ -2,6 +2,7 @@
 """Write the Boutiques descriptor of the program from its own command line.
 
 python examples/boutiques/make.py > examples/boutiques/pvs.json
+python examples/boutiques/make.py nipoppy > examples/nipoppy/descriptor.json
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ LEFT_OUT = (
     'clean_workdir',
     'dry_run',
     'boilerplate_only',
+    'print_completion',
 )
 #: Positional arguments, by their names in the descriptor.
 POSITIONAL = {'bids_dir': 'BIDS_DIR', 'out_dir': 'OUT_DIR', 'level': 'LEVEL'}
@@ -90,6 +92,13 @@ def descriptor() -> dict[str, Any]:
     }
 
 
+def nipoppy_descriptor() -> dict[str, Any]:
+    """The descriptor for a Nipoppy pipeline, which runs the image with Apptainer."""
+    image = {'type': 'singularity', 'image': 'pvs-bidsapp/pvs', 'index': 'docker://'}
+    return descriptor() | {'container-image': image, 'custom': {'nipoppy': {'CONTAINER_SUBCOMMAND': 'exec'}}}
+
+
 if __name__ == '__main__':
-    json.dump(descriptor(), sys.stdout, indent=2, ensure_ascii=False)
+    made = nipoppy_descriptor() if sys.argv[1:] == ['nipoppy'] else descriptor()
+    json.dump(made, sys.stdout, indent=2, ensure_ascii=False)
     print()

@@ -46,6 +46,8 @@ class Scan:
         A ready-made mask, or segmentation of `anat`, from a derivative dataset.
     lesions : Path or None
         A mask of white matter hyperintensities, from a derivative dataset.
+    pvs_mask : Path or None
+        A ready-made mask of PVS, which is measured in place of what a model finds.
     source, t2w_source : Path or None
         The files to which `anat` and `t2w` are links, if somebody named them without BIDS.
     """
@@ -55,6 +57,7 @@ class Scan:
     brain_mask: Path | None = None
     segmentation: Path | None = None
     lesions: Path | None = None
+    pvs_mask: Path | None = None
     source: Path | None = None
     t2w_source: Path | None = None
 
@@ -81,6 +84,7 @@ class Scan:
             'brain_mask': self.brain_mask,
             'segmentation': self.segmentation,
             'lesions': self.lesions,
+            'pvs_mask': self.pvs_mask,
         }
         there = {key: path for key, path in others.items() if path is not None}
         return {self.suffix.lower(): self.source or self.anat} | there

@@ -8,7 +8,8 @@ import logging
 from .. import __version__
 from ..messages import options
 from . import group, participant
-from .arguments import PATH, OptionParser, command_parser, log_to_terminal, name_of
+from .arguments import PATH, OptionParser, add_option, command_parser, log_to_terminal, name_of
+from .completion import SHELLS, PrintCompletion
 from .folders import check_input, check_output, check_work_dir
 
 DESCRIPTION = """\
@@ -29,6 +30,7 @@ other commands (pvs COMMAND --help):
   calibrate  fit the intervals of a model's expected numbers
   simulate   make a BIDS dataset of simulated heads with known PVS
   models     list, show and verify the bundled models
+  challenge  one scan in, posterior and mask out: the container of the field's challenge
 
 exit status: 0 all done; 1 some scan failed (the others are finished); 2 wrong usage or input;
 3 a model or template is missing or damaged.
@@ -51,6 +53,10 @@ def parser() -> OptionParser:
         help='participant: process each scan; group: statistics of all processed scans',
     )
     p.add_argument('--version', action='version', version=f'pvs {__version__}')
+    add_option(
+        p, '--print-completion', action=PrintCompletion, choices=SHELLS,
+        help='print a script with which a shell completes commands and options',
+    )  # fmt: skip
     p.add_argument(
         '-v', '--verbose', action='count', default=0, help='-vv: print debug messages and those of nipype'
     )

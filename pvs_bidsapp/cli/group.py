@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..messages import options
 from .arguments import PATH, SIZE, add_option
 from .folders import check_input
+
+if TYPE_CHECKING:
+    from ..group.results import GroupOptions
 
 #: Name of the cohort of OUT_DIR itself.
 THIS_COHORT = 'this'
@@ -41,21 +45,29 @@ def add_options(g: argparse._ArgumentGroup) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the group level; returns the exit status.
+    """Run the group level; returns the exit status."""
+    from ..commands.group import run_group
+
+    page = run_group(make_options(args))
+    print(f'report: {page}')
+    return 0
+
+
+def make_options(args: argparse.Namespace) -> GroupOptions:
+    """What the options ask for.
 
     Raises
     ------
     InputError
         If options do not go together, or a folder of another cohort does not exist.
     """
-    from ..commands.group import run_group
     from ..group.results import GroupOptions
 
     if args.cohort and args.compare:
         raise options.CONFLICT.error('--cohort', other='--compare')
     if args.match and not (args.cohort or args.compare):
         raise options.NEEDS.error('--match', other='--cohort or --compare')
-    page = run_group(GroupOptions(
+    return GroupOptions(
         bids_dir=args.bids_dir,
         out_dir=args.out_dir,
         size_filters=tuple(sorted(set(args.size_filters))),
@@ -66,9 +78,7 @@ def main(args: argparse.Namespace) -> int:
         covariates=tuple(args.covariates),
         formula=args.formula,
         harmonize=args.harmonize,
-    ))  # fmt: skip
-    print(f'report: {page}')
-    return 0
+    )
 
 
 def _other_cohorts(entries: Sequence[str]) -> dict[str, Path]:

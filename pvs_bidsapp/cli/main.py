@@ -17,7 +17,7 @@ from ..messages.message import one_line
 from ..runtime import faults
 from ..runtime.signals import Terminated
 
-COMMANDS = ('train', 'predict', 'evaluate', 'calibrate', 'simulate', 'models')
+COMMANDS = ('train', 'predict', 'evaluate', 'calibrate', 'simulate', 'models', 'challenge')
 REPORT = (
     'pvs: this is a fault of the program itself: please report it, with the lines below, at '
     'https://github.com/pvs-bidsapp/pvs-bidsapp/issues'

@@ -28,7 +28,7 @@ STANDARD_SPACE = 'MNI152NLin2009cSym'
 #: Threads of a step if nobody says otherwise: more help little.
 MOST_THREADS = 8
 #: Probabilities from which voxels count as PVS.
-_THRESHOLD = Number(low=0, above=True, high=1)
+THRESHOLD = Number(low=0, above=True, high=1)
 _SHARE = Number(low=0, above=True, high=1)
 #: Seeds that numpy and ITK take; to ITK, 0 means a new one each time.
 _RANDOM_SEED = WholeNumber(low=1, high=2**31 - 1)
@@ -82,7 +82,7 @@ def add_analysis(g: argparse._ArgumentGroup) -> None:
         'scans; T1w+T2w: a scan without a T2w fails; T2w: of T2w scans alone, T1w scans are ignored',
     )  # fmt: skip
     add_option(
-        g, '--threshold', type=_THRESHOLD, metavar='P',
+        g, '--threshold', type=THRESHOLD, metavar='P',
         help="voxels of at least this probability count as PVS (default: the model's threshold)",
     )  # fmt: skip
     add_option(
@@ -288,7 +288,7 @@ def make_settings(args: argparse.Namespace, bids_dir: Path) -> Settings:
 
     out_dir = args.out_dir.resolve()
     return Settings(
-        bids_dir=bids_dir, out_dir=out_dir, analysis=_analysis(args), execution=_execution(args, out_dir)
+        bids_dir=bids_dir, out_dir=out_dir, analysis=_analysis(args), execution=make_execution(args, out_dir)
     )
 
 
@@ -341,7 +341,20 @@ def fits(modality: str, channels: tuple[str, ...]) -> bool:
     return modality == 'auto' or ('T1w' in channels and (modality == 'T1w+T2w' or 'T2w' not in channels))
 
 
-def _execution(args: argparse.Namespace, out_dir: Path) -> Execution:
+def make_execution(args: argparse.Namespace, out_dir: Path) -> Execution:
+    """Settings from the options of execution alone.
+
+    Parameters
+    ----------
+    args : Namespace
+    out_dir : Path
+        Absolute.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range, options do not go together, or there is no such device.
+    """
     from ..runtime.resources import cores, memory_for_scans
     from ..segmentation.device import choose_device
     from ..settings import Execution

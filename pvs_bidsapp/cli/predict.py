@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import participant
@@ -73,15 +72,11 @@ def main(argv: list[str]) -> int:
 
 def _run(args: argparse.Namespace, settings: Settings, selection: Selection) -> int:
     """Process the scans in a BIDS tree of links, which is removed at the end."""
-    from ..commands.predict import stage
-    from ..runtime.files import check_writable, temporary_folder
+    from ..commands.single_scan import staged
     from ..workflows.engine import remove_empty_work_folder
 
-    check_writable(settings.out_dir, 'OUT_DIR')
-    check_writable(settings.execution.work_dir, 'work folder')
-    with temporary_folder(settings.execution.work_dir) as folder:
-        staged = stage(selection, folder)
-        status = participant.work_on(args, replace(settings, bids_dir=folder), staged, args.t1w)
+    with staged(selection, settings) as (linked, own):
+        status = participant.work_on(args, own, linked, args.t1w)
     if settings.execution.clean_workdir and status == 0:
         remove_empty_work_folder(settings)
     return status

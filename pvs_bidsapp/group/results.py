@@ -20,7 +20,9 @@ class GroupOptions:
 
     Attributes
     ----------
-    bids_dir, out_dir : Path
+    bids_dir : Path or None
+        None: the dataset that the outputs name.
+    out_dir : Path
         BIDS dataset, and output folder with its finished scans.
     size_filters : tuple of float
         Smallest volumes of clusters that are counted, in mm3.
@@ -40,7 +42,7 @@ class GroupOptions:
         Column with the site.
     """
 
-    bids_dir: Path
+    bids_dir: Path | None
     out_dir: Path
     size_filters: tuple[float, ...] = (0, 5, 10, 15)
     cohort: str | None = None

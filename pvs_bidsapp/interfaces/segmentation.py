@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -82,6 +83,30 @@ class Segment(SimpleInterface):
         )
         self._results['probability'] = write(runtime.cwd, 'probability.nii', found.probability, affine)
         self._results['inference'] = {'Engine': found.engine, 'Precision': found.precision}
+        return runtime
+
+
+class _ReadMaskInputSpec(BaseInterfaceInputSpec):
+    mask = File(exists=True, mandatory=True, desc='a ready-made mask of PVS, on any grid')
+    source = File(exists=True, mandatory=True, desc="the scan's own file, with which it has to agree")
+    anat = File(exists=True, mandatory=True, desc="an image on the T1w's own grid")
+
+
+class ReadMask(SimpleInterface):
+    """Take a ready-made mask for what a network would find: probability 1 in it, 0 elsewhere."""
+
+    input_spec = _ReadMaskInputSpec
+    output_spec = _SegmentOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from ..anatomy.mask_image import ready_made_mask
+        from ..anatomy.native import grid_of, labels_to_native
+
+        grid = grid_of(nib.load(self.inputs.anat))
+        mask, _ = ready_made_mask(Path(self.inputs.mask), Path(self.inputs.source))
+        inside = (labels_to_native(*mask, grid) > 0).astype(np.float32)
+        self._results['probability'] = write(runtime.cwd, 'probability.nii', inside, grid.affine)
+        self._results['inference'] = {}
         return runtime
 
 

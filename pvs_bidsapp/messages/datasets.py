@@ -257,6 +257,11 @@ NO_FILE = Refusal(
     mend='give the path of a scan, or of a folder of scans',
     kind=InputError,
 )
+ONE_IMAGE = Refusal(
+    code='dataset-one-image',
+    text='{count} NIfTI images in it; the command takes one',
+    mend='give a folder with a single .nii or .nii.gz',
+)
 NO_IMAGES = Refusal(
     code='dataset-no-images',
     text='no *.nii, *.nii.gz, *.mgz or *.mgh in it{instead}',

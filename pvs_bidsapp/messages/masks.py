@@ -93,6 +93,11 @@ RESAMPLED = Caution(
     text='is on another grid than {other} and was resampled to it',
     mend='nothing to do if both show the same head; volumes may differ a little',
 )
+OUTSIDE = Caution(
+    code='mask-outside',
+    text='{percent:.0f} % of its volume is not measured: outside of the regions, or in too small clusters',
+    mend='look at both masks; whatever is marked in the cortex or ventricles, say, counts nowhere',
+)
 ELSEWHERE = Refusal(
     code='mask-elsewhere',
     text='is on another grid than {other}, and only {percent:.0f} % of its volume would be left there',

@@ -5,6 +5,13 @@ from __future__ import annotations
 from ..errors import ImageError, ModelError
 from .message import Caution, Refusal
 
+NOT_FINISHED = Refusal(
+    code='scan-not-finished',
+    text='not finished: {reason}',
+    mend='nothing else has failed; once the reason is mended, the same call goes on',
+    kind=ImageError,
+)
+
 # ---- the file
 
 DAMAGED = Refusal(

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..bids.naming import Naming
-from ..settings import Settings
+from ..settings import GIVEN_MASK, Analysis, Settings
 
 #: The paper that each architecture follows.
 PAPERS = {'joliot2021': 'Boutinaud et al. 2021', 'm2ss': 'Chai et al., M2SS-PVS'}
@@ -23,20 +23,30 @@ def methods(settings: Settings) -> str:
             f' Clusters of which at least {a.exclude_wmh:.0%} lay in white matter hyperintensities '
             'were dropped.'
         )
-    paper = PAPERS.get(a.architecture, a.architecture)
+    verb = 'measured' if a.is_of_given_mask else 'segmented'
     return (
-        f'Perivascular spaces were segmented with the PVS BIDS-App {a.version} from the {a.suffix} scan'
+        f'Perivascular spaces were {verb} with the PVS BIDS-App {a.version} from the {a.suffix} scan'
         f'{t2w}. The template MNI152NLin2009cSym (ICBM 2009c symmetric) was registered to the scan by an '
         'affine transform with ANTs (Avants et al. 2011) and a diffeomorphism with greedy (Yushkevich et al. '
         '2016). The bias field was estimated with N4 (Tustison et al. 2010) and refined '
         'by the intensity of white matter (after Wells et al. 1996). Tissue was classified by a mixture '
         'of Gaussians with a Markov random field (after Van Leemput et al. 1999 and Zhang et al. 2001), and '
         'the brain mask was refined from the tissue classes. Regions come from the '
-        "CerebrA labels of the template (Manera et al. 2020) and the subject's own tissue. The network "
-        f'{a.model_name} {a.model_version} (after {paper}; sha256 {a.model_sha256[:12]}) was applied. '
-        f'Voxels with a probability of at least {a.threshold:g} were joined to clusters by 26-connectivity; '
+        "CerebrA labels of the template (Manera et al. 2020) and the subject's own tissue. "
+        f'{_segmentation(a)} were joined to clusters by 26-connectivity; '
         f'clusters of which at least half lies within the regions were kept.{small} '
         f'The random seed was {a.random_seed}.'
+    )
+
+
+def _segmentation(a: Analysis) -> str:
+    """Where the voxels of the clusters come from."""
+    if a.is_of_given_mask:
+        return f'The voxels of a given mask (sha256 {a.model_sha256[:12]})'
+    paper = PAPERS.get(a.architecture, a.architecture)
+    return (
+        f'The network {a.model_name} {a.model_version} (after {paper}; sha256 {a.model_sha256[:12]}) was '
+        f'applied. Voxels with a probability of at least {a.threshold:g}'
     )
 
 
@@ -58,10 +68,10 @@ def command(status: dict[str, Any], names: Naming) -> str:
     Returns
     -------
     command : str
-        Empty if the record does not say how the scan was analysed.
+        Empty if the record does not say how the scan was analysed, or no command measures its mask.
     """
     analysis, inputs = status.get('analysis'), status.get('inputs')
-    if not isinstance(analysis, dict):
+    if not isinstance(analysis, dict) or analysis.get('architecture') == GIVEN_MASK:
         return ''
     words = [
         'pvs',

@@ -14,7 +14,7 @@ from ..interfaces.anatomy import Conform, Coregister, ExtractBrain, FindRegions,
 from ..interfaces.derivatives import WriteDerivatives
 from ..interfaces.quality import Assess
 from ..interfaces.reports import DrawFigures
-from ..interfaces.segmentation import Measure, Segment
+from ..interfaces.segmentation import Measure, ReadMask, Segment
 from ..settings import Settings
 from .step import Step
 
@@ -55,6 +55,7 @@ def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
     workflow = pe.Workflow(name=workflow_name(scan, settings))
     nodes = make_nodes(scan, settings)
     edges = [*anatomy_edges(nodes), *segmentation_edges(nodes)]
+    edges += network_edges(nodes) if scan.pvs_mask is None else []
     edges += [*quality_edges(nodes), *output_edges(nodes)]
     if scan.t2w is not None:
         edges += t2w_edges(nodes, is_channel='T2w' in settings.analysis.channels)
@@ -102,14 +103,7 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
             t2w=str(scan.t2w), seed=analysis.random_seed, is_channel='T2w' in analysis.channels
         )
     steps |= {
-        'segment': Segment(
-            **suffix,
-            model=analysis.model_dir,
-            identity=f'{analysis.model_version} {analysis.model_sha256}',
-            precision=analysis.precision,
-            device=execution.device,
-            **threads,
-        ),
+        'segment': _segment(scan, settings),
         'measure': Measure(
             threshold=analysis.threshold,
             min_cluster_size=analysis.min_cluster_size,
@@ -123,6 +117,21 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
     }
     made = {name: Step(interface, name=name, mem_gb=MEMORY[name]) for name, interface in steps.items()}
     return {'inputnode': source, **made}
+
+
+def _segment(scan: Scan, settings: Settings) -> Segment | ReadMask:
+    """The step that marks voxels: the network, or a ready-made mask."""
+    if scan.pvs_mask is not None:
+        return ReadMask(mask=str(scan.pvs_mask), source=str(scan.anat))
+    analysis, execution = settings.analysis, settings.execution
+    return Segment(
+        suffix=analysis.suffix,
+        model=analysis.model_dir,
+        identity=f'{analysis.model_version} {analysis.model_sha256}',
+        precision=analysis.precision,
+        device=execution.device,
+        num_threads=execution.omp_nthreads,
+    )
 
 
 def anatomy_edges(nodes: Nodes) -> list[Edge]:
@@ -143,14 +152,21 @@ def anatomy_edges(nodes: Nodes) -> list[Edge]:
 def segmentation_edges(nodes: Nodes) -> list[Edge]:
     """Probabilities, then clusters and their measures."""
     return [
-        (nodes['to_native'], nodes['segment'], [('preproc', 'anat'), ('regions', 'regions')]),
-        (nodes['extract_brain'], nodes['segment'], [('brain', 'brain'), ('tissues', 'tissues')]),
+        (nodes['to_native'], nodes['segment'], [('preproc', 'anat')]),
         (nodes['segment'], nodes['measure'], [('probability', 'probability')]),
         (nodes['inputnode'], nodes['measure'], [('anat', 'source')]),
         (nodes['to_native'], nodes['measure'], [(n, n) for n in ('regions', 'tissues')]),
         (nodes['to_native'], nodes['measure'], [('preproc', 'anat')]),
         (nodes['find_regions'], nodes['measure'], [('landmarks', 'landmarks')]),
         (nodes['extract_brain'], nodes['measure'], [(n, n) for n in ('to_subject', 'to_template')]),
+    ]
+
+
+def network_edges(nodes: Nodes) -> list[Edge]:
+    """What the network needs beside the T1w."""
+    return [
+        (nodes['to_native'], nodes['segment'], [('regions', 'regions')]),
+        (nodes['extract_brain'], nodes['segment'], [('brain', 'brain'), ('tissues', 'tissues')]),
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from model_cards import card
 from refusals import refused
 
-from pvs_bidsapp.interfaces.segmentation import Segment
+from pvs_bidsapp.interfaces.segmentation import ReadMask, Segment
 from pvs_bidsapp.messages import models
 from pvs_bidsapp.runtime.files import save_image
 from pvs_bidsapp.segmentation.model import write_model
@@ -56,3 +56,21 @@ def test_a_map_is_the_same_bit_by_bit_again_and_on_two_threads(images, tmp_path,
     np.testing.assert_array_equal(maps[0], maps[2])
     assert told[0]['Precision'] == 'fp32'
     assert told[0]['Engine'].startswith('OpenVINO')
+
+
+def test_a_ready_made_mask_is_certain_wherever_it_lies(tmp_path, monkeypatch):
+    """It is given in voxels of 1 mm in another order, and taken to a grid of 1 mm that begins elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    mask = np.zeros((60, 62, 64), np.uint8)
+    mask[20:23, 30:31, 40:44] = 1
+    save_image(tmp_path / 'mask.nii', mask, np.diag([-1.0, 1, 1, 1]))
+    shift = np.eye(4)
+    shift[:3, 3] = -59, 2, 0
+    for name in ('anat', 'source'):
+        save_image(tmp_path / f'{name}.nii', np.ones((60, 62, 64), np.float32), shift)
+    step = ReadMask(**{name: str(tmp_path / f'{name}.nii') for name in ('mask', 'anat', 'source')})
+    found = nib.load(step.run(cwd=str(tmp_path)).outputs.probability)
+    expected = np.zeros(mask.shape)
+    expected[37:40, 28:29, 40:44] = 1
+    np.testing.assert_array_equal(found.get_fdata(), expected)
+    np.testing.assert_array_equal(found.affine, shift)
