@@ -12,7 +12,18 @@ import pandas as pd
 from ..anatomy import template
 from ..bids.naming import GroupNaming
 from ..clusters.tables import REGION_COLUMNS, describe, to_tsv
-from ..group import collect, distributions, exclusions, maps, regression
+from ..group import (
+    change,
+    collect,
+    distributions,
+    effects,
+    exclusions,
+    maps,
+    mixed,
+    regression,
+    sites,
+    table_one,
+)
 from ..group.cohort import Cohort
 from ..group.results import GroupOptions, GroupResults
 from ..messages.message import one_line
@@ -53,6 +64,11 @@ def _write_tables(names: GroupNaming, options: GroupOptions, cohort: Cohort, res
         'comparison': (results.comparison, _COMPARISON | _describe_matching(results)),
         'rating': (results.rating, _RATING),
         'regression': (results.regression, _describe_all(regression.COLUMNS)),
+        'table1': (results.table_one, _describe_table_one(results)),
+        'effects': (results.effects, _describe_all(effects.COLUMNS)),
+        'sites': (results.sites, _describe_all(sites.COLUMNS)),
+        'mixed': (results.mixed, _describe_all(mixed.COLUMNS)),
+        'change': (results.change, _describe_all(change.COLUMNS)),
         'outliers': (
             results.outliers,
             {'robust_z': {'Description': '0.6745 (x - median) / MAD of logarithms'}},
@@ -132,6 +148,11 @@ def _write_maps(names: GroupNaming, results: GroupResults) -> None:
 
 def _describe_all(columns: Mapping[str, str]) -> dict[str, Any]:
     return {name: {'Description': text} for name, text in columns.items()}
+
+
+def _describe_table_one(results: GroupResults) -> dict[str, Any]:
+    cohorts = {table_one.cohort_column(name): f'people of cohort {name}' for name in results.cohorts}
+    return _describe_all(table_one.COLUMNS | cohorts)
 
 
 def _describe_people(cohort: Cohort) -> dict[str, Any]:

@@ -61,12 +61,14 @@ class Study:
 
 @pytest.fixture
 def study(source, tmp_path, monkeypatch):
-    """A copy of the cohort; without maps, which take most of the time."""
+    """A copy of the cohort; without maps and most permutations, which take most of the time."""
     root = tmp_path / 'study'
     shutil.copytree(source, root)
     description = root / 'out' / 'dataset_description.json'
     description.write_text(description.read_text().replace(str(source), str(root)))
     monkeypatch.setattr('pvs_bidsapp.commands.group._maps', lambda cohorts, voxels: {})
+    monkeypatch.setattr('pvs_bidsapp.group.permutation.MOST', 99)
+    monkeypatch.setattr('pvs_bidsapp.group.permutation.FEWEST', 99)
     return Study(root)
 
 
