@@ -48,8 +48,8 @@ def read_sessions(bids_dir: Path, scans: Sequence[Naming]) -> Sessions:
     Returns
     -------
     sessions : Sessions
-        Columns of ``sub-*_sessions.tsv``, and `TIME` of ``*_scans.tsv`` where the former has none. A table that
-        cannot be read is left out with a word.
+        Columns of ``sub-*_sessions.tsv``, and `TIME` of ``*_scans.tsv`` where the former has none. A table
+        that cannot be read is left out with a word.
     """
     findings: list[Finding] = []
     rows = {names.stem: _times(bids_dir, names, findings) for names in scans}

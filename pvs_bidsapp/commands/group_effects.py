@@ -94,14 +94,14 @@ def estimate(
         results.effects = effects.cohort_effects(sample.tidy(), sample.pairs, design, options.cohort)
         if len(sample.pairs) > effects.MOST_PAIRS:
             results.notes.append(
-                f'Effects have no permutation tests, as there are more than {effects.MOST_PAIRS} pairs of cohorts.'
+                f'Effects have no permutation tests, as more than {effects.MOST_PAIRS} pairs are compared.'
             )
     left_out = _by_site(options, sample, design, results)
     left_out += _over_time(options, sample, design, results)
     if options.harmonize:
         results.notes.append(
-            f'Values are harmonized in the regression only; name {options.harmonize} as a covariate to hold it '
-            'in the other models.'
+            f'Values are harmonized in the regression only; name {options.harmonize} as a covariate to hold '
+            'it in the other models.'
         )
     return left_out
 

@@ -92,7 +92,7 @@ class TermFit:
         Notes
         -----
         g = J b / s, with J = gamma(df / 2) / (sqrt(df / 2) gamma((df - 1) / 2)) (Hedges 1981,
-        doi:10.3102/10769986006002107); its variance is v + g² / (2 n) (Hedges & Olkin 1985, p. 86), where v is
+        doi:10.3102/10769986006002107); its variance is v + g² / (2 n) (Hedges & Olkin 1985), where v is
         1 / n_1 + 1 / n_2 without confounders, and more with confounders that differ between cohorts.
         """
         half = self.degrees / 2
@@ -210,16 +210,15 @@ def cohort_effects(
     table : DataFrame
         Columns as `COLUMNS`.
     """
-    parts = []
+    parts, measures = [], {outcome: side_by_side(tidy, outcome) for outcome in OUTCOMES}
     for (one, two), (first, second) in pairs.items():
         people = pd.concat([first, second], ignore_index=True)
         is_second = pd.Series(np.repeat([0.0, 1.0], [len(first), len(second)]), people['scan'])
-        own = tidy[tidy['scan'].isin(people['scan'])]
         plain = adjust(people, None)
         full = adjust(people, design, (column,) if column else ())
         for adjustment in [plain] if full.names == NOTHING else [plain, full]:
-            for outcome in OUTCOMES:
-                part = _differences(own, outcome, is_second, adjustment, len(pairs) <= MOST_PAIRS)
+            for outcome, values in measures.items():
+                part = _differences(values, outcome, is_second, adjustment, len(pairs) <= MOST_PAIRS)
                 parts.append(part.assign(
                     outcome=outcome, cohort_1=one, cohort_2=two, adjusted_for=adjustment.names
                 ))  # fmt: skip
@@ -229,10 +228,10 @@ def cohort_effects(
 
 
 def _differences(
-    tidy: pd.DataFrame, outcome: str, is_second: pd.Series, adjustment: Adjustment, permute: bool
+    values: pd.DataFrame, outcome: str, is_second: pd.Series, adjustment: Adjustment, permute: bool
 ) -> pd.DataFrame:
     """Rows of one outcome and pair of cohorts."""
-    values = side_by_side(tidy, outcome).reindex(adjustment.matrix.index)
+    values = values.reindex(adjustment.matrix.index)
     rows = []
     for known, raw in by_known_rows(values):
         matrix = adjustment.matrix[known].assign(cohort=is_second[adjustment.matrix.index[known]])

@@ -21,7 +21,7 @@ YEARS = 'years_since_first_scan'
 #: Columns of the table, with their descriptions.
 COLUMNS = {
     'region': 'name of the region',
-    'hemisphere': 'left, right or both',
+    'hemisphere': 'both',
     'outcome': 'logarithm of 1 + count, or of 1 + volume in mm3',
     'term': 'covariate; with :COHORT, how much more that cohort changes in a year than the first one',
     'n_scans': 'number of scans',
@@ -66,6 +66,8 @@ def mixed_models(
 ) -> pd.DataFrame:
     """Fit each region and outcome by restricted maximum likelihood, with an intercept for each person.
 
+    Only regions over both hemispheres are modelled, as a model takes up to a second.
+
     Parameters
     ----------
     tidy : DataFrame
@@ -87,6 +89,7 @@ def mixed_models(
     Laird & Ware 1982, doi:10.2307/2529876; Lindstrom & Bates 1988, doi:10.2307/2290128, as statsmodels
     has them.
     """
+    tidy = tidy[tidy['hemisphere'] == 'both']
     scans = tidy.drop_duplicates('scan').set_index('scan')
     try:
         matrix, reason = _matrix(scans, design, time=time, cohort=cohort), ''
@@ -99,7 +102,7 @@ def mixed_models(
             own, people = matrix[known], scans.loc[known, 'participant_id']
             about = {'n_scans': len(own), 'n_people': people.nunique()}
             note = reason or _objection(own, people)
-            for region, side in part.columns:
+            for region, side in part.columns.to_list():
                 logs = logarithm(part[region, side], outcome)
                 fitted = _fit(logs, own, people) if not note else [{'term': '', 'note': note}]
                 place = {'region': region, 'hemisphere': side, 'outcome': outcome}

@@ -107,7 +107,7 @@ def _permuted(tidy: pd.DataFrame, outcome: str, design: Design) -> pd.DataFrame:
         for k, term in enumerate(tested):
             rows += [
                 (region, side, outcome, matrix.columns[term], value)
-                for (region, side), value in zip(part.columns, p[k], strict=True)
+                for (region, side), value in zip(part.columns.to_list(), p[k], strict=True)
             ]
     return pd.DataFrame(rows, columns=names)
 

@@ -86,10 +86,12 @@ def site_effects(
         }
     omitted = tuple(name for name in (site, column) if name)
     parts = []
+    measures = {outcome: side_by_side(tidy, outcome) for outcome in OUTCOMES}
     for name, here in sites.items():
-        own = tidy[tidy['scan'].isin(here['scan'])]
-        parts += [part.assign(site=name) for part in _cohorts_at(own, here, design, cohorts or {}, omitted)]
-        parts += [part.assign(site=name) for part in _covariates_at(own, here, design, omitted)]
+        parts += [
+            part.assign(site=name) for part in _cohorts_at(measures, here, design, cohorts or {}, omitted)
+        ]
+        parts += [part.assign(site=name) for part in _covariates_at(measures, here, design, omitted)]
     table = pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS)) if parts else _empty()
     return pd.concat([table, _pooled(table)], ignore_index=True) if len(sites) > 1 else table
 
@@ -99,7 +101,7 @@ def _empty() -> pd.DataFrame:
 
 
 def _cohorts_at(
-    tidy: pd.DataFrame,
+    measures: Mapping[str, pd.DataFrame],
     here: pd.DataFrame,
     design: Design | None,
     cohorts: Mapping[str, pd.DataFrame],
@@ -110,13 +112,16 @@ def _cohorts_at(
         both = pd.concat([cohorts[one], cohorts[two]], ignore_index=True)
         is_second = pd.Series(both['scan'].isin(cohorts[two]['scan']).to_numpy(float), both['scan'])
         adjustment = adjust(both[both['scan'].isin(here['scan'])], design, omitted)
-        for outcome in OUTCOMES:
-            found = _effects(tidy, outcome, adjustment, is_second)
+        for outcome, values in measures.items():
+            found = _effects(values, outcome, adjustment, is_second)
             yield found.assign(contrast=f'{two} - {one}', measure=HEDGES, outcome=outcome)
 
 
 def _covariates_at(
-    tidy: pd.DataFrame, here: pd.DataFrame, design: Design | None, omitted: tuple[str, ...]
+    measures: Mapping[str, pd.DataFrame],
+    here: pd.DataFrame,
+    design: Design | None,
+    omitted: tuple[str, ...],
 ) -> Iterator[pd.DataFrame]:
     """Fisher's z of the numeric covariates at one site."""
     adjustment = adjust(here, design, omitted)
@@ -124,15 +129,15 @@ def _covariates_at(
         return
     numeric = [c for c in design.columns if c in here and pd.api.types.is_numeric_dtype(here[c])]
     for name in [c for c in numeric if c in design.aliases and c not in omitted]:
-        for outcome in [o for o in OUTCOMES if o not in design.columns]:
-            yield _effects(tidy, outcome, adjustment, name).assign(
+        for outcome in [o for o in measures if o not in design.columns]:
+            yield _effects(measures[outcome], outcome, adjustment, name).assign(
                 contrast=name, measure=FISHER, outcome=outcome
             )
 
 
-def _effects(tidy: pd.DataFrame, outcome: str, adjustment: Adjustment, of: pd.Series | str) -> pd.DataFrame:
+def _effects(values: pd.DataFrame, outcome: str, adjustment: Adjustment, of: pd.Series | str) -> pd.DataFrame:
     """One row for each region: the effect of a cohort (1 or 0 by scan), or of a covariate."""
-    values = side_by_side(tidy, outcome).reindex(adjustment.matrix.index)
+    values = values.reindex(adjustment.matrix.index)
     rows = []
     for known, raw in by_known_rows(values):
         matrix = adjustment.matrix[known]
@@ -181,14 +186,22 @@ def _pooled(table: pd.DataFrame) -> pd.DataFrame:
         }  # fmt: skip
         if len(known) > 1:
             effects, errors = (known[c].to_numpy(float) for c in ('effect', 'standard_error'))
-            found = combine_effects(effects, errors**2, method_re='dl')
-            mean, error = float(found.mean_effect_re), float(found.sd_eff_w_re)
+            mean, error, i2 = _random_effects(effects, errors)
             row |= {
                 'effect': mean, 'standard_error': error, 'ci_low': mean - NORMAL * error,
                 'ci_high': mean + NORMAL * error, 'p': float(2 * stats.norm.sf(abs(mean) / error)),
-                'i2': max(0.0, float(found.i2)), 'note': '',
+                'i2': i2, 'note': '',
                 'adjusted_for': known['adjusted_for'].iloc[0],
                 'n_1': known['n_1'].sum(min_count=1), 'n_2': known['n_2'].sum(min_count=1),
             }  # fmt: skip
         rows.append(row)
     return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+
+
+def _random_effects(effects: np.ndarray, errors: np.ndarray) -> tuple[float, float, float]:
+    """Mean of effects, its standard error, and I2 (DerSimonian & Laird 1986)."""
+    with np.errstate(invalid='ignore', divide='ignore'):
+        found = combine_effects(effects, errors**2, method_re='dl')
+    if found.tau2 <= 0:  # the method takes a negative variance of the sites as 0, statsmodels as it is
+        return float(found.mean_effect_fe), float(found.sd_eff_w_fe), max(0.0, float(found.i2))
+    return float(found.mean_effect_re), float(found.sd_eff_w_re), float(found.i2)

@@ -28,8 +28,8 @@ COLUMNS = {
     'level': 'level of a column of text or codes; n/a for numbers',
     'statistic': 'what the cells hold',
     'all': 'everybody',
-    'smd': 'standardised mean difference of numbers: difference of the means of two cohorts by the root of the '
-    'mean of their variances (Austin 2009), without sign; with more cohorts the largest',
+    'smd': 'standardised mean difference of numbers: difference of the means of two cohorts by the root of '
+    'the mean of their variances (Austin 2009), without sign; with more cohorts the largest',
     'test': 'Kruskal-Wallis for numbers (of two cohorts: Mann-Whitney), chi-squared for levels, Fisher for '
     'two by two levels with an expected number below 5',
     'p': 'of the test',

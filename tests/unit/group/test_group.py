@@ -149,7 +149,8 @@ def test_linear_regression_agrees_with_a_worked_example():
     # Longley-like by hand: y = 1 + 2 x, residuals known; HC3 of statsmodels checked by its formula
     x = np.array([0.0, 1, 2, 3, 4, 5])
     y = np.expm1(np.array([1.1, 2.9, 5.2, 6.8, 9.1, 10.9]) / 10)
-    part = pd.DataFrame({'scan': range(len(x)), 'x': x, 'volume_mm3': y, 'volume_fraction': y, 'count': [1, 2, 3, 4, 5, 6],
+    part = pd.DataFrame({'scan': range(len(x)), 'x': x,
+                         'volume_mm3': y, 'volume_fraction': y, 'count': [1, 2, 3, 4, 5, 6],
                          'region': 'all', 'hemisphere': 'both'})  # fmt: skip
     row = regression.regress(part, ['x']).iloc[0]
     design = np.column_stack([np.ones(6), x])
@@ -232,7 +233,8 @@ def test_published_examples_are_reproduced():
     # Anscombe 1973, first set: slope 0.5001, R2 0.6665
     x = np.array([10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5.0])
     y = np.array([8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68])
-    part = pd.DataFrame({'scan': range(len(x)), 'x': x, 'volume_mm3': np.expm1(y), 'volume_fraction': y, 'count': np.arange(11),
+    part = pd.DataFrame({'scan': range(len(x)), 'x': x,
+                         'volume_mm3': np.expm1(y), 'volume_fraction': y, 'count': np.arange(11),
                          'region': 'all', 'hemisphere': 'both'})  # fmt: skip
     row = regression.regress(part, ['x']).iloc[0]
     assert row.estimate == pytest.approx(0.5001, abs=5e-5)
