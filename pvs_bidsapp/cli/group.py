@@ -37,7 +37,7 @@ def add_options(g: argparse._ArgumentGroup) -> None:
     add_option(g, '--site', metavar='COLUMN', help='give effect sizes by site, and pooled over sites')
     add_option(
         g, '--time', metavar='COLUMN',
-        help='change per year, by the years (age) or dates (acq_time) of scans in sub-*_sessions.tsv, *_scans.tsv',
+        help='change per year, by years (age) or dates (acq_time) of the scans, as in sub-*_sessions.tsv',
     )  # fmt: skip
     add_option(
         g, '--size-filters', nargs='+', type=SIZE, default=[0, 5, 10, 15], metavar='MM3',

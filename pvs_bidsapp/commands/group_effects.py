@@ -89,7 +89,7 @@ def estimate(
     results : GroupResults
         To which the tables are added.
     """
-    results.table_one = _describe(sample)
+    results.table_one = _describe(sample, options.cohort)
     if sample.pairs:
         results.effects = effects.cohort_effects(sample.tidy(), sample.pairs, design, options.cohort)
         if len(sample.pairs) > effects.MOST_PAIRS:
@@ -106,13 +106,16 @@ def estimate(
     return left_out
 
 
-def _describe(sample: Sample) -> pd.DataFrame:
+def _describe(sample: Sample, column: str | None) -> pd.DataFrame:
+    """Table 1, without the column that names the cohorts."""
     everybody = sample.all_people()
     scans = {'all': len(sample.cohort.scans) + sum(len(o.scans) for o in sample.others.values())}
     for name, part in sample.people.items():
         source = sample.others.get(name, sample.cohort)
         scans[name] = int(source.scans['participant_id'].isin(part['participant_id']).sum())
-    return table_one.table_one(sample.people, everybody, sample.cohort.columns, scans)
+    return table_one.table_one(
+        sample.people, everybody, [c for c in sample.cohort.columns if c != column], scans
+    )
 
 
 def _by_site(

@@ -12,7 +12,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 
 from ..errors import InputError
 from .design import Design, constant_terms, dependent_terms
-from .measures import by_known_rows, false_discovery, logarithm, side_by_side
+from .measures import REGION, by_known_rows, false_discovery, logarithm, side_by_side
 
 #: Outcomes of the models.
 OUTCOMES = ('count', 'volume_mm3')
@@ -102,12 +102,13 @@ def mixed_models(
             own, people = matrix[known], scans.loc[known, 'participant_id']
             about = {'n_scans': len(own), 'n_people': people.nunique()}
             note = reason or _objection(own, people)
-            for region, side in part.columns.to_list():
-                logs = logarithm(part[region, side], outcome)
+            for place in part:
+                logs = logarithm(part[place], outcome)
                 fitted = _fit(logs, own, people) if not note else [{'term': '', 'note': note}]
-                place = {'region': region, 'hemisphere': side, 'outcome': outcome}
-                rows += [place | about | row for row in fitted]
-    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+                rows += [{'place': place, 'outcome': outcome} | about | row for row in fitted]
+    table = pd.DataFrame(rows)
+    table[REGION] = table.pop('place').tolist()
+    table = table.reindex(columns=list(COLUMNS))
     return table.assign(q=false_discovery(table, ['outcome', 'term']))
 
 
@@ -144,6 +145,8 @@ def _fit(logs: pd.Series, matrix: pd.DataFrame, people: pd.Series) -> list[dict[
     spread = float(logs.std())
     if not spread > 0:
         return [{'term': '', 'note': 'the outcome is constant'}]
+    if logs.groupby(people).nunique().max() == 1:
+        return [{'term': '', 'note': 'the scans of each person are the same'}]
     # the optimizer needs numbers of one size, which covariates (ICV: 1e6, sex: 1) do not have
     scale = matrix.std(ddof=0).where(lambda s: s > 0, 1.0)
     try:

@@ -106,8 +106,8 @@ def _permuted(tidy: pd.DataFrame, outcome: str, design: Design) -> pd.DataFrame:
         p = freedman_lane(logs, matrix.to_numpy(float), tested)
         for k, term in enumerate(tested):
             rows += [
-                (region, side, outcome, matrix.columns[term], value)
-                for (region, side), value in zip(part.columns.to_list(), p[k], strict=True)
+                (place[0], place[1], outcome, matrix.columns[term], value)
+                for place, value in zip(part.columns.to_list(), p[k], strict=True)
             ]
     return pd.DataFrame(rows, columns=names)
 

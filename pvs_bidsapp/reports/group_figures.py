@@ -177,9 +177,9 @@ def _effects(table: pd.DataFrame | None) -> Figure | None:
     """One choice for each outcome, pair of cohorts and set of confounders."""
     if table is None:
         return None
-    # adjusted effects come last in the table, and are to be seen first
+    # adjusted effects are to be seen first
     choices = _forests(
-        table.iloc[::-1].sort_values('adjusted_for', key=lambda c: c == NOTHING, kind='stable'),
+        table.sort_values('adjusted_for', key=lambda c: c == NOTHING, kind='stable'),
         ['outcome', 'cohort_2', 'cohort_1', 'adjusted_for'], 'g', "Hedges' g of {1} minus {2}",
         name='{0}: {1} - {2}, adjusted for {3}',
     )  # fmt: skip

@@ -413,7 +413,8 @@ def write_times(bids, number, sessions, ages):
 
 @pytest.fixture
 def longitudinal(tmp_path, monkeypatch):
-    """Ten people with two scans each, and their age at both."""
+    """Ten people with two scans each, and their age at both; without models of counts, which are slow."""
+    monkeypatch.setattr('pvs_bidsapp.group.regression.OUTCOMES', {'volume_mm3': 'linear'})
     for name in ('MOST', 'FEWEST'):
         monkeypatch.setattr(f'pvs_bidsapp.group.permutation.{name}', 99)
     monkeypatch.setattr('pvs_bidsapp.commands.group._maps', lambda cohorts, voxels: {})
