@@ -134,6 +134,26 @@ def read_participants(bids_dir: Path) -> Participants:
     )
 
 
+def read_column(path: Path, name: str, values: pd.Series, findings: list[Finding]) -> pd.Series:
+    """The values of a column of another table, read as those of ``participants.tsv`` are.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    name : str
+    values : Series of str
+    findings : list of Finding
+        What is found is added to it.
+
+    Returns
+    -------
+    values : Series
+        Float or int if it holds numbers, else text and NaN.
+    """
+    return _ColumnReader(path, name, _Column(), findings).read(values)
+
+
 def _read_cells(path: Path, findings: list[Finding]) -> TextTable | None:
     """The cells of the table; None if there is nobody in it."""
     if not os.path.isfile(path) and not os.path.islink(path):

@@ -38,6 +38,11 @@ def add_options(g: argparse._ArgumentGroup) -> None:
     add_option(
         g, '--harmonize', metavar='COLUMN', help='remove the effects of this column (site) first, with ComBat'
     )
+    add_option(g, '--site', metavar='COLUMN', help='give effect sizes by site, and pooled over sites')
+    add_option(
+        g, '--time', metavar='COLUMN',
+        help='change per year, by years (age) or dates (acq_time) of the scans, as in sub-*_sessions.tsv',
+    )  # fmt: skip
     add_option(
         g, '--size-filters', nargs='+', type=SIZE, default=[0, 5, 10, 15], metavar='MM3',
         help='compare with clusters below each of these volumes left out (default 0 5 10 15)',
@@ -78,6 +83,8 @@ def make_options(args: argparse.Namespace) -> GroupOptions:
         covariates=tuple(args.covariates),
         formula=args.formula,
         harmonize=args.harmonize,
+        site=args.site,
+        time=args.time,
     )
 
 

@@ -31,6 +31,7 @@ from ..messages.people import listed
 from ..outputs.cohort import map_grid, read_cohort
 from ..outputs.group import write_group
 from ..runtime.files import check_writable
+from .group_effects import Sample, check_times, estimate
 
 LOG = logging.getLogger(__name__)
 #: Cohorts up to which all pairs are compared.
@@ -75,6 +76,10 @@ def run_group(options: GroupOptions) -> Path:
     left_out = _without_results(cohort) + _repeated_scans(cohort, independent, results) + plan.left_out
     if len(plan.cohorts) > 1:
         left_out += _test_pairs(options, cohort, plan, results)
+    sample = Sample(
+        cohort=cohort, others=plan.others, people=plan.cohorts, everybody=independent, pairs=plan.pairs
+    )
+    left_out += estimate(options, sample, plan.terms, results)
     if plan.grades is not None:
         _rate(plan.grades, cohort, independent, results)
     if plan.terms is not None:
@@ -100,6 +105,8 @@ class _Plan:
         The terms of the regression.
     scans : DataFrame or None
         The scans of the regression.
+    pairs : dict of (str, str) to (DataFrame, DataFrame)
+        The people of each pair of cohorts, once they are matched.
     left_out : list of Exclusion
     findings : list of Finding
     """
@@ -109,6 +116,7 @@ class _Plan:
     grades: pd.Series | None = None
     terms: Design | None = None
     scans: pd.DataFrame | None = None
+    pairs: dict[tuple[str, str], tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=dict)
     left_out: list[Exclusion] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -158,15 +166,17 @@ def check_options(options: GroupOptions, cohort: Cohort) -> None:
         raise people.MATCHED_ON_COHORT.error(column=options.cohort)
     for option, names in (
         ('--cohort', [options.cohort]), ('--rating', [options.rating]), ('--harmonize', [options.harmonize]),
-        ('--match', options.match), ('--covariates', options.covariates),
+        ('--match', options.match), ('--covariates', options.covariates), ('--site', [options.site]),
+        ('--time', [options.time]),
     ):  # fmt: skip
         for name in filter(None, names):
             _check_column(option, name, cohort)
+    check_times(options, cohort)
 
 
 def _check_column(option: str, name: str, cohort: Cohort) -> None:
     # sites are those of people; other columns may be measures of the results
-    if name not in (cohort.columns if option == '--harmonize' else cohort.scans):
+    if name not in (cohort.columns if option in ('--harmonize', '--site', '--time') else cohort.scans):
         own = {there: here for here, there in cohort.renamed.items()}
         hint = f' (participants.tsv has {name}, which is called {own[name]} here)' if name in own else ''
         columns = listed(('ICV', *cohort.columns), 30)
@@ -260,12 +270,12 @@ def _test_pairs(options: GroupOptions, cohort: Cohort, plan: _Plan, results: Gro
             cohorts[name] = kept.reset_index(drop=True)
             left_out += out
         results.matching = _matching_rules(options, cohort, plan, cohorts)
-    pairs = distributions.pairs(cohorts, results.matching)
-    for (one, two), matched in pairs.items():
+    plan.pairs = distributions.pairs(cohorts, results.matching)
+    for (one, two), matched in plan.pairs.items():
         for name, other, part in ((one, two, matched[0]), (two, one, matched[1])):
             alone = cohorts[name][~cohorts[name]['scan'].isin(part['scan'])]
             left_out += exclude(alone, f'comparison of {one} with {two}', f'no partner in {other}')
-    results.comparison = distributions.compare(cohorts, options.size_filters, matched=pairs)
+    results.comparison = distributions.compare(cohorts, options.size_filters, matched=plan.pairs)
     return left_out
 
 

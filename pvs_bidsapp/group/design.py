@@ -112,6 +112,23 @@ class Design:
         matrix.columns = [self._shown(name) for name in matrix.columns]
         return matrix
 
+    @property
+    def label(self) -> str:
+        """The terms in words, for tables."""
+        return ' + '.join(self.columns) if self.aliases else self.right
+
+    def without(self, names: Collection[str]) -> Design | None:
+        """The design without some columns; None if they are part of a formula.
+
+        Parameters
+        ----------
+        names : collection of str
+            Those that are not in the design are ignored.
+        """
+        if not set(names) & set(self.columns):
+            return self
+        return of_covariates([c for c in self.columns if c not in names]) if self.aliases else None
+
     def _shown(self, name: str) -> str:
         """Name of a term without the words of patsy."""
         for column, alias in self.aliases.items():
@@ -197,7 +214,7 @@ def check(design: Design, scans: pd.DataFrame, left_out: Sequence[str] = ()) -> 
     columns = listed(design.columns, 20)
     if len(scans) == 0:
         raise people.DESIGN_LARGE.error(terms=len(design.columns), columns=columns, left_out=more, **about)
-    if same := [c for c in design.columns if _is_constant(scans[c])]:
+    if same := [c for c in design.columns if is_constant(scans[c])]:
         raise people.DESIGN_CONSTANT.error(columns=listed(same, 20), left_out=more, **about)
     matrix = design.matrix(scans)
     if len(scans) <= matrix.shape[1]:
@@ -220,6 +237,8 @@ def objection(matrix: pd.DataFrame) -> str:
     matrix : DataFrame
         From `Design.matrix`.
     """
+    if matrix.empty:
+        return 'nobody has a value'
     if constant := constant_terms(matrix):
         return f'{listed(constant)} has the same value for all {len(matrix)} people'
     if len(matrix) <= matrix.shape[1] + 1:
@@ -239,7 +258,7 @@ def constant_terms(matrix: pd.DataFrame) -> list[str]:
     matrix : DataFrame
         From `Design.matrix`.
     """
-    return [c for c in _terms(matrix) if _is_constant(matrix[c])]
+    return [c for c in _terms(matrix) if is_constant(matrix[c])]
 
 
 def dependent_terms(matrix: pd.DataFrame) -> list[str]:
@@ -281,7 +300,8 @@ def lone_terms(matrix: pd.DataFrame) -> dict[str, list[object]]:
     return found
 
 
-def _is_constant(values: pd.Series) -> bool:
+def is_constant(values: pd.Series) -> bool:
+    """Whether all values are the same; there is at least one."""
     return bool((values == values.iloc[0]).all())
 
 

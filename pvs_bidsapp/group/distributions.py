@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from statsmodels.stats.multitest import multipletests
 
 from .exclusions import level_text
+from .measures import false_discovery
 
 #: Largest difference between the two persons of a pair in a measurement, in its units (years for age).
 CALIPER = 5.0
@@ -29,6 +30,20 @@ _CODE_NAMES = frozenset((
     'site', 'scanner', 'center', 'centre', 'sex', 'gender', 'group', 'cohort', 'diagnosis', 'dx', 'code',
     'id', 'handedness', 'race', 'ethnicity',
 ))  # fmt: skip
+#: Columns of the comparison, with their descriptions.
+COLUMNS = {
+    'cohort_1': 'first cohort',
+    'cohort_2': 'second cohort',
+    'size_filter_mm3': 'smaller clusters are left out, in mm3',
+    'n_1': 'number of people of the first cohort',
+    'n_2': 'number of people of the second cohort',
+    'median_1': 'median number of clusters in deep white matter of the first cohort',
+    'median_2': 'that of the second cohort',
+    'd': 'two-sample Kolmogorov-Smirnov statistic of the number of clusters in deep white matter',
+    'p': 'two-sided',
+    'p_holm': 'corrected over the pairs of cohorts at each size (Holm 1979)',
+    'q': 'p, false-discovery corrected over pairs and sizes (Benjamini & Hochberg 1995)',
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +187,7 @@ def compare(
     Returns
     -------
     table : DataFrame
-        Columns ``cohort_1 cohort_2 size_filter_mm3 n_1 n_2 median_1 median_2 d p p_holm``. ``p_holm`` is
-        corrected over the pairs of cohorts at each size (Holm 1979). NaN where a cohort is empty.
+        Columns as `COLUMNS`. NaN where a cohort is empty.
     """
     rows = []
     for (one, two), (first, second) in (pairs(cohorts) if matched is None else matched).items():
@@ -181,14 +195,13 @@ def compare(
             a, b = (t[column(size)].dropna().to_numpy(float) for t in (first, second))
             d, p = _kolmogorov_smirnov(a, b)
             rows.append([one, two, size, len(a), len(b), _median(a), _median(b), d, p])
-    names = ['cohort_1', 'cohort_2', 'size_filter_mm3', 'n_1', 'n_2', 'median_1', 'median_2', 'd', 'p']
-    table = pd.DataFrame(rows, columns=names)
+    table = pd.DataFrame(rows, columns=list(COLUMNS)[:-2])
     table['p_holm'] = table['p']
     for _, part in table.groupby('size_filter_mm3'):
         known = part['p'].dropna()
         if len(known) > 1:
             table.loc[known.index, 'p_holm'] = multipletests(known, method='holm')[1]
-    return table
+    return table.assign(q=false_discovery(table, []))
 
 
 def column(size: float) -> str:

@@ -14,7 +14,7 @@ from ..messages import people
 from ..messages.people import listed
 from .design import dependent_terms, of_covariates
 from .exclusions import level_text
-from .regression import transformed
+from .measures import transformed
 
 #: Columns that are harmonized.
 MEASURES = ('volume_mm3', 'volume_fraction')
@@ -58,7 +58,7 @@ def check_sites(scans: pd.DataFrame, site: str, keep: Sequence[str]) -> None:
 def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """Remove the shifts and scales of sites from regional volumes and fractions.
 
-    ComBat is applied to the logarithms that the regression uses (`pvs_bidsapp.group.regression.transformed`),
+    ComBat is applied to the logarithms that the regression uses (`pvs_bidsapp.group.measures.transformed`),
     to all regions together, and keeps what the covariates explain. Counts are not changed.
 
     Parameters

@@ -20,6 +20,7 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
 from ..messages import people
 from ..messages.people import listed
+from .measures import false_discovery
 
 #: Largest number of grades: those of five levels, averaged over four readers.
 MOST_GRADES = 20
@@ -211,7 +212,8 @@ def by_threshold(
         'p_proportional', 'note',
     )  # fmt: skip
     rows = [{'threshold': t} | {name: getattr(f, name) for name in names} for t, f in fits.items()]
-    return pd.DataFrame(rows), fits
+    table = pd.DataFrame(rows)
+    return table.assign(q=false_discovery(table, [])), fits
 
 
 def _null_likelihood(codes: np.ndarray) -> float:

@@ -11,12 +11,13 @@ import pandas as pd
 from statsmodels.discrete.discrete_model import NegativeBinomial
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.diagnostic import het_breuschpagan
-from statsmodels.stats.multitest import multipletests
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
 from ..errors import InputError
 from .design import Design, objection, of_covariates
 from .exclusions import Exclusion, without_missing
+from .measures import REGION, by_known_rows, false_discovery, side_by_side, transformed
+from .permutation import freedman_lane
 
 #: Model of each outcome.
 OUTCOMES = {'volume_mm3': 'linear', 'volume_fraction': 'linear', 'count': 'negative binomial'}
@@ -37,6 +38,12 @@ COLUMNS = {
     'r2': "coefficient of determination; for counts, McFadden's pseudo-R2",
     'p_heteroscedastic': 'of the test of Breusch & Pagan 1979; linear models only',
     'note': 'why there is no estimate',
+    'beta': 'standardised estimate of linear models: standard deviations of the outcome by one of the term '
+    '(of a level: between people with and without it)',
+    'beta_low': 'lower end of the 95 % interval of beta',
+    'beta_high': 'upper end of the 95 % interval of beta',
+    'p_permutation': 'of the permutation test (Freedman & Lane 1983); linear models only',
+    'q_permutation': 'p_permutation, false-discovery corrected over the regions',
 }
 
 
@@ -72,11 +79,37 @@ def regress(tidy: pd.DataFrame, covariates: Sequence[str] | Design) -> pd.DataFr
                 {'region': region, 'hemisphere': side, 'outcome': outcome, 'model': model} | r for r in fitted
             ]
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-    for _, part in table.groupby(['outcome', 'term'], sort=False):
-        known = part['p'].dropna()
-        if len(known):
-            table.loc[known.index, 'q'] = multipletests(known.astype(float), method='fdr_bh')[1]
-    return table
+    tested = pd.concat([_permuted(tidy, outcome, design) for outcome in OUTCOMES], ignore_index=True)
+    table = table.drop(columns='p_permutation').merge(tested, 'left', [*REGION, 'outcome', 'term'])
+    for p, q in (('p', 'q'), ('p_permutation', 'q_permutation')):
+        table[q] = false_discovery(table, ['outcome', 'term'], p)
+    return table[list(COLUMNS)]
+
+
+def _permuted(tidy: pd.DataFrame, outcome: str, design: Design) -> pd.DataFrame:
+    """P-values by permutation of all terms of linear models, one row for each region and term."""
+    names = [*REGION, 'outcome', 'term', 'p_permutation']
+    if OUTCOMES[outcome] != 'linear' or outcome in design.columns:
+        return pd.DataFrame(columns=names)
+    values = side_by_side(tidy.dropna(subset=list(design.columns)), outcome)
+    scans = tidy.drop_duplicates('scan').set_index('scan').loc[values.index].reset_index()
+    rows: list[tuple[object, ...]] = []
+    for known, part in by_known_rows(values):
+        try:
+            matrix = design.matrix(scans[known].reset_index(drop=True))
+        except InputError:  # the table says so in `note`
+            continue
+        if objection(matrix):
+            continue
+        tested = [k for k, name in enumerate(matrix) if name != 'Intercept']
+        logs = part.apply(lambda v: transformed(v, outcome)).to_numpy(float)
+        p = freedman_lane(logs, matrix.to_numpy(float), tested)
+        for k, term in enumerate(tested):
+            rows += [
+                (place[0], place[1], outcome, matrix.columns[term], value)
+                for place, value in zip(part.columns.to_list(), p[k], strict=True)
+            ]
+    return pd.DataFrame(rows, columns=names)
 
 
 def without_values(tidy: pd.DataFrame, design: Design) -> list[Exclusion]:
@@ -96,30 +129,6 @@ def without_values(tidy: pd.DataFrame, design: Design) -> list[Exclusion]:
             _, why = without_missing(part, names, f'regression of {outcome} in {region} ({side})')
             found += why
     return found
-
-
-def transformed(values: pd.Series, outcome: str) -> pd.Series:
-    """Transform an outcome for a linear model.
-
-    Parameters
-    ----------
-    values : Series
-    outcome : str
-        A key of `OUTCOMES`.
-
-    Returns
-    -------
-    values : Series
-        log(1 + volume in mm3), or the logarithm of the fraction, of which 0 is replaced by half of the
-        smallest positive one; counts are not changed.
-    """
-    if outcome == 'volume_mm3':
-        return np.log1p(values)
-    if outcome == 'volume_fraction':
-        positive = values[values > 0]
-        floor = float(positive.min()) / 2 if len(positive) else 1.0
-        return np.log(values.clip(lower=floor))
-    return values
 
 
 def _fit(part: pd.DataFrame, outcome: str, model: str, design: Design) -> list[dict[str, object]]:
@@ -156,7 +165,10 @@ def _linear(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]
     p_heteroscedastic = (
         float(het_breuschpagan(plain.resid, plain.model.exog)[1]) if 'Intercept' in matrix else np.nan
     )
-    return _rows(result, float(plain.rsquared), p_heteroscedastic)
+    rows = _rows(result, float(plain.rsquared), p_heteroscedastic)
+    spread = matrix.std().where(~matrix.isin((0, 1)).all(), 1.0) / values.std(ddof=1)
+    names = {'estimate': 'beta', 'ci_low': 'beta_low', 'ci_high': 'beta_high'}
+    return [row | {to: row[of] * spread[row['term']] for of, to in names.items()} for row in rows]
 
 
 def _counts(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]:
@@ -177,7 +189,7 @@ def _counts(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]
 
 def _rows(
     result: Any, r2: float, p_heteroscedastic: float, scale: np.ndarray | None = None
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """One row per term; estimates are divided by `scale`, by which their covariates were divided."""
     names = list(result.params.index)
     divisor = np.ones(len(names)) if scale is None else scale

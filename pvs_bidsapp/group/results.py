@@ -40,6 +40,10 @@ class GroupOptions:
         Right-hand side of the regression's formula, in place of `covariates`.
     harmonize : str or None
         Column with the site.
+    site : str or None
+        Column with the site, by which effect sizes are given.
+    time : str or None
+        Column with the time of each scan: years, or dates.
     """
 
     bids_dir: Path | None
@@ -52,6 +56,8 @@ class GroupOptions:
     covariates: tuple[str, ...] = ()
     formula: str | None = None
     harmonize: str | None = None
+    site: str | None = None
+    time: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -72,6 +78,16 @@ class GroupResults:
         The fit at the threshold of the masks.
     regression : DataFrame or None
         Regression on the covariates, by region and outcome.
+    table_one : DataFrame or None
+        Who the people of each cohort are; see `pvs_bidsapp.group.table_one`.
+    effects : DataFrame or None
+        Standardised differences of the cohorts; see `pvs_bidsapp.group.effects`.
+    sites : DataFrame or None
+        Effect sizes by site; see `pvs_bidsapp.group.sites`.
+    mixed : DataFrame or None
+        Mixed models of all scans; see `pvs_bidsapp.group.mixed`.
+    change : DataFrame or None
+        Change per year; see `pvs_bidsapp.group.change`.
     maps : dict of str to ndarray
         Frequency maps by cohort, in [0, 1].
     cohorts : dict of str to DataFrame
@@ -93,6 +109,11 @@ class GroupResults:
     rating: pd.DataFrame | None = None
     rating_fit: RatingFit | None = None
     regression: pd.DataFrame | None = None
+    table_one: pd.DataFrame | None = None
+    effects: pd.DataFrame | None = None
+    sites: pd.DataFrame | None = None
+    mixed: pd.DataFrame | None = None
+    change: pd.DataFrame | None = None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     cohorts: dict[str, pd.DataFrame] = field(default_factory=dict)
     matching: dict[str, MatchingRule] = field(default_factory=dict)

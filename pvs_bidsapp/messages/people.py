@@ -197,6 +197,24 @@ UNDECLARED_LEVELS = Caution(
     mend='add it to Levels, or correct the value',
 )
 
+# ---- tables of sessions and scans
+
+SESSIONS_UNREADABLE = Caution(
+    code='people-sessions-unreadable',
+    text='is not used ({reason}): what differs between scans of a person is not known',
+    mend='make it a tab-separated table with the column that BIDS demands, session_id or filename',
+)
+SESSION_VALUES = Caution(
+    code='people-session-values',
+    text='column {column}: the value of the session is used for {count} scans, not that of participants.tsv',
+    mend='nothing, if the sessions have values of their own, such as the age at each',
+)
+NO_TIME = Refusal(
+    code='people-no-time',
+    text='--time {column}: nobody has scans at two different times ({known} of {scans} scans have a time)',
+    mend='name a column with the years or dates of scans; sub-*_sessions.tsv or *_scans.tsv may hold them',
+)
+
 # ---- options that name columns
 
 NO_COLUMN = Refusal(

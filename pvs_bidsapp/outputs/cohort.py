@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -20,10 +20,12 @@ from ..anatomy import template
 from ..anatomy.template import SPACE
 from ..bids.naming import Naming
 from ..bids.participants import Participants, read_participants, similar_labels
+from ..bids.sessions import read_sessions
 from ..clusters.tables import REGION_COLUMNS
 from ..group import maps
 from ..group.cohort import Cohort
 from ..group.collect import DEEP, collect, count_clusters
+from ..group.exclusions import level_text
 from ..messages import people
 from ..messages.message import Finding
 from ..messages.people import listed
@@ -81,6 +83,10 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     names_of = np.array([names.stem for names in scans], object)
     entities = {names.stem: dict(names.entities) for names in scans}
     tidy = collect(regions.assign(scan=names_of[regions.pop('table')]), entities, joined.table)
+    if bids_dir is not None:
+        sessions = read_sessions(bids_dir, scans)
+        findings += sessions.findings
+        tidy, joined = _with_sessions(tidy, sessions.table, joined, bids_dir, findings)
     missing, without_t1w, more = find_unfinished(bids_dir, out_dir, files, results)
     findings += more
     return Cohort(
@@ -142,6 +148,35 @@ def _join_people(
         measured=frozenset(new_names.get(c, c) for c in listing.measured),
         unlisted=unlisted, listed=ids, hint=hint,
     )  # fmt: skip
+
+
+def _with_sessions(
+    tidy: pd.DataFrame, sessions: pd.DataFrame, joined: _People, bids_dir: Path, findings: list[Finding]
+) -> tuple[pd.DataFrame, _People]:
+    """Join what is known of single scans; a value of the session goes before that of the person."""
+    known = {joined.renamed.get(c, c): c for c in joined.columns}
+    added, renamed = {}, {}
+    for name in sessions:
+        values = sessions[name]
+        own = known.get(str(name))
+        if own in joined.coded:
+            values = values.map(level_text, na_action='ignore')
+        values = tidy['scan'].map(values)
+        if own and pd.api.types.is_numeric_dtype(values) == pd.api.types.is_numeric_dtype(tidy[own]):
+            differs = values.notna() & (values != tidy[own])
+            count = tidy.loc[differs, 'scan'].nunique()
+            if count:
+                findings.append(people.SESSION_VALUES.log(LOG, bids_dir, column=own, count=count))
+            added[own] = values.where(values.notna(), tidy[own])
+            continue
+        free = str(name)
+        while _TAKEN.fullmatch(free) or free in tidy or free in added:
+            free = f'session_{free}'
+        added[free] = values
+        if free != name:
+            renamed[free] = str(name)
+    columns = tuple(dict.fromkeys((*joined.columns, *added)))
+    return tidy.assign(**added), replace(joined, columns=columns, renamed=joined.renamed | renamed)
 
 
 def _without_folder(

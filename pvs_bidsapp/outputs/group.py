@@ -12,7 +12,18 @@ import pandas as pd
 from ..anatomy import template
 from ..bids.naming import GroupNaming
 from ..clusters.tables import REGION_COLUMNS, describe, to_tsv
-from ..group import collect, distributions, exclusions, maps, regression
+from ..group import (
+    change,
+    collect,
+    distributions,
+    effects,
+    exclusions,
+    maps,
+    mixed,
+    regression,
+    sites,
+    table_one,
+)
 from ..group.cohort import Cohort
 from ..group.results import GroupOptions, GroupResults
 from ..messages.message import one_line
@@ -49,15 +60,23 @@ def _write_tables(names: GroupNaming, options: GroupOptions, cohort: Cohort, res
     tables: dict[str, tuple[pd.DataFrame | None, dict[str, Any]]] = {
         'regions': (exact(cohort.tidy, cohort.columns), people | describe(REGION_COLUMNS)),
         'scans': (exact(cohort.scans, cohort.columns), people | scans | findings),
-        'summary': (results.summary, {}),
-        'comparison': (results.comparison, _COMPARISON | _describe_matching(results)),
-        'rating': (results.rating, _RATING),
+        'summary': (results.summary, _SUMMARY),
+        'comparison': (
+            results.comparison,
+            _describe_all(distributions.COLUMNS) | _describe_matching(results),
+        ),
+        'rating': (results.rating, _describe_all(_RATING)),
         'regression': (results.regression, _describe_all(regression.COLUMNS)),
+        'table1': (results.table_one, _describe_table_one(results)),
+        'effects': (results.effects, _describe_all(effects.COLUMNS)),
+        'sites': (results.sites, _describe_all(sites.COLUMNS)),
+        'mixed': (results.mixed, _describe_all(mixed.COLUMNS)),
+        'change': (results.change, _describe_all(change.COLUMNS)),
         'outliers': (
             results.outliers,
-            {'robust_z': {'Description': '0.6745 (x - median) / MAD of logarithms'}},
+            _describe_all(_OUTLIERS),
         ),
-        'repeated': (results.repeated if len(results.repeated) else None, _REPEATED),
+        'repeated': (results.repeated if len(results.repeated) else None, _describe_all(_REPEATED)),
         'exclusions': (
             results.exclusions.map(one_line, na_action='ignore'),
             _describe_all(exclusions.COLUMNS),
@@ -134,6 +153,11 @@ def _describe_all(columns: Mapping[str, str]) -> dict[str, Any]:
     return {name: {'Description': text} for name, text in columns.items()}
 
 
+def _describe_table_one(results: GroupResults) -> dict[str, Any]:
+    cohorts = {table_one.cohort_column(name): f'people of cohort {name}' for name in results.cohorts}
+    return _describe_all(table_one.COLUMNS | cohorts)
+
+
 def _describe_people(cohort: Cohort) -> dict[str, Any]:
     """What the columns of participants.tsv are called there, and how they are used."""
     described = {}
@@ -155,6 +179,10 @@ def _describe_matching(results: GroupResults) -> dict[str, Any]:
 def _describe_scans(options: GroupOptions, cohort: Cohort) -> dict[str, Any]:
     described: dict[str, Any] = dict(describe(REGION_COLUMNS))
     described['ICV'] = {'Description': 'volume of the brain mask (with ventricles)', 'Units': 'mm3'}
+    for measure in ('count', 'volume_mm3', 'volume_fraction'):
+        described[f'dwm_{measure}'] = described[measure] | {'Description': f'{measure} of deep white matter'}
+    for name in [c for c in cohort.scans if str(c).startswith('qc_')]:
+        described[str(name)] = {'Description': 'measure of quality, as in desc-qc_stats of the scan'}
     for size in options.size_filters:
         described[distributions.column(size)] = {
             'Description': f'clusters of deep white matter of {size:g} mm3 or more'
@@ -171,26 +199,41 @@ _IDS = {
     'session_id': {'Description': 'label of the session; n/a without sessions'},
     'scan': {'Description': 'name of the scan: its file name without suffix'},
 }
-_COMPARISON = {
-    'size_filter_mm3': {'Description': 'smaller clusters are left out', 'Units': 'mm3'},
-    'd': {
-        'Description': 'two-sample Kolmogorov-Smirnov statistic of the number of clusters in deep white '
-        'matter'
-    },
-    'p': {'Description': 'two-sided'},
-    'p_holm': {'Description': 'corrected over the pairs of cohorts (Holm 1979)'},
+_MEASURED = {'count': 'number of clusters', 'volume_mm3': 'volume of the clusters, in mm3'}
+_SUMMARY = _describe_all(
+    {'region': 'name of the region', 'hemisphere': 'left, right or both', 'n_scans': 'number of scans'}
+    | {
+        f'{measure}_{short}': f'{word} of the {text}'
+        for measure, text in _MEASURED.items()
+        for short, word in (('median', 'median'), ('mean', 'mean'), ('sd', 'standard deviation'))
+    }
+)
+_OUTLIERS = {
+    'scan': 'name of the scan',
+    'measure': 'measure by which it lies far from the others',
+    'value': 'its value',
+    'robust_z': '0.6745 (x - median) / MAD of logarithms',
 }
 _RATING = {
-    'threshold': {'Description': 'probability threshold'},
-    'coefficient': {'Description': 'log-odds of a higher grade by one more cluster'},
-    'r2_nagelkerke': {'Description': 'pseudo-R2 of Nagelkerke 1991'},
-    'r2_mcfadden': {'Description': 'pseudo-R2 of McFadden 1974'},
-    'r2_cox_snell': {'Description': 'pseudo-R2 of Cox and Snell 1989'},
-    'p_proportional': {'Description': 'of the proportional-odds check (Brant 1990)'},
+    'threshold': 'probability threshold',
+    'n': 'number of scans',
+    'coefficient': 'log-odds of a higher grade by one more cluster',
+    'standard_error': 'of the coefficient',
+    'p': 'two-sided',
+    'r2_nagelkerke': 'pseudo-R2 of Nagelkerke 1991',
+    'r2_mcfadden': 'pseudo-R2 of McFadden 1974',
+    'r2_cox_snell': 'pseudo-R2 of Cox and Snell 1989',
+    'p_proportional': 'of the proportional-odds check (Brant 1990)',
+    'note': 'why there is no estimate',
+    'q': 'p, false-discovery corrected over the thresholds (Benjamini & Hochberg 1995)',
 }
 _REPEATED = {
-    'icc': {'Description': 'ICC(2,1), absolute agreement, of the first two scans of each person'},
-    'bias': {'Description': 'mean difference, second minus first'},
-    'limit_low': {'Description': 'lower limit of agreement (Bland and Altman 1986)'},
-    'limit_high': {'Description': 'upper limit of agreement'},
+    'measure': 'count or volume_mm3',
+    'n': 'number of people',
+    'icc': 'ICC(2,1), absolute agreement, of the first two scans of each person',
+    'icc_low': 'lower end of the 95 % interval of icc (McGraw & Wong 1996)',
+    'icc_high': 'upper end of the 95 % interval of icc',
+    'bias': 'mean difference, second minus first',
+    'limit_low': 'lower limit of agreement (Bland and Altman 1986)',
+    'limit_high': 'upper limit of agreement',
 }

@@ -18,8 +18,11 @@ import pandas as pd
 
 from ..group import collect, distributions
 from ..group.cohort import Cohort
+from ..group.effects import NOTHING
 from ..group.exclusions import level_text
+from ..group.mixed import years_since_first
 from ..group.results import GroupOptions, GroupResults
+from ..group.sites import HEDGES, ONE, POOLED
 from ..messages.message import one_line
 from .palette import SERIES
 
@@ -76,8 +79,13 @@ def draw_figures(options: GroupOptions, cohort: Cohort, results: GroupResults) -
     """
     made = [
         _distributions(options, results),
+        _effects(results.effects),
+        _sites(results.sites),
         _forest(results.regression),
         _covariates(options, cohort, results),
+        _mixed(results.mixed),
+        _change(results.change),
+        _courses(options, cohort),
         _rating(options, cohort, results),
         _thresholds(results.rating),
         _repeated(cohort.scans, results.repeated),
@@ -155,11 +163,7 @@ def _forest(table: pd.DataFrame | None) -> Figure | None:
     """One choice for each outcome and term."""
     if table is None or table.empty:
         return None
-    known = table.dropna(subset=['estimate', 'ci_low', 'ci_high']) if 'estimate' in table else table.iloc[:0]
-    choices = [
-        (f'{cut(outcome)}: {cut(term)}', _as_json(_forest_of(part, str(term))))
-        for (outcome, term), part in islice(known.groupby(['outcome', 'term'], sort=False), MOST_CHOICES)
-    ]
+    choices = _forests(table, ['outcome', 'term'], 'estimate', 'coefficient of {1}')
     return Figure(
         key='forest',
         title='Regression by region',
@@ -169,18 +173,135 @@ def _forest(table: pd.DataFrame | None) -> Figure | None:
     )
 
 
-def _forest_of(part: pd.DataFrame, term: str) -> go.Figure:
-    rows = part.iloc[::-1]  # the first region at the top
-    places = zip(rows['region'], rows['hemisphere'], strict=True)
-    estimate = rows['estimate'].to_numpy(float)
-    symbols = np.where(rows['q'].to_numpy(float) < 0.05, 'circle', 'circle-open')
+def _effects(table: pd.DataFrame | None) -> Figure | None:
+    """One choice for each outcome, pair of cohorts and set of confounders."""
+    if table is None:
+        return None
+    # adjusted effects are to be seen first
+    choices = _forests(
+        table.sort_values('adjusted_for', key=lambda c: c == NOTHING, kind='stable'),
+        ['outcome', 'cohort_2', 'cohort_1', 'adjusted_for'], 'g', "Hedges' g of {1} minus {2}",
+        name='{0}: {1} - {2}, adjusted for {3}',
+    )  # fmt: skip
+    return Figure(
+        key='effects',
+        title='Effects of cohorts by region',
+        caption="Hedges' g of each region with its 95 % interval: right of 0, the first-named cohort has "
+        'more. Filled where q, which is corrected over the regions, is below 0.05.',
+        choices=choices,
+    )
+
+
+def _sites(table: pd.DataFrame | None) -> Figure | None:
+    """One choice for each outcome, contrast and region; nothing where no sites are named."""
+    if table is None or set(table['site']) <= {ONE}:
+        return None
+    known = table[(table['hemisphere'] == 'both') & table['effect'].notna()]
+    keys = ['outcome', 'contrast', 'measure', 'region']
+    choices = []
+    for (outcome, contrast, measure, region), part in islice(known.groupby(keys, sort=False), MOST_CHOICES):
+        rows = part.iloc[::-1]
+        labels = [f'{site} (n = {n:.0f})' for site, n in zip(rows['site'], rows['n'], strict=True)]
+        axis = f"Hedges' g of {contrast}" if measure == HEDGES else f"Fisher's z of {contrast}"
+        drawn = _forest_of(rows.assign(estimate=rows['effect']), labels, axis, rows['site'] == POOLED)
+        choices.append((f'{cut(region)}: {cut(outcome)}: {cut(contrast)}', _as_json(drawn)))
+    return Figure(
+        key='sites',
+        title='Effects by site',
+        caption='Effect size at each site with its 95 % interval, and filled the random-effects mean of all.',
+        choices=choices,
+    )
+
+
+def _mixed(table: pd.DataFrame | None) -> Figure | None:
+    if table is None:
+        return None
+    return Figure(
+        key='mixed',
+        title='Mixed models by region',
+        caption='Coefficient of each region, of all scans, with its 95 % interval; filled where q is below '
+        '0.05.',
+        choices=_forests(table, ['outcome', 'term'], 'estimate', 'coefficient of {1}'),
+    )
+
+
+def _change(table: pd.DataFrame | None) -> Figure | None:
+    if table is None:
+        return None
+    return Figure(
+        key='change',
+        title='Change per year by region',
+        caption='Mean of the slopes of people who were scanned several times, with its 95 % interval; filled '
+        'where q is below 0.05.',
+        choices=_forests(table, ['outcome', 'cohort'], 'change_per_year', '{0} per year, {1}'),
+    )
+
+
+def _courses(options: GroupOptions, cohort: Cohort) -> Figure | None:
+    """Each person's measures over time."""
+    if options.time is None:
+        return None
+    scans = cohort.scans.assign(
+        years=years_since_first(cohort.scans[options.time], cohort.scans['participant_id'])
+    ).dropna(subset=['years'])
+    choices = [(title, _as_json(_course(scans, measure, title))) for measure, title in MEASURES.items()]
+    return Figure(
+        key='courses',
+        title='Measures over time',
+        caption='One line a person, from the first scan on.',
+        choices=choices,
+    )
+
+
+def _course(scans: pd.DataFrame, measure: str, title: str) -> go.Figure:
     figure = _new(
-        xaxis={'title': {'text': f'coefficient of {plain(term)}'}, 'zeroline': True},
+        xaxis={'title': {'text': 'years since the first scan'}, 'rangemode': 'tozero'},
+        yaxis={'title': {'text': title}, 'rangemode': 'tozero'},
+        showlegend=False,
+    )
+    x: list[float | None] = []
+    y: list[float | None] = []
+    names: list[str] = []
+    for who, part in islice(scans.sort_values('years').groupby('participant_id'), MOST_DOTS):
+        # a gap ends the line of a person
+        x += [*_numbers(part['years']), None]
+        y += [*_numbers(part[measure]), None]
+        names += [plain(who)] * (len(part) + 1)
+    figure.add_scatter(
+        x=x, y=y, text=names, mode='lines+markers', opacity=0.6, marker={'color': SERIES[0], 'size': 5},
+        line={'color': SERIES[0], 'width': 1}, connectgaps=False,
+    )  # fmt: skip
+    return figure
+
+
+def _forests(
+    table: pd.DataFrame, keys: list[str], value: str, axis: str, *, name: str = '{0}: {1}'
+) -> list[tuple[str, dict[str, Any]]]:
+    """One choice for each group of rows, of which `keys` are named by number in `axis` and `name`."""
+    if value not in table:
+        return []
+    known = table.dropna(subset=[value, 'ci_low', 'ci_high'])
+    choices = []
+    for key, part in islice(known.groupby(keys, sort=False), MOST_CHOICES):
+        # the first region of the table at the top
+        rows = part.sort_index(ascending=False)
+        labels = [f'{r}, {side}' for r, side in zip(rows['region'], rows['hemisphere'], strict=True)]
+        words = [cut(word) for word in key]
+        drawn = _forest_of(rows.assign(estimate=rows[value]), labels, axis.format(*words), rows['q'] < 0.05)
+        choices.append((name.format(*words), _as_json(drawn)))
+    return choices
+
+
+def _forest_of(rows: pd.DataFrame, labels: Sequence[str], axis: str, filled: pd.Series) -> go.Figure:
+    estimate = rows['estimate'].to_numpy(float)
+    symbols = np.where(filled, 'circle', 'circle-open')
+    figure = _new(
+        xaxis={'title': {'text': plain(axis)}, 'zeroline': True},
         yaxis={'automargin': True, 'type': 'category'},
         height=140 + 22 * len(rows),
     )
     figure.add_scatter(
-        x=_numbers(estimate), y=[plain(f'{region}, {side}') for region, side in places], mode='markers',
+        x=_numbers(estimate), y=[plain(label) for label in labels], mode='markers',
         marker={'color': SERIES[0], 'size': 9, 'symbol': symbols.tolist()},
         error_x={
             'type': 'data', 'symmetric': False, 'color': SERIES[0],

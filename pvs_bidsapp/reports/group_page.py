@@ -15,6 +15,7 @@ from .. import __version__
 from ..anatomy import template
 from ..clusters.tables import to_tsv
 from ..group.cohort import Cohort
+from ..group.effects import NOTHING
 from ..group.exclusions import level_text
 from ..group.results import GroupOptions, GroupResults
 from ..messages.message import one_line
@@ -44,10 +45,15 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
     results : GroupResults
     """
     tables = {
+        'Table 1': results.table_one,
         'Regions': results.summary,
         'Comparison of cohorts': results.comparison,
+        'Effects of cohorts': results.effects,
+        'Effects by site': results.sites,
         'Rating by number of clusters': results.rating,
         'Regression': results.regression,
+        'Mixed models': results.mixed,
+        'Change per year': results.change,
         'Two scans of one person': results.repeated if len(results.repeated) else None,
     }
     drawn = draw_figures(options, cohort, results)
@@ -104,9 +110,36 @@ def methods(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str
         parts.append(
             'Log-transformed volume and fraction (ordinary least squares, HC3 errors) and count (negative '
             f'binomial, HC1 errors) of each region were regressed on {covariates}; p was corrected over '
-            'regions (Benjamini-Hochberg).'
+            'regions (Benjamini-Hochberg). Terms of the linear models were also tested by permutation '
+            '(Freedman & Lane 1983).'
         )
+    parts += effect_methods(options, results)
     return ' '.join([*parts, *results.notes])
+
+
+def effect_methods(options: GroupOptions, results: GroupResults) -> list[str]:
+    """Sentences on effect sizes, sites and change over time."""
+    parts = []
+    if results.effects is not None:
+        adjusted = [c for c in results.effects['adjusted_for'].unique() if c != NOTHING]
+        held = f', without confounders and with {" and with ".join(adjusted)} held' if adjusted else ''
+        parts.append(
+            f"Differences of cohorts are Hedges' g of log-transformed measures{held}, with 95 % intervals "
+            '(Hedges & Olkin 1985) and permutation tests (Freedman & Lane 1983).'
+        )
+    if results.sites is not None and options.site:
+        parts.append(
+            f'Effects at each {options.site} were pooled by random-effects meta-analysis (DerSimonian & '
+            'Laird 1986).'
+        )
+    if results.mixed is not None:
+        parts.append('All scans were analysed by linear mixed models with an intercept for each person.')
+    if results.change is not None:
+        parts.append(
+            f'Change per year, by {options.time}, is the mean of the slopes of people with several scans '
+            '(t-interval; p by sign flips).'
+        )
+    return parts
 
 
 def _plain(table: pd.DataFrame) -> dict[str, Any]:
@@ -122,7 +155,7 @@ def _column(name: str, values: pd.Series) -> list[str]:
     """The cells of a column."""
     if not pd.api.types.is_float_dtype(values):
         return [_cell(value) for value in values]
-    if name in _P_VALUES or name.startswith('p_'):
+    if name in _P_VALUES or name.startswith(('p_', 'q_')):
         return ['n/a' if pd.isna(v) else '<0.001' if v < 0.001 else f'{v:.3f}' for v in values]
     known = values[np.isfinite(values)].to_numpy(float)
     most = next((n for end, n in _DECIMALS.items() if end in name), 3)

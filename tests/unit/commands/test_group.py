@@ -61,12 +61,14 @@ class Study:
 
 @pytest.fixture
 def study(source, tmp_path, monkeypatch):
-    """A copy of the cohort; without maps, which take most of the time."""
+    """A copy of the cohort; without maps and most permutations, which take most of the time."""
     root = tmp_path / 'study'
     shutil.copytree(source, root)
     description = root / 'out' / 'dataset_description.json'
     description.write_text(description.read_text().replace(str(source), str(root)))
     monkeypatch.setattr('pvs_bidsapp.commands.group._maps', lambda cohorts, voxels: {})
+    monkeypatch.setattr('pvs_bidsapp.group.permutation.MOST', 99)
+    monkeypatch.setattr('pvs_bidsapp.group.permutation.FEWEST', 99)
     return Study(root)
 
 
@@ -400,3 +402,84 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(study, monke
     monkeypatch.setattr('pvs_bidsapp.commands.group.read_cohort', None)
     with pytest.raises(InputError, match=r'OUT_DIR .* cannot be written to'):
         study.run()
+
+
+def write_times(bids, number, sessions, ages):
+    for k in range(number):
+        rows = [f'ses-{s + 1}\t{ages[k] + 2 * s:.1f}' for s in range(sessions)]
+        folder = bids / f'sub-{k:05d}'
+        (folder / f'sub-{k:05d}_sessions.tsv').write_text('\n'.join(['session_id\tage', *rows]) + '\n')
+
+
+@pytest.fixture
+def longitudinal(tmp_path, monkeypatch):
+    """Ten people with two scans each, and their age at both; without models of counts, which are slow."""
+    monkeypatch.setattr('pvs_bidsapp.group.regression.OUTCOMES', {'volume_mm3': 'linear'})
+    for name in ('MOST', 'FEWEST'):
+        monkeypatch.setattr(f'pvs_bidsapp.group.permutation.{name}', 99)
+    monkeypatch.setattr('pvs_bidsapp.commands.group._maps', lambda cohorts, voxels: {})
+    write_cohort(tmp_path, 10, Effects(), seed=5, sessions=2)
+    found = Study(tmp_path)
+    found.table['sex'] = list('FMFMFMFMFM')
+    found.table['site'] = list('xxxxxyyyyy')
+    write_times(found.bids, 10, 2, found.table['age'].astype(float))
+    return found
+
+
+def test_effects_sites_and_change_are_written_and_described(longitudinal):
+    study = longitudinal
+    page = study.run(cohort='sex', covariates=('age',), site='site', time='age', rating='rating').read_text()
+    names = ['table1', 'effects', 'sites', 'mixed', 'change']
+    for name in (*names, 'regions', 'scans', 'summary', 'comparison', 'regression', 'rating', 'repeated'):
+        assert set(study.read(name).columns) <= set(study.sidecar(name)), name
+    assert set(study.read('effects')['adjusted_for']) == {'nothing', 'age'}
+    assert set(study.read('sites')['site']) == {'x', 'y', 'pooled'}
+    assert set(study.read('mixed')['n_scans']) == {20}
+    mixed = study.read('mixed').query('region == "all" and outcome == "count"').set_index('term')
+    assert set(mixed.index) == {
+        'age', 'sex[M]', 'years_since_first_scan', 'years_since_first_scan:M',
+    }  # fmt: skip
+    change = study.read('change').query('region == "all" and outcome == "count" and cohort == "all"').iloc[0]
+    both = study.read('scans').sort_values('scan').groupby('participant_id')['count']
+    assert change['change_per_year'] == pytest.approx(((both.last() - both.first()) / 2).mean(), rel=1e-4)
+    first = study.read('table1').set_index('characteristic')
+    assert first.loc['scans', ['all', 'cohort_F', 'cohort_M']].tolist() == ['20', '10', '10']
+    for title in ('Effects of cohorts', 'Effects by site', 'Mixed models', 'Change per year', 'Table 1'):
+        assert f'>{title}</h2>' in page
+    for figure in ('effects', 'sites', 'mixed', 'change', 'courses'):
+        assert f'id="plot-{figure}"' in page
+    study.run()
+    assert not any((study.out / f'group_{name}.tsv').exists() for name in names[1:])
+
+
+def test_the_age_at_a_session_goes_before_that_of_the_table(longitudinal):
+    study = longitudinal
+    study.run()
+    scans = study.read('scans').set_index('scan')
+    assert scans.loc['sub-00003_ses-2', 'age'] == pytest.approx(float(study.table['age'][3]) + 2, abs=0.05)
+    assert 'people-session-values' in {f['Code'] for f in study.sidecar('scans')['Findings']}
+
+
+def test_dates_of_scans_are_times(longitudinal):
+    study = longitudinal
+    for folder in study.bids.glob('sub-*'):
+        (folder / f'{folder.name}_sessions.tsv').write_text('session\tage\n')
+        for session, year in (('ses-1', 1911), ('ses-2', 1914)):
+            stem = f'{folder.name}_{session}'
+            (folder / session).mkdir(exist_ok=True)
+            text = f'filename\tacq_time\nanat/{stem}_T1w.nii.gz\t{year}-06-01T12:00:00\n'
+            (folder / session / f'{stem}_scans.tsv').write_text(text)
+    study.run(time='acq_time')
+    change = study.read('change')
+    assert change['mean_years'].unique() == pytest.approx([3.0], abs=0.01)
+    codes = [f['Code'] for f in study.sidecar('scans')['Findings']]
+    assert codes.count('people-sessions-unreadable') == 10
+
+
+def test_time_needs_two_times_of_one_person(study):
+    with refused(people.NO_TIME, naming='--time age'):
+        study.run(time='age')
+    with refused(people.NO_TIME, naming='0 of 24 scans'):
+        study.run(time='sex')
+    with refused(people.NO_COLUMN, naming='--site colour'):
+        study.run(site='colour', covariates=('age',))

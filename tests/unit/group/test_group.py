@@ -121,7 +121,9 @@ def test_a_level_that_nobody_has_is_no_error(rng):
 
 
 def regional(rng, n=300):
-    people = pd.DataFrame({'age': rng.uniform(20, 90, n), 'sex': rng.choice(['F', 'M'], n)})
+    people = pd.DataFrame({
+        'scan': [f's{k}' for k in range(n)], 'age': rng.uniform(20, 90, n), 'sex': rng.choice(['F', 'M'], n),
+    })  # fmt: skip
     parts = []
     for region, slope in (('deep white matter', 0.02), ('midbrain', 0.0)):
         mean = np.exp(3 + slope * people['age'])
@@ -147,7 +149,8 @@ def test_linear_regression_agrees_with_a_worked_example():
     # Longley-like by hand: y = 1 + 2 x, residuals known; HC3 of statsmodels checked by its formula
     x = np.array([0.0, 1, 2, 3, 4, 5])
     y = np.expm1(np.array([1.1, 2.9, 5.2, 6.8, 9.1, 10.9]) / 10)
-    part = pd.DataFrame({'x': x, 'volume_mm3': y, 'volume_fraction': y, 'count': [1, 2, 3, 4, 5, 6],
+    part = pd.DataFrame({'scan': range(len(x)), 'x': x,
+                         'volume_mm3': y, 'volume_fraction': y, 'count': [1, 2, 3, 4, 5, 6],
                          'region': 'all', 'hemisphere': 'both'})  # fmt: skip
     row = regression.regress(part, ['x']).iloc[0]
     design = np.column_stack([np.ones(6), x])
@@ -230,7 +233,8 @@ def test_published_examples_are_reproduced():
     # Anscombe 1973, first set: slope 0.5001, R2 0.6665
     x = np.array([10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5.0])
     y = np.array([8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68])
-    part = pd.DataFrame({'x': x, 'volume_mm3': np.expm1(y), 'volume_fraction': y, 'count': np.arange(11),
+    part = pd.DataFrame({'scan': range(len(x)), 'x': x,
+                         'volume_mm3': np.expm1(y), 'volume_fraction': y, 'count': np.arange(11),
                          'region': 'all', 'hemisphere': 'both'})  # fmt: skip
     row = regression.regress(part, ['x']).iloc[0]
     assert row.estimate == pytest.approx(0.5001, abs=5e-5)

@@ -19,7 +19,10 @@ HOSTILE = '<img src=x onerror=alert(1)><b>bold</b>'
 
 @pytest.fixture(scope='module')
 def path(tmp_path_factory):
-    """The page of a cohort whose sites have hostile names."""
+    """The page of a cohort whose sites have hostile names; with few permutations, which take time."""
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr('pvs_bidsapp.group.permutation.MOST', 99)
+    monkeypatch.setattr('pvs_bidsapp.group.permutation.FEWEST', 99)
     root = tmp_path_factory.mktemp('cohort')
     write_cohort(root, 40, Effects(), seed=1, sessions=2)
     table = root / 'bids' / 'participants.tsv'
@@ -33,7 +36,9 @@ def path(tmp_path_factory):
         rating='rating',
         covariates=('age', 'site'),
     )
-    return run_group(options)
+    page = run_group(options)
+    monkeypatch.undo()
+    return page
 
 
 @pytest.fixture(scope='module')
@@ -80,10 +85,19 @@ def test_all_figures_are_drawn_and_can_be_chosen(browser, path):
         keys = page.locator('.plot').evaluate_all('all => all.map(e => e.id)')
         assert keys == [
             f'plot-{key}'
-            for key in ('distributions', 'forest', 'covariates', 'rating', 'thresholds', 'repeated')
-        ]
+            for key in (
+                'distributions', 'effects', 'forest', 'covariates', 'mixed', 'rating', 'thresholds',
+                'repeated',
+            )
+        ]  # fmt: skip
         assert page.locator('.plot .main-svg').count() >= len(keys)
-        for key, choices in (('distributions', 7), ('forest', 6), ('covariates', 4), ('repeated', 2)):
+        for key, choices in (
+            ('distributions', 7),
+            ('effects', 6),
+            ('forest', 6),
+            ('covariates', 4),
+            ('repeated', 2),
+        ):
             select = page.locator(f'select[data-figure="{key}"]')
             assert select.locator('option').count() == choices
             plot = page.locator(f'#plot-{key}')
