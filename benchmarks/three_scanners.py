@@ -5,11 +5,11 @@
     pvs BIDS_DIR OUT_DIR participant
     python benchmarks/three_scanners.py read OUT_DIR
 
-`make` draws people, and scans each on scanners with voxels of 0.8, 1 and 1.2 mm, which have contrasts and
-point spreads of their own, at each signal-to-noise ratio: a session a scan. `read` prints for each
-signal-to-noise ratio, and for all scans together, ICC(2,1) of volume and number (Shrout & Fleiss 1979), of
-all clusters and of those of 5 mm3 and more, and by how much the scanners' means differ at most. ICC should be
-0.9 or more, and means should differ by 15 % at most.
+`make` draws people, and scans each on scanners with voxels of 0.8, 1 and 1.2 mm, which have contrasts of
+tissues and point spreads of their own, at each signal-to-noise ratio: a session a scan. `read` prints for
+each signal-to-noise ratio, and for all scans together, ICC(2,1) of volume and number (Shrout & Fleiss 1979),
+of all clusters and of those of 5 mm3 and more, and by how much the scanners' means differ at most. ICC should
+be 0.9 or more, and means should differ by 15 % at most.
 """
 
 from __future__ import annotations
@@ -58,13 +58,18 @@ def scan_person(subject: Subject, bids_dir: Path, ratios: list[float]) -> None:
     difficulty = replace(SUITES[SUITE], motion=0.0, cut=0.0)
     source = load_label_map(subject.anatomy)
     person = head.draw_person(source, subject.rng(1), difficulty, spacing=VOXELS[0], age=subject.age)
+    visibility = float(subject.rng(5).uniform(*difficulty.pvs_contrast))
     for number, voxel in enumerate(VOXELS):
         scanner = draw_scanner(difficulty, np.random.default_rng([SEED, 0, number]), spacing=voxel)
+        # how much fluid a space holds is a matter of the person
+        contrasts = {name: replace(getattr(scanner, name), pvs=visibility) for name in ('t1w', 't2w')}
+        scanner = replace(scanner, **contrasts)
         placed = head.on_grid(person, voxel)
         for k, ratio in enumerate(ratios):
-            scan = head.scan(placed, replace(scanner, snr=ratio), difficulty, subject.rng(2, number, k))
+            noisy = replace(scanner, snr=ratio)
+            scan = head.scan(placed, noisy, difficulty, subject.rng(2, number, k))
             names = Naming(bids_dir, (('sub', subject.label), ('ses', session(voxel, ratio))))
-            write_simulated_scan(names, subject, scanner, scan)
+            write_simulated_scan(names, subject, noisy, scan)
 
 
 def session(voxel: float, ratio: float) -> str:
