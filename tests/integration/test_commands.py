@@ -67,7 +67,7 @@ def test_dry_run_lists_and_writes_nothing(dataset, tmp_path):
         (['{bids}', '{bids}', 'participant'], 2, 'lies inside BIDS_DIR'),
         (['{tmp}/none', '{out}', 'participant'], 2, 'no such folder'),
         (['{bids}/sub-01', '{out}', 'participant'], 2, 'no sub-'),
-        (['{bids}', '{out}', 'participant', '--session-label', 'zz'], 2, 'no T1w found'),
+        (['{bids}', '{out}', 'participant', '--session-label', 'zz'], 2, 'no scan found'),
         (['{bids}', '{out}', 'participant', '--model', 'nothing'], 3, "no model 'nothing'"),
         (['{bids}', '{out}', 'participant', '--threshold', '3'], 2, '--threshold'),
         (['{bids}', '{out}', 'participant', '--device', 'tpu'], 2, '--device tpu'),
