@@ -19,6 +19,7 @@ from pvs_bidsapp import find_pvs, group, measure
 from pvs_bidsapp.bids.naming import GroupNaming
 from pvs_bidsapp.cli.main import main
 from pvs_bidsapp.messages import datasets, masks, options, people, scans
+from pvs_bidsapp.outputs.methods import methods
 from pvs_bidsapp.runtime.files import save_image, write_text
 from pvs_bidsapp.segmentation.model import write_model
 from pvs_bidsapp.segmentation.networks import build
@@ -151,6 +152,9 @@ def test_a_mask_is_measured_without_a_model(t1w, worked_on, caplog):
     analysis = settings.analysis
     assert (analysis.model_name, analysis.model_dir, analysis.min_cluster_size) == (GIVEN_MASK, '', 2)
     assert analysis.is_of_given_mask
+    assert 'measured' in (paragraph := methods(settings))
+    assert 'The voxels of a given mask' in paragraph
+    assert 'network' not in paragraph
     # 27,000 mm3 were given, and the table tells of 1 mm3
     assert masks.OUTSIDE.finding('mask.nii.gz', percent=100 * (1 - 1 / 27000)).finding in caplog.text
 
