@@ -154,11 +154,13 @@ def _over_time(
             scans = scans.assign(**{group: scans[group].map(level_text, na_action='ignore')})
             scans = scans[scans[group].isna() | scans[group].isin(list(sample.people))]
     kept, left_out = without_missing(scans, used, MIXED, cohort.unlisted)
-    results.mixed = mixed.mixed_models(_of(cohort, kept, used), design, time=is_timed, cohort=group)
+    tidy = cohort.tidy[cohort.tidy['scan'].isin(kept['scan'])]
+    results.mixed = mixed.mixed_models(tidy, design, time=is_timed, cohort=group, scans=kept)
     if is_timed:
         timed, untimed = without_missing(scans, [mixed.YEARS], CHANGE, cohort.unlisted)
         groups = {n: part['participant_id'] for n, part in sample.people.items()} if group else {}
-        results.change = change.change_per_year(_of(cohort, timed, [mixed.YEARS]), groups)
+        years = cohort.tidy['scan'].map(timed.set_index('scan')[mixed.YEARS])
+        results.change = change.change_per_year(cohort.tidy.assign(**{mixed.YEARS: years}), groups)
         left_out += untimed
     return left_out
 
@@ -169,10 +171,3 @@ def _at_first(scans: pd.DataFrame, time: str, columns: list[str]) -> pd.DataFram
     scans = scans.assign(**{mixed.YEARS: years}).sort_values([mixed.YEARS, 'scan'])
     first = scans.groupby('participant_id')[columns].transform('first') if columns else scans[columns]
     return scans.assign(**{c: first[c] for c in columns})
-
-
-def _of(cohort: Cohort, scans: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The regions of some scans, with columns of the scans."""
-    values = scans.set_index('scan')
-    tidy = cohort.tidy[cohort.tidy['scan'].isin(scans['scan'])]
-    return tidy.assign(**{c: tidy['scan'].map(values[c]) for c in dict.fromkeys(columns)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -218,7 +218,9 @@ def cohort_effects(
         full = adjust(people, design, (column,) if column else ())
         for adjustment in [plain] if full.names == NOTHING else [plain, full]:
             for outcome, values in measures.items():
-                part = _differences(values, outcome, is_second, adjustment, len(pairs) <= MOST_PAIRS)
+                is_covariate = design is not None and outcome in design.columns and adjustment is full
+                used = replace(full, note='the outcome is a covariate') if is_covariate else adjustment
+                part = _differences(values, outcome, is_second, used, len(pairs) <= MOST_PAIRS)
                 parts.append(part.assign(
                     outcome=outcome, cohort_1=one, cohort_2=two, adjusted_for=adjustment.names
                 ))  # fmt: skip

@@ -62,7 +62,12 @@ def years_since_first(times: pd.Series, people: pd.Series) -> pd.Series:
 
 
 def mixed_models(
-    tidy: pd.DataFrame, design: Design | None, *, time: bool = False, cohort: str | None = None
+    tidy: pd.DataFrame,
+    design: Design | None,
+    *,
+    time: bool = False,
+    cohort: str | None = None,
+    scans: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Fit each region and outcome by restricted maximum likelihood, with an intercept for each person.
 
@@ -71,13 +76,16 @@ def mixed_models(
     Parameters
     ----------
     tidy : DataFrame
-        One row per scan and region, with ``participant_id``, and a value in all columns that are used.
+        One row per scan and region.
     design : Design or None
         Covariates.
     time : bool
         Whether the column `YEARS` is a term.
     cohort : str, optional
         Column whose levels are terms, and change differently with time.
+    scans : DataFrame, optional
+        One row per scan, with ``scan``, ``participant_id``, and a value in all columns that are used; by
+        default from `tidy`.
 
     Returns
     -------
@@ -90,7 +98,7 @@ def mixed_models(
     has them.
     """
     tidy = tidy[tidy['hemisphere'] == 'both']
-    scans = tidy.drop_duplicates('scan').set_index('scan')
+    scans = (tidy if scans is None else scans).drop_duplicates('scan').set_index('scan')
     try:
         matrix, reason = _matrix(scans, design, time=time, cohort=cohort), ''
     except InputError as error:
@@ -102,6 +110,8 @@ def mixed_models(
             own, people = matrix[known], scans.loc[known, 'participant_id']
             about = {'n_scans': len(own), 'n_people': people.nunique()}
             note = reason or _objection(own, people)
+            if design is not None and outcome in design.columns:
+                note = 'the outcome is a covariate'
             for place in part:
                 logs = logarithm(part[place], outcome)
                 fitted = _fit(logs, own, people) if not note else [{'term': '', 'note': note}]

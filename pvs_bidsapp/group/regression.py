@@ -91,6 +91,10 @@ def _permuted(tidy: pd.DataFrame, outcome: str, design: Design) -> pd.DataFrame:
     names = [*REGION, 'outcome', 'term', 'p_permutation']
     if OUTCOMES[outcome] != 'linear' or outcome in design.columns:
         return pd.DataFrame(columns=names)
+    varying = tidy.groupby('scan')[list(design.columns)].nunique().gt(1).any(axis=None)
+    if varying:  # of a measure of the region among the covariates, each region has a design of its own
+        parts = [_permuted(part, outcome, design) for _, part in tidy.groupby(REGION, sort=False)]
+        return pd.concat(parts, ignore_index=True)
     values = side_by_side(tidy.dropna(subset=list(design.columns)), outcome)
     scans = tidy.drop_duplicates('scan').set_index('scan').loc[values.index].reset_index()
     rows: list[tuple[object, ...]] = []

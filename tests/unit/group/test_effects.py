@@ -278,3 +278,16 @@ def test_pooled_effects_of_a_worked_example():
     assert sites._random_effects(np.array([0.3, 0.3]), np.array([0.1, 0.2])) == pytest.approx(
         (0.3, 1 / np.sqrt(125), 0)
     )
+
+
+def test_a_measure_of_the_region_may_be_a_covariate(rng):
+    table, tidy = confounded(rng, 60)
+    tidy['region_volume_mm3'] = rng.normal(1000, 100, len(tidy))
+    both = regression.regress(tidy, ['region_volume_mm3']).query('outcome == "volume_mm3"')
+    alone = regression.regress(tidy[tidy['region'] == 'more'], ['region_volume_mm3'])
+    assert both['p_permutation'].iloc[1] == alone['p_permutation'].iloc[0]
+    pairs = {('a', 'b'): tuple(part.assign(count=1.0) for _, part in table.groupby('group'))}
+    found = effects.cohort_effects(tidy, pairs, design.of_covariates(['age', 'count']))
+    notes = found[found['adjusted_for'] == 'age'].groupby('outcome')['note'].unique()
+    assert notes['count'] == ['the outcome is a covariate']
+    assert notes['volume_mm3'] == ['']
