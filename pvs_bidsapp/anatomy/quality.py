@@ -144,16 +144,16 @@ def assess(
     )
     contrast = abs(means[0] - means[1]) or float('nan')
     noise, ripples = _residuals(image, white, spacing)
-    values |= {
-        'snr': means[0] / deviations[0],
-        'cnr': contrast / np.hypot(*deviations),
-        'cjv': sum(deviations) / contrast,
-        'ringing_index': ripples / contrast,
-        'noise': noise / contrast,
-    }
-    if suffix == 'T1w':  # in a T2w, the CSF about the brain is brighter than white matter
-        limit = means[0] + 2 * deviations[0]
-        values['bright_border'] = _bright_border(image, brain, limit, spacing)
+    values |= {'ringing_index': ripples / contrast, 'noise': noise / contrast}
+    if (
+        suffix == 'T1w'
+    ):  # in a T2w the tissues differ less, and the CSF about the brain is brighter than they are
+        values |= {
+            'snr': means[0] / deviations[0],
+            'cnr': contrast / np.hypot(*deviations),
+            'cjv': sum(deviations) / contrast,
+            'bright_border': _bright_border(image, brain, means[0] + 2 * deviations[0], spacing),
+        }
     return {key: float(value) for key, value in values.items()}
 
 

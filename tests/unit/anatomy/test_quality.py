@@ -55,9 +55,11 @@ def test_a_mask_with_bright_skull_is_out_of_range(head):
     assert 'bright_border' in quality.unexpected(quality.assess(image, larger, classes, SPACING))
 
 
-def test_the_border_of_a_t2w_is_not_measured(head):
+def test_a_t2w_has_no_measures_whose_ranges_are_those_of_t1w_scans(head):
     image, brain, classes = head
-    assert 'bright_border' not in quality.assess(-image, brain, classes, SPACING, 'T2w')
+    values = quality.assess(-image, brain, classes, SPACING, 'T2w')
+    assert not {'snr', 'cnr', 'cjv', 'bright_border'} & set(values)
+    assert values['noise'] == pytest.approx(quality.assess(image, brain, classes, SPACING)['noise'])
 
 
 def test_half_a_mask_is_out_of_range():
