@@ -133,8 +133,9 @@ def test_tables_are_sorted_and_searched(browser, path):
         youngest = float(first()[6])
         page.locator('#scantable').get_by_role('button', name='age').click()
         assert float(first()[6]) > youngest + 20
-        regions = page.locator('table.sortable').first
-        page.locator('.search').first.fill('hippocampus')
+        search = page.locator('.controls', has=page.locator('a[download="regions.tsv"]'))
+        search.locator('.search').fill('hippocampus')
+        regions = page.locator('table.sortable:below(a[download="regions.tsv"])').first
         assert regions.locator('tbody tr:visible').count() == 3
 
 
