@@ -15,6 +15,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from model_cards import card
+from nibabel.processing import resample_from_to
 from program import RUN, name_segmentations, pvs
 
 #: Factor by which the head is made smaller: the registration takes a third of the time.
@@ -40,11 +41,14 @@ class SmallHead:
     ----------
     bids, labels, model : Path
         The dataset; the derivative dataset with brain mask and segmentation; the model's folder.
+    suffix : str
+        ``T1w`` or ``T2w``: the only scan that there is, and that the model takes.
     """
 
     bids: Path
     labels: Path
     model: Path
+    suffix: str = 'T1w'
 
     @property
     def t1w(self) -> Path:
@@ -53,44 +57,45 @@ class SmallHead:
 
     def command(self, out: Path, work: Path, *, keep_work: bool = False, nprocs: int = 1) -> list[str]:
         """The participant level on this scan, by default in one process."""
-        fixed: list[object] = ['--modality', 'T1w', '--device', 'cpu', '--nprocs', nprocs]
+        fixed: list[object] = ['--modality', self.suffix, '--device', 'cpu', '--nprocs', nprocs]
         fixed += ['-w', work, '--model', self.model, '-d', f'labels={self.labels}']
         keep = ['--keep-workdir'] if keep_work else []
         return [*RUN, *map(str, (self.bids, out, 'participant', *fixed, *keep))]
 
 
-def make_small_head(folder: Path) -> SmallHead:
+def make_small_head(folder: Path, suffix: str = 'T1w') -> SmallHead:
     """Simulate the head, cut it, and write the model; takes ten seconds."""
     simulated = folder / 'simulated'
     done = pvs('simulate', simulated, '--suite', 'easy', '--spacing', 2, '--n-subjects', 1, '--seed', 7)
     assert done.returncode == 0, done.stderr
     made = simulated / 'derivatives' / 'labels'
     name_segmentations(made)
-    head = SmallHead(folder / 'bids', folder / 'labels', folder / 'model')
+    head = SmallHead(folder / 'bids', folder / 'labels', folder / 'model', suffix)
     (mask,) = made.rglob('*_desc-brain_mask.nii.gz')
-    box = _box(mask)
     for source, target, names in (
-        (simulated, head.bids, ['*_T1w']),
+        (simulated, head.bids, [f'*_{suffix}']),
         (made, head.labels, ['*_desc-brain_mask', '*_desc-aseg_dseg']),
     ):
         target.mkdir(parents=True)
         shutil.copy(source / 'dataset_description.json', target)
         for name in names:
             (image,) = source.glob(f'sub-*/anat/{name}.nii.gz')
-            _cut(image, box, target / image.relative_to(source))
+            _cut(image, mask, target / image.relative_to(source))
     shutil.rmtree(simulated)
-    _write_model(head.model)
+    _write_model(head.model, suffix)
     return head
 
 
-def _box(mask: Path) -> tuple[slice, ...]:
-    voxels = np.argwhere(np.asarray(nib.load(mask).dataobj) > 0)
+def _box(mask: Path, image: nib.Nifti1Image) -> tuple[slice, ...]:
+    """The box of the brain on the grid of an image."""
+    voxels = np.argwhere(resample_from_to(nib.load(mask), image, order=0).get_fdata() > 0)
     low = np.maximum(voxels.min(0) - MARGIN, 0)
     return tuple(slice(int(a), int(b)) for a, b in zip(low, voxels.max(0) + MARGIN + 1, strict=True))
 
 
-def _cut(source: Path, box: tuple[slice, ...], target: Path) -> None:
-    image = nib.load(source).slicer[box]
+def _cut(source: Path, mask: Path, target: Path) -> None:
+    whole = nib.load(source)
+    image = whole.slicer[_box(mask, whole)]
     affine = image.affine @ np.diag([SCALE, SCALE, SCALE, 1.0])
     smaller = nib.Nifti1Image(np.asarray(image.dataobj), affine)
     smaller.header.set_xyzt_units('mm')
@@ -100,7 +105,7 @@ def _cut(source: Path, box: tuple[slice, ...], target: Path) -> None:
     nib.save(smaller, target)
 
 
-def _write_model(folder: Path) -> None:
+def _write_model(folder: Path, suffix: str) -> None:
     """A network that marks what is darker than its neighbours; the other layers pass this on."""
     import torch
 
@@ -119,4 +124,4 @@ def _write_model(folder: Path) -> None:
         network.decoder[0][0].weight[0, 2 * ARCHITECTURE['filters'], 1, 1, 1] = 1  # the skip
         network.head.weight[0, 0] = GAIN
         network.head.bias[:] = -GAIN * LEVEL
-    write_model(folder, network, card(architecture=ARCHITECTURE, spacing=(1.0, 3.0)))
+    write_model(folder, network, card(architecture=ARCHITECTURE, spacing=(1.0, 3.0), channels=(suffix,)))

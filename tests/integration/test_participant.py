@@ -115,7 +115,7 @@ def two_channels(bids, first, tmp_path_factory):
     """The model of T1w and T2w, on the anatomy that the first run left in its work folder."""
     out = tmp_path_factory.mktemp('both') / 'out'
     options = ('--participant-label', '0001', '--model', TWO_CHANNELS, '-w', first[0] / 'work')
-    return out, pvs(bids, out, *OPTIONS, '--skip-bids-validation', *options)
+    return out, pvs(bids, out, *OPTIONS, '--skip-bids-validation', '--keep-workdir', *options)
 
 
 def files(out: Path, session: str = 'ses-a') -> Path:

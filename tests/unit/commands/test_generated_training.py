@@ -38,8 +38,14 @@ def maps(tmp_path_factory) -> tuple[Path, ...]:
     return tuple(paths)
 
 
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory) -> Path:
+    """Label maps and heads that are prepared once for all tests."""
+    return tmp_path_factory.mktemp('prepared')
+
+
 @pytest.fixture
-def config(maps, tmp_path, monkeypatch) -> TrainingConfig:
+def config(maps, cache, tmp_path, monkeypatch) -> TrainingConfig:
     """A training of four steps, with one head for validation."""
     monkeypatch.setattr(generated_training, 'HEADS', 1)
     monkeypatch.setattr(generated_training, 'SUITES', ('easy',))
@@ -54,13 +60,13 @@ def config(maps, tmp_path, monkeypatch) -> TrainingConfig:
             recipe, architecture=architecture, channels=('T1w',), batch_size=2, patch_size=16, stride=16
         ),
         schedule=Schedule(epochs=2, steps_per_epoch=2, seed=1),
-        data=TrainingData(generate=maps, cache_dir=tmp_path / 'cache'),
+        data=TrainingData(generate=maps, cache_dir=cache),
         model_dir=tmp_path / 'model',
         nprocs=1,
     )
 
 
-def test_label_maps_alone_give_a_model(config, tmp_path):
+def test_label_maps_alone_give_a_model(config, cache, tmp_path):
     assert train(config) == tmp_path / 'model'
     card = load_model(tmp_path / 'model').card
     assert card.channels == ('T1w',)
@@ -69,10 +75,10 @@ def test_label_maps_alone_give_a_model(config, tmp_path):
     split = json.loads((tmp_path / 'model/split.json').read_text(encoding='utf-8'))
     assert sorted(split['training'] + split['validation']) == ['one.nii.gz', 'two.nii.gz']
     assert len(split['training']) == 1
-    made = {path: path.stat().st_mtime_ns for path in (tmp_path / 'cache').iterdir()}
+    made = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
     assert len(made) == 3
     train(replace(config, model_dir=tmp_path / 'again'))
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'cache').iterdir()} == made
+    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == made
 
 
 def test_a_model_of_the_t2w_alone(config, tmp_path):
