@@ -254,13 +254,6 @@ def test_the_work_begins_with_a_folder_that_can_be_written_to(tmp_path):
     faults.forget_work()
 
 
-def test_flushing_takes_no_time_to_speak_of(tmp_path):
-    started = time.monotonic()
-    for number in range(30):
-        files.write_text(tmp_path / f'{number}.txt', 'x')
-    assert time.monotonic() - started < 10
-
-
 def test_an_image_of_a_run_that_is_killed_while_it_writes(tmp_path):
     """Killed at any moment, there is the old image or the new one."""
     program = (
