@@ -12,6 +12,8 @@ from typing import Any
 #: Raised when the same inputs and settings give other results: scans that were finished before are then
 #: processed again. The version of the program changes more often.
 RESULTS_VERSION = '0.4.0'
+#: The bundled model of each kind of scan, if none is chosen.
+DEFAULT_MODELS = {'T1w': 'joliot2021-t1', 'T2w': 't2'}
 #: In place of the names of a model and of its architecture where a ready-made mask is measured.
 GIVEN_MASK = 'given-mask'
 
@@ -24,7 +26,7 @@ def anatomical_suffix(channels: Sequence[str]) -> str:
     channels : sequence of str
         Of the model.
     """
-    return 'T1w' if 'T1w' in channels else 'T2w'
+    return 'T2w' if tuple(channels) == ('T2w',) else 'T1w'
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,9 +47,9 @@ DEFORMED_MARGIN, FIELD_MARGIN = 20.0, 12.0
 BOX_MARGIN = 12.0
 #: Correlation of scan and template in the brain. After the affine registration, T1w heads reach 0.46 to 0.71
 #: and T2w heads 0.45 to 0.60, heads whose header turns them the wrong way at most 0.28, scans of the other
-#: contrast and noise at most 0.01. Below the first
-#: value a scan is refused. It is measured before the deformable registration, which bends the template onto
-#: anything. Heads then reach 0.67 to 0.84; below the second value it is told.
+#: contrast and noise at most 0.01. Below the first value a scan is refused. It is measured before the
+#: deformable registration, which bends the template onto anything. Heads then reach 0.67 to 0.84; below the
+#: second value it is told.
 MIN_FIT, GOOD_FIT = 0.37, 0.62
 #: Fraction of the template's brain outside of the field of view that is told, and that is refused.
 NOTABLE_CUT, MAX_CUT = 0.05, 0.5

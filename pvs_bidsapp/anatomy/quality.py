@@ -145,9 +145,7 @@ def assess(
     contrast = abs(means[0] - means[1]) or float('nan')
     noise, ripples = _residuals(image, white, spacing)
     values |= {'ringing_index': ripples / contrast, 'noise': noise / contrast}
-    if (
-        suffix == 'T1w'
-    ):  # in a T2w the tissues differ less, and the CSF about the brain is brighter than they are
+    if suffix == 'T1w':  # in a T2w tissues differ less, and the CSF about the brain is brighter than they are
         values |= {
             'snr': means[0] / deviations[0],
             'cnr': contrast / np.hypot(*deviations),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..messages import options
 from ..messages.message import one_line
+from ..settings import DEFAULT_MODELS
 from .arguments import PATH, PROCESSES, SIZE, Number, WholeNumber, add_option
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from ..settings import Analysis, Execution, Settings
 
 LOG = logging.getLogger(__name__)
-DEFAULT_MODEL = 'joliot2021-t1'
-#: The default of `--modality T2w`.
-T2W_MODEL = 't2'
 #: `pvs_bidsapp.anatomy.template.SPACE`, without the imports of that module.
 STANDARD_SPACE = 'MNI152NLin2009cSym'
 #: Threads of a step if nobody says otherwise: more help little.
@@ -74,7 +72,7 @@ def add_analysis(g: argparse._ArgumentGroup) -> None:
     add_option(
         g, '--model', metavar='NAME|DIR',
         help='a bundled model, or the folder of a model that you trained '
-        f'(default {DEFAULT_MODEL}; with --modality T2w {T2W_MODEL})',
+        f'(default {DEFAULT_MODELS["T1w"]}; with --modality T2w {DEFAULT_MODELS["T2w"]})',
     )  # fmt: skip
     add_option(
         g, '--modality', choices=('auto', 'T1w', 'T1w+T2w', 'T2w'), default='auto',
@@ -296,7 +294,7 @@ def _analysis(args: argparse.Namespace) -> Analysis:
     from ..segmentation.model import load_model
     from ..settings import Analysis
 
-    model = load_model(args.model or (T2W_MODEL if args.modality == 'T2w' else DEFAULT_MODEL))
+    model = load_model(args.model or DEFAULT_MODELS['T2w' if args.modality == 'T2w' else 'T1w'])
     if args.dry_run or args.boilerplate_only or args.reports_only:
         model.verify()
     else:

@@ -163,9 +163,27 @@ def _peaks(labels: np.ndarray, probability: np.ndarray, regions: np.ndarray) -> 
     names, group = np.unique(labels, return_inverse=True)
     peak = np.zeros(len(names))
     np.maximum.at(peak, group, probability)
-    shares = np.zeros((len(names), 256), int)
-    np.add.at(shares, (group, regions), 1)
-    return peak, shares.argmax(1)
+    return peak, owners(group, regions, len(names))
+
+
+def owners(groups: np.ndarray, regions: np.ndarray, number: int) -> np.ndarray:
+    """The region of most voxels of each group; the one with the lower index in a tie.
+
+    Parameters
+    ----------
+    groups, regions : ndarray of int, shape (n,)
+        Group, from 0, and index of the region, up to 255, of each voxel.
+    number : int
+        Of groups.
+
+    Returns
+    -------
+    regions : ndarray of int, shape (number,)
+        0 for a group without voxels.
+    """
+    shares = np.zeros((number, 256), int)
+    np.add.at(shares, (groups, regions), 1)
+    return shares.argmax(1)
 
 
 def fit(

@@ -10,7 +10,7 @@ import cc3d
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..clusters.burden import COVERAGE, UNITS, Burden, Calibration, fit, sum_probabilities
+from ..clusters.burden import COVERAGE, UNITS, Burden, Calibration, fit, owners, sum_probabilities
 from ..clusters.tables import row_members
 from ..errors import ImageError
 from ..evaluation.masks import MaskPair
@@ -135,8 +135,7 @@ def measure(files: MaskFiles) -> Rows:
         LOG.warning('%s', finding)
     if pair.probability is None or pair.regions is None:
         raise masks.NOTHING_TO_CALIBRATE.error(files.predicted.path)
-    clusters = cc3d.connected_components(pair.predicted, connectivity=26)
-    sums = sum_probabilities(pair.probability, clusters, pair.regions, pair.voxel_volume)
+    sums = sum_probabilities(pair.probability, pair.clusters, pair.regions, pair.voxel_volume)
     rows = {row: members for row, members in row_members().items() if row != TOTAL}
     truth, total = count_reference(pair)
     return Rows(
@@ -163,14 +162,12 @@ def count_reference(pair: MaskPair) -> tuple[dict[str, np.ndarray], dict[str, fl
     assert pair.regions is not None
     spaces, number = cc3d.connected_components(pair.reference, connectivity=26, return_N=True)
     sizes = np.bincount(spaces.ravel(), minlength=number + 1)[1:] * pair.voxel_volume
-    shares = np.zeros((number, 256), int)
     inside = (spaces > 0) & (pair.regions > 0)
-    np.add.at(shares, (spaces[inside].astype(int) - 1, pair.regions[inside].astype(int)), 1)
-    is_inside = shares.any(1)
-    owner = shares[is_inside].argmax(1) if number else np.zeros(0, int)
+    owner = owners(spaces[inside].astype(int) - 1, pair.regions[inside].astype(int), number)
+    is_inside = owner > 0
     return {
-        'count': np.bincount(owner, minlength=256).astype(float),
-        'volume': np.bincount(owner, sizes[is_inside], minlength=256),
+        'count': np.bincount(owner[is_inside], minlength=256).astype(float),
+        'volume': np.bincount(owner[is_inside], sizes[is_inside], minlength=256),
     }, {'count': float(number), 'volume': float(sizes.sum())}
 
 

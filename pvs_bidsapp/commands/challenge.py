@@ -13,10 +13,9 @@ from ..bids.naming import Naming
 from ..messages import datasets, models
 from ..runtime.files import read_image, save_image
 from ..segmentation.model import bundled_names
+from ..settings import DEFAULT_MODELS
 from .predict import extension_of
 
-#: The bundled model of each contrast; one that is not bundled yet is refused.
-MODELS = {'T1w': 'joliot2021-t1', 'T2w': 't2'}
 #: Types of images that the challenge hands out.
 EXTENSIONS = ('.nii', '.nii.gz')
 
@@ -54,9 +53,10 @@ def options_for(scan: Path, contrast: str | None = None) -> tuple[str, ...]:
         If there is no model for a scan of this contrast alone.
     """
     contrast = contrast or tell_contrast(load_scan(scan))
-    if MODELS[contrast] not in bundled_names():
+    model = DEFAULT_MODELS[contrast]
+    if model not in bundled_names():
         raise models.NONE_FOR_CONTRAST.error(scan, contrast=contrast)
-    return '--model', MODELS[contrast], '--modality', contrast
+    return '--model', model, '--modality', contrast
 
 
 def write_answer(names: Naming, scan: Path, folder: Path) -> tuple[Path, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
 import cc3d
 import numpy as np
@@ -58,6 +59,11 @@ class MaskPair:
     spaces: np.ndarray | None = None
     detectability: pd.Series | None = None
 
+    @cached_property
+    def clusters(self) -> np.ndarray:
+        """Numbered clusters (26-connected) of the prediction, 0 elsewhere."""
+        return cc3d.connected_components(self.predicted, connectivity=26)
+
     @property
     def searched_volume(self) -> float:
         """Volume of the regions, or else of the brain, where PVS are looked for, in mm3; NaN if unknown."""
@@ -75,9 +81,8 @@ def leave_out(pair: MaskPair, unknown: np.ndarray) -> MaskPair:
         Where it is not known whether there is a space. Predicted clusters that reach into it and hit no
         reference are left out as a whole.
     """
-    clusters = cc3d.connected_components(pair.predicted, connectivity=26)
-    doubtful = np.setdiff1d(clusters[unknown], clusters[pair.reference])
-    left = pair.predicted & ~unknown & ~np.isin(clusters, doubtful[doubtful > 0])
+    doubtful = np.setdiff1d(pair.clusters[unknown], pair.clusters[pair.reference])
+    left = pair.predicted & ~unknown & ~np.isin(pair.clusters, doubtful[doubtful > 0])
     probability = pair.probability
     if probability is not None:
         probability = np.where(unknown | (pair.predicted & ~left), 0, probability)
@@ -145,7 +150,7 @@ class Evaluator:
         self._rows += score_pair(pair, self.sizes)
         self._totals.append(_totals(pair))
         self._spaces.append(_spaces_of(pair))
-        self._false_clusters.append(count_false(pair.predicted, pair.reference, 0, pair.voxel_volume))
+        self._false_clusters.append(count_false(pair.clusters, pair.reference, 0, pair.voxel_volume))
         self._searched.append(pair.searched_volume)
         if pair.probability is not None:
             table = sweep(
@@ -216,7 +221,7 @@ def score_pair(pair: MaskPair, sizes: Sequence[float]) -> list[dict[str, object]
             | {'large_recall': recall, 'large_precision': precision}
             | _volumes(predicted, reference, volume)
             | {
-                'false_clusters': count_false(pair.predicted, pair.reference, size, volume),
+                'false_clusters': count_false(pair.clusters, pair.reference, size, volume),
                 'cldice': centre_line_dice(predicted, reference, lines[0] & predicted, lines[1] & reference),
                 'auprc': area if size == min(sizes) else np.nan,
             }

@@ -83,9 +83,16 @@ def hit_fraction(clusters: np.ndarray, other: np.ndarray) -> float:
     return ratio(len(np.unique(clusters[inside & (other > 0)])), len(np.unique(clusters[inside])))
 
 
-def count_false(predicted: np.ndarray, reference: np.ndarray, minimum: float, voxel_volume: float) -> int:
-    """Number of large predicted clusters that hit no reference; parameters as `cluster_scores`."""
-    clusters = cc3d.connected_components(predicted, connectivity=26)
+def count_false(clusters: np.ndarray, reference: np.ndarray, minimum: float, voxel_volume: float) -> int:
+    """Number of large predicted clusters that hit no reference.
+
+    Parameters
+    ----------
+    clusters : ndarray of int, shape (x, y, z)
+        Numbered clusters of the prediction, 0 elsewhere.
+    reference, minimum, voxel_volume
+        As for `cluster_scores`.
+    """
     large = keep_large(clusters, minimum, voxel_volume)
     return len(np.setdiff1d(large[large > 0], clusters[reference]))
 

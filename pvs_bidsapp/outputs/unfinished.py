@@ -12,6 +12,7 @@ from ..bids.naming import Naming, logs_dir, parse_entities
 from ..errors import InputError
 from ..messages import people
 from ..messages.message import Finding, one_line
+from ..settings import anatomical_suffix
 from .records import MAX_RECORD, find_records, read_record
 
 LOG = logging.getLogger(__name__)
@@ -99,8 +100,9 @@ def _suffix_of(finished: Collection[Naming]) -> str:
     for names in finished:
         analysis = read_record(names.status).get('analysis')
         if isinstance(analysis, dict):
-            return 'T2w' if analysis.get('channels') == ['T2w'] else 'T1w'
-    return 'T1w'
+            channels = analysis.get('channels')
+            return anatomical_suffix(channels if isinstance(channels, list) else ())
+    return anatomical_suffix(())
 
 
 def _scans_of(
