@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""How well models do on simulated heads of unseen anatomy, through the whole workflow, in one table.
+
+    python benchmarks/suites.py LABEL_MAPS WORK_DIR [--heads 8] [--suites easy shift hard dense]
+        [--models joliot2021-t1 m2ss-t1t2 t2] [--nprocs 2]
+
+LABEL_MAPS is a folder of label maps that the models were not trained on (of the bundled ones: SynthSeg's
+seg_13 to seg_16). Each suite is simulated to WORK_DIR/SUITE; each model, a bundled one or a folder, segments
+it by `participant` with the scans that it takes, at its own threshold, and `evaluate` compares. What is done
+already in WORK_DIR is not done again, so that the command may be stopped and run once more.
+
+Means over heads with 95 % bootstrap intervals. "d' from 6" is the recall of the spaces that an observer who
+knows their shape hardly ever misses, with that observer's own recall at the same rate of false clusters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from pvs_bidsapp.bids.naming import labels_dir
+from pvs_bidsapp.segmentation.model import Model, load_model
+
+RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
+#: Scores of `evaluate` in the table: heading, name, size filter in mm3, decimals.
+SCORES = (
+    ('voxel Dice', 'dice', 0.0, 3),
+    ('cluster Dice', 'cluster_dice', 0.0, 3),
+    ('AVD (%)', 'avd', 0.0, 0),
+    ('AUPRC', 'auprc', 0.0, 3),
+    ('clDice', 'cldice', 0.0, 3),
+    ('false clusters from 5 mm3', 'false_clusters', 5.0, 1),
+)
+#: Ranges of d' whose recall is in the table; infinite at the end.
+RANGES = ((5, float('inf')), (6, float('inf')), (6, 8), (8, 12), (12, 20), (20, float('inf')))
+
+
+def pvs(*arguments: object) -> None:
+    """Run the program; a failure ends the benchmark."""
+    subprocess.run([*RUN, *map(str, arguments)], check=True)
+
+
+def segment(suite: Path, model: Model, label: str, nprocs: int) -> Path:
+    """Segment the heads of a suite, compare them with the truth, and give the folder of the tables."""
+    out, tables = (
+        suite.with_name(f'{suite.name}-{label}'),
+        suite.with_name(f'{suite.name}-{label}-evaluation'),
+    )
+    pvs(suite, out, 'participant', '--model', model.folder, '--modality', '+'.join(model.card.channels),
+        '--nprocs', nprocs)  # fmt: skip
+    pvs('evaluate', out, labels_dir(suite), tables)
+    return tables
+
+
+def scores(tables: Path) -> list[str]:
+    """Cells of the scores, mean and interval."""
+    summary = pd.read_csv(tables / 'evaluation_summary.tsv', sep='\t', na_values='n/a')
+    summary = summary[summary['region'] == 'all'].set_index(['score', 'min_size_mm3'])
+    cells = []
+    for _, name, size, digits in SCORES:
+        row = summary.loc[(name, size)]
+        cells.append(f'{row["mean"]:.{digits}f} [{row["ci_low"]:.{digits}f}, {row["ci_high"]:.{digits}f}]')
+    return cells
+
+
+def recalls(tables: Path) -> list[str]:
+    """Cells of the recall by d', with the ideal observer's, and the number of spaces."""
+    recall = pd.read_csv(tables / 'evaluation_recall.tsv', sep='\t', na_values='n/a')
+    recall = recall[recall['measure'] == 'detectability'].fillna({'high': float('inf')})
+    cells = []
+    for low, high in RANGES:
+        rows = recall[(recall['low'] == low) & (recall['high'] == high)]
+        if rows.empty or not rows['n_spaces'].iloc[0]:
+            cells.append('none')
+            continue
+        row = rows.iloc[0]
+        cells.append(f'{row["recall"]:.2f} ({row["ideal_recall"]:.2f}, {row["n_spaces"]:.0f})')
+    return cells
+
+
+def range_name(low: float, high: float) -> str:
+    """A range of d' as a heading."""
+    return f"d' from {low:g}" if high == float('inf') else f"d' {low:g} to {high:g}"
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print a table in Markdown."""
+    for row in [header, ['---'] * len(header), *rows]:
+        print('| ' + ' | '.join(row) + ' |')
+    print(flush=True)
+
+
+def main() -> None:
+    """Simulate, segment, compare; print both tables."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('label_maps', type=Path)
+    p.add_argument('work_dir', type=Path)
+    p.add_argument('--heads', type=int, default=8)
+    p.add_argument('--suites', nargs='+', default=['easy', 'shift', 'hard', 'dense'])
+    p.add_argument('--models', nargs='+', default=['joliot2021-t1', 'm2ss-t1t2', 't2'])
+    p.add_argument('--seed', type=int, default=2026)
+    p.add_argument('--nprocs', type=int, default=2)
+    args = p.parse_args()
+    first, second = [], []
+    for name in args.suites:
+        suite = args.work_dir / name
+        pvs('simulate', suite, '--n-subjects', args.heads, '--label-maps', args.label_maps, '--suite', name,
+            '--seed', args.seed, '--nprocs', args.nprocs)  # fmt: skip
+        for spec in args.models:
+            model = load_model(spec)
+            tables = segment(suite, model, Path(spec).name, args.nprocs)
+            label = [name, f'{model.card.name} {model.card.version}']
+            first.append([*label, *scores(tables)])
+            second.append([*label, *recalls(tables)])
+    print_table(['suite', 'model', *(heading for heading, *_ in SCORES)], first)
+    print("Recall by d' (that of the ideal observer at the same rate of false clusters, number of spaces):\n")
+    print_table(['suite', 'model', *(range_name(*limits) for limits in RANGES)], second)
+
+
+if __name__ == '__main__':
+    main()
