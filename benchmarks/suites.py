@@ -59,11 +59,11 @@ def segment(suite: Path, model: Model, label: str, nprocs: int) -> Path:
 def scores(tables: Path) -> list[str]:
     """Cells of the scores, mean and interval."""
     summary = pd.read_csv(tables / 'evaluation_summary.tsv', sep='\t', na_values='n/a')
-    summary = summary[summary['region'] == 'all'].set_index(['score', 'min_size_mm3'])
+    rows = {(r.score, r.min_size_mm3): r for r in summary[summary['region'] == 'all'].itertuples()}
     cells = []
     for _, name, size, digits in SCORES:
-        row = summary.loc[(name, size)]
-        cells.append(f'{row["mean"]:.{digits}f} [{row["ci_low"]:.{digits}f}, {row["ci_high"]:.{digits}f}]')
+        row = rows[name, size]
+        cells.append(f'{row.mean:.{digits}f} [{row.ci_low:.{digits}f}, {row.ci_high:.{digits}f}]')
     return cells
 
 
