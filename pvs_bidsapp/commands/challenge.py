@@ -10,9 +10,8 @@ from ..anatomy.conform import load_scan
 from ..anatomy.contrast import tell_contrast
 from ..anatomy.volume import open_image
 from ..bids.naming import Naming
-from ..messages import datasets, models
+from ..messages import datasets
 from ..runtime.files import read_image, save_image
-from ..segmentation.model import bundled_names
 from ..settings import DEFAULT_MODELS
 from .predict import extension_of
 
@@ -49,14 +48,9 @@ def options_for(scan: Path, contrast: str | None = None) -> tuple[str, ...]:
     ------
     ImageError
         If the scan cannot be used.
-    ModelError
-        If there is no model for a scan of this contrast alone.
     """
     contrast = contrast or tell_contrast(load_scan(scan))
-    model = DEFAULT_MODELS[contrast]
-    if model not in bundled_names():
-        raise models.NONE_FOR_CONTRAST.error(scan, contrast=contrast)
-    return '--model', model, '--modality', contrast
+    return '--model', DEFAULT_MODELS[contrast], '--modality', contrast
 
 
 def write_answer(names: Naming, scan: Path, folder: Path) -> tuple[Path, Path]:

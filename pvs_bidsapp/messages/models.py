@@ -121,13 +121,6 @@ OUTPUT_NOT_FINITE = Refusal(
     mend='its weights are unsuitable: use another --model, or run it with --device cpu',
     kind=ModelError,
 )
-NONE_FOR_CONTRAST = Refusal(
-    code='model-none-for-contrast',
-    text='is a {contrast} by the brightness of its CSF, and no model is bundled for a {contrast} alone',
-    mend='give the T1w of the session (pvs predict takes the other one with --t2w), or say --modality T1w if '
-    'it is one',
-    kind=ModelError,
-)
 NEEDS_CHANNEL = Refusal(
     code='model-needs-channel',
     text='the model {name} needs a {channel} of the same session',

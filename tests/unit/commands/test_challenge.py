@@ -10,8 +10,9 @@ from refusals import refused
 
 from pvs_bidsapp.cli.main import main
 from pvs_bidsapp.commands.challenge import find_input, options_for
-from pvs_bidsapp.messages import datasets, models
+from pvs_bidsapp.messages import datasets
 from pvs_bidsapp.runtime.files import save_image
+from pvs_bidsapp.segmentation.model import load_model
 from pvs_bidsapp.workflows import engine
 
 SHAPE = (60, 60, 60)
@@ -90,6 +91,8 @@ def test_there_has_to_be_one_image(tmp_path, names):
         find_input(tmp_path / 'in')
 
 
-def test_a_contrast_without_a_model_is_refused(folder):
-    with refused(models.NONE_FOR_CONTRAST, naming='is a T2w', status=3):
-        options_for(find_input(folder), 'T2w')
+@pytest.mark.parametrize('contrast', ['T1w', 'T2w'])
+def test_each_contrast_has_a_bundled_model_of_its_own(folder, contrast):
+    _, model, *rest = options_for(find_input(folder), contrast)
+    assert load_model(model).card.channels == (contrast,)
+    assert rest == ['--modality', contrast]
