@@ -276,6 +276,8 @@ def group(
 ) -> dict[str, pd.DataFrame]:
     """Statistics of a cohort, as ``pvs BIDS_DIR OUT_DIR group`` makes them; tables and page are written.
 
+    Scans whose results cannot be read are named in the log and in ``exclusions``, and left out.
+
     Parameters
     ----------
     out_dir : path
@@ -304,11 +306,11 @@ def group(
         [str(out if bids_dir is None else bids_dir), str(out), 'group', *_spelt(options)]
     )
     wanted = make_options(args)
-    page = run_group(wanted if bids_dir is not None else replace(wanted, bids_dir=None))
-    prefix = GroupNaming(page.parent).table('').stem
+    outcome = run_group(wanted if bids_dir is not None else replace(wanted, bids_dir=None))
+    folder = outcome.page.parent
+    prefix = GroupNaming(folder).table('').stem
     return {
-        path.stem.removeprefix(prefix): _read_table(path)
-        for path in sorted(page.parent.glob(f'{prefix}*.tsv'))
+        path.stem.removeprefix(prefix): _read_table(path) for path in sorted(folder.glob(f'{prefix}*.tsv'))
     }
 
 

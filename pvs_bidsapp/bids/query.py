@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import hashlib
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,9 +28,24 @@ LOG = logging.getLogger(__name__)
 def files_below(folder: Path, pattern: str) -> list[Path]:
     """Files of this name anywhere below a folder, sorted; subjects may be links to folders elsewhere.
 
-    Other links are not followed: one to the source data may lead back to where it lies.
+    So may be the folders within a subject, such as those of its sessions. Other links are not followed: one
+    to the source data may lead back to where it lies. No folder is entered twice.
     """
-    return sorted({*folder.rglob(pattern), *folder.glob(f'sub-*/**/{pattern}')})
+    found, seen = [], set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        state = os.stat(root)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        found += [Path(root, name) for name in fnmatch.filter([*names, *folders], pattern)]
+        is_of_subject = any(part.startswith('sub-') for part in Path(root).relative_to(folder).parts)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if is_of_subject or name.startswith('sub-') or not os.path.islink(os.path.join(root, name))
+        )
+    return sorted(found)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ and desc- aside. Prints the means, and writes to OUT_DIR:
                             pvs simulate; then with a figure, evaluation_recall.png
   evaluation_spaces.tsv     each true space, and whether it is found
   evaluation_agreement.tsv  agreement (ICC, Bland-Altman) of the number and the volume of PVS
-  evaluation_unmatched.tsv  masks that were left out, with the reason
+  evaluation_unmatched.tsv  masks that were left out, with the reason and the mend
   evaluation.html           all of this on one page
 
 Exit status 1 if a file cannot be used; the other scans are compared."""

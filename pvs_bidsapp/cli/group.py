@@ -53,9 +53,11 @@ def main(args: argparse.Namespace) -> int:
     """Run the group level; returns the exit status."""
     from ..commands.group import run_group
 
-    page = run_group(make_options(args))
-    print(f'report: {page}')
-    return 0
+    outcome = run_group(make_options(args))
+    print(f'report: {outcome.page}')
+    if outcome.damaged:
+        print(f'scans left out, as their results cannot be read: {len(outcome.damaged)}')
+    return outcome.exit_status
 
 
 def make_options(args: argparse.Namespace) -> GroupOptions:

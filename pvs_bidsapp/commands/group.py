@@ -40,10 +40,31 @@ COMPARISON, RATING, REGRESSION = 'comparison', 'rating', 'regression'
 REPEATED, INDEPENDENT = 'agreement of two scans', 'tests and models'
 
 
-def run_group(options: GroupOptions) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class GroupOutcome:
+    """What the group level came to.
+
+    Attributes
+    ----------
+    page : Path
+    damaged : tuple of str
+        Scans that were left out since their results cannot be read.
+    """
+
+    page: Path
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def exit_status(self) -> int:
+        """1 if results of a scan cannot be read; scans that were not run are no failure."""
+        return 1 if self.damaged else 0
+
+
+def run_group(options: GroupOptions) -> GroupOutcome:
     """Run the chosen statistics, and write tables, maps and page.
 
-    What cannot be computed is refused before anything is computed or written.
+    What cannot be computed is refused before anything is computed or written. Scans whose results cannot be
+    read are named, and the others are used.
 
     Parameters
     ----------
@@ -51,7 +72,7 @@ def run_group(options: GroupOptions) -> Path:
 
     Returns
     -------
-    page : Path
+    outcome : GroupOutcome
 
     Raises
     ------
@@ -86,7 +107,8 @@ def run_group(options: GroupOptions) -> Path:
         left_out += _regress(options, cohort, plan, independent, results)
     results.maps = _maps(plan.cohorts, _voxels(cohort, plan.others))
     results.exclusions = exclusion_table(left_out)
-    return write_group(options, cohort, results)
+    damaged = cohort.damaged + tuple(f'{n}/{s}' for n, other in plan.others.items() for s in other.damaged)
+    return GroupOutcome(page=write_group(options, cohort, results), damaged=damaged)
 
 
 @dataclass(kw_only=True)

@@ -26,6 +26,8 @@ class Cohort:
         Name, checksum, threshold and smallest cluster (mm3) of the model that made the masks.
     missing : dict of str to str
         Reason by name of the scan, for scans without results.
+    damaged : tuple of str
+        Names of those of them whose results are there, but cannot be read.
     without_scans : dict of str to str
         Reason by ``participant_id``, for people without any scan.
     columns : tuple of str
@@ -51,6 +53,7 @@ class Cohort:
     missing: dict[str, str]
     columns: tuple[str, ...]
     without_scans: dict[str, str] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
     renamed: dict[str, str] = field(default_factory=dict)
     coded: frozenset[str] = frozenset()
     measured: frozenset[str] = frozenset()

@@ -22,15 +22,23 @@ from ..bids.naming import Naming
 from ..bids.participants import Participants, read_participants, similar_labels
 from ..bids.sessions import read_sessions
 from ..clusters.tables import REGION_COLUMNS
+from ..errors import ImageError, InputError, PVSError
 from ..group import maps
 from ..group.cohort import Cohort
 from ..group.collect import DEEP, collect, count_clusters
 from ..group.exclusions import level_text
 from ..messages import people
-from ..messages.message import Finding
+from ..messages.message import Finding, one_line
 from ..messages.people import listed
 from ..runtime.files import read_image
-from .result_tables import check_totals, find_results, read_rows, read_sidecar, read_tables
+from .result_tables import (
+    check_totals,
+    find_results,
+    read_rows,
+    read_sidecar,
+    read_tables,
+    with_other_columns,
+)
 from .unfinished import find_unfinished, split_finished
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +52,7 @@ _TAKEN = re.compile(
 
 
 def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) -> Cohort:
-    """Read every finished scan of an output folder.
+    """Read every finished scan of an output folder; one whose results are damaged is left out.
 
     Parameters
     ----------
@@ -57,8 +65,8 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     Raises
     ------
     InputError
-        If no scan is done, a file of results is damaged, scans were done with different models or
-        thresholds, or ``participants.tsv`` is no table.
+        If no scan is done or all results are damaged, scans were done with different models or thresholds,
+        or ``participants.tsv`` is no table.
     """
     results, findings = find_results(out_dir)
     finished, more = split_finished(results, out_dir)
@@ -69,16 +77,10 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     bids_dir = _dataset(bids_dir, out_dir, findings)
     listing = read_participants(bids_dir) if bids_dir else Participants(path=out_dir)
     findings += listing.findings
-    sidecars = {names: read_sidecar(path.with_suffix('.json')) for names, path in files.items()}
-    model = _model_of(sidecars)
-    scans = list(files)
-    regions, _ = read_tables(list(files.values()), list(REGION_COLUMNS))
-    check_totals(regions, list(files.values()), ('all', DEEP))
-    rows, voxels = _read_clusters(scans, sizes, float(model[2]))
-    rows.insert(1, 'ICV', [sidecars[names]['BrainMaskVolume'] for names in scans])
-    quality = _read_quality(scans)
-    rows = rows.join(quality)
-    taken = {*regions.columns, *quality.columns}
+    read, damaged = _read_undamaged(files, sizes)
+    findings += damaged.values()
+    scans, regions = read.scans, read.regions
+    taken = {*regions.columns, *read.quality.columns}
     joined = _join_people(listing, {names.subject for names in scans}, taken, findings)
     names_of = np.array([names.stem for names in scans], object)
     entities = {names.stem: dict(names.entities) for names in scans}
@@ -89,8 +91,10 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
         tidy, joined = _with_sessions(tidy, sessions.table, joined, bids_dir, findings)
     missing, without_t1w, more = find_unfinished(bids_dir, out_dir, files, results)
     findings += more
+    missing = dict(sorted({**missing, **{n.stem: _in_words(found) for n, found in damaged.items()}}.items()))
     return Cohort(
-        tidy=tidy, scans=_per_scan(tidy, rows), voxels=voxels, model=model, missing=missing,
+        tidy=tidy, scans=_per_scan(tidy, read.rows.join(read.quality)), voxels=read.voxels, model=read.model,
+        missing=missing, damaged=tuple(names.stem for names in damaged),
         columns=joined.columns, renamed=joined.renamed, coded=joined.coded, measured=joined.measured,
         without_scans=without_t1w | _without_folder(joined, missing, without_t1w, scans),
         unlisted=joined.unlisted, listed=joined.listed, hint=joined.hint, findings=tuple(findings),
@@ -101,6 +105,77 @@ def map_grid() -> tuple[tuple[int, int, int], np.ndarray]:
     """Shape and affine of the frequency maps."""
     atlas = template.load()
     return maps.coarse_grid(atlas.t1w.shape, atlas.affine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Results:
+    """What is read of scans: regions by scan, counts and quality one row a scan, and voxels of the map."""
+
+    scans: list[Naming]
+    model: tuple[str, ...]
+    regions: pd.DataFrame
+    rows: pd.DataFrame
+    quality: pd.DataFrame
+    voxels: dict[str, np.ndarray]
+
+
+def _read_undamaged(
+    files: Mapping[Naming, Path], sizes: Sequence[float]
+) -> tuple[_Results, dict[Naming, Finding]]:
+    """Read the results of all scans but those that are damaged, and what is wrong with these."""
+    try:
+        return _read_results(files, sizes), {}
+    except PVSError as error:
+        if not _is_damage(error):
+            raise
+        damaged = _find_damaged(files, sizes)
+        sound = {names: path for names, path in files.items() if names not in damaged}
+        if not sound:
+            raise
+    for finding in damaged.values():
+        LOG.error('%s', finding)
+    return _read_results(sound, sizes), damaged
+
+
+def _in_words(damage: Finding) -> str:
+    """Why a scan has no results, without the folder of the file."""
+    return one_line(f'{Path(damage.file).name} {damage.finding}; {damage.mend}')
+
+
+def _is_damage(error: PVSError) -> bool:
+    """Whether an error says that the files of one scan cannot be used."""
+    codes = (people.RESULT_DAMAGED.code, people.RESULT_MISSING.code)
+    return isinstance(error, ImageError) or getattr(error.finding, 'code', '') in codes
+
+
+def _find_damaged(files: Mapping[Naming, Path], sizes: Sequence[float]) -> dict[Naming, Finding]:
+    """Read the results of each scan by themselves, which takes longer; what is wrong with the damaged."""
+    damaged: dict[Naming, Finding] = {}
+    for names, path in files.items():
+        try:
+            _read_results({names: path}, sizes)
+        except (InputError, ImageError) as error:
+            damaged[names] = error.finding
+    sound = [names for names in files if names not in damaged]
+    for tables in (
+        {files[names]: names for names in sound},
+        {names.anat('dseg', '.tsv', desc='pvs'): names for names in sound},
+    ):
+        for path in with_other_columns(list(tables)):
+            reason = 'its columns are not those of the other scans'
+            damaged.setdefault(tables[path], people.RESULT_DAMAGED.finding(path, reason=reason))
+    return damaged
+
+
+def _read_results(files: Mapping[Naming, Path], sizes: Sequence[float]) -> _Results:
+    sidecars = {names: read_sidecar(path.with_suffix('.json')) for names, path in files.items()}
+    model, scans = _model_of(sidecars), list(files)
+    regions, _ = read_tables(list(files.values()), list(REGION_COLUMNS))
+    check_totals(regions, list(files.values()), ('all', DEEP))
+    rows, voxels = _read_clusters(scans, sizes, float(model[2]))
+    rows.insert(1, 'ICV', [sidecars[names]['BrainMaskVolume'] for names in scans])
+    quality = _read_quality(scans)
+    return _Results(scans=scans, model=model, regions=regions, rows=rows, quality=quality, voxels=voxels)
 
 
 @dataclass(frozen=True, kw_only=True)

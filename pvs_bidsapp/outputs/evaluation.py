@@ -78,9 +78,10 @@ COLUMNS = {
     'dataset': 'where the file is: prediction or reference',
     'file': 'mask that takes no part in the evaluation',
     'reason': 'why: no prediction, no reference, or what is wrong with a file',
+    'mend': 'what to do about it',
 }
 #: Columns of the table of masks that take no part.
-UNMATCHED_COLUMNS = ('scan', 'dataset', 'file', 'reason')
+UNMATCHED_COLUMNS = ('scan', 'dataset', 'file', 'reason', 'mend')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +201,8 @@ class Unmatched:
 
     def row(self) -> dict[str, str]:
         """The mask as it stands in the table."""
-        values = (self.scan, self.dataset, self.finding.file, self.finding.finding)
+        finding = self.finding
+        values = (self.scan, self.dataset, finding.file, finding.finding, finding.mend or 'n/a')
         return dict(zip(UNMATCHED_COLUMNS, values, strict=True))
 
 

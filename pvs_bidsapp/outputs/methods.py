@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from importlib.resources import files
 from typing import Any
@@ -11,6 +12,8 @@ from ..settings import GIVEN_MASK, Analysis, Settings
 
 #: The paper that each architecture follows.
 PAPERS = {'joliot2021': 'Boutinaud et al. 2021', 'm2ss': 'Chai et al., M2SS-PVS'}
+#: Its key in ``CITATION.bib``.
+KEYS = {'joliot2021': 'joliot2021', 'm2ss': 'chai'}
 
 
 def methods(settings: Settings) -> str:
@@ -50,9 +53,21 @@ def _segmentation(a: Analysis) -> str:
     )
 
 
-def references() -> str:
-    """The papers that the paragraph names, as BibTeX."""
-    return files('pvs_bidsapp.data').joinpath('CITATION.bib').read_text(encoding='utf-8')
+def references(analysis: Analysis) -> str:
+    """The papers that the paragraph names, as BibTeX.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Decides which papers of networks are among them: none for a given mask, all for a network of another
+        name.
+    """
+    text = files('pvs_bidsapp.data').joinpath('CITATION.bib').read_text(encoding='utf-8')
+    if not analysis.is_of_given_mask and analysis.architecture not in KEYS:
+        return text
+    unnamed = [key for architecture, key in KEYS.items() if architecture != analysis.architecture]
+    entries = re.split(r'^(?=@)', text, flags=re.MULTILINE)
+    return ''.join(entry for entry in entries if entry.partition('{')[2].partition(',')[0] not in unnamed)
 
 
 def command(status: dict[str, Any], names: Naming) -> str:

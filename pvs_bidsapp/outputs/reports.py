@@ -152,8 +152,8 @@ def _write_page(
         elif section is None and names in missing:
             errors[missing[names][0]] = missing[names][1]
     title, state = f'Perivascular spaces: {page.stem}', _state(records)
-    page_text = render(title, sections, errors, methods(settings), references=references(), state=state)
-    write_text(page, page_text)
+    papers = references(settings.analysis)
+    write_text(page, render(title, sections, errors, methods(settings), references=papers, state=state))
 
 
 def _unused(short: str, long: str, taken: Collection[str]) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,21 @@ def read_tables(
     table['table'] = np.repeat(np.arange(len(files)), lengths)
     _check_numbers(table, files, columns)
     return table, np.array(lengths)
+
+
+def with_other_columns(files: Sequence[Path]) -> list[Path]:
+    """Tables whose columns are not those of most.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    """
+    headers = []
+    for path in files:
+        with path.open('rb') as stream:
+            headers.append(stream.readline(MAX_SIDECAR).rstrip(b'\r\n'))
+    most = Counter(headers).most_common(1)[0][0] if headers else b''
+    return [path for path, header in zip(files, headers, strict=True) if header != most]
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

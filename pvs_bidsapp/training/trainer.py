@@ -393,7 +393,9 @@ class Trainer:
         self.network.train()
         network = self.group.wrap(self.network, self.device)
         saved = begun = time.monotonic()
-        with contextlib.closing(load_batches(batches, self.config.loaders)) as loaded:
+        last = self.step + len(batches)
+        loading = load_batches(batches, self.config.loaders, self._waits_too_long)
+        with contextlib.closing(loading) as loaded:
             for batch in self._with_progress(loaded, len(batches)):
                 torch.manual_seed(schedule.seed * 1_000_003 + self.step * 97 + self.group.rank)
                 self._losses.append(self._update(network, batch.to(self.device), objective))
@@ -405,7 +407,14 @@ class Trainer:
                 if now - saved > 60 * schedule.checkpoint_minutes:
                     saved = now
                     self.save(self.last)
+        if self.step < last:
+            return not self.must_end(_TIME_UP)
         return True
+
+    def _waits_too_long(self) -> bool:
+        """Whether the time is up while a batch is waited for; several processes end after a step only."""
+        is_limited = np.isfinite(self.deadline.end) and self.group.world_size == 1
+        return bool(is_limited and self.deadline.seconds_left <= self._seconds_after)
 
     def _with_progress(self, batches: Iterable[Batch], number: int) -> Iterable[Batch]:
         """Batches with a progress bar, in the first of several processes."""

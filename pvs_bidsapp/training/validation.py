@@ -31,6 +31,27 @@ class Interrupted(Exception):
     """A validation was ended before it had seen all scans."""
 
 
+class _Interruptible(TorchEngine):
+    """An engine that asks before each call but the first whether it is to end."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        *,
+        precision: str,
+        wants_to_end: Callable[[], bool],
+    ) -> None:
+        super().__init__(network, device, precision=precision)
+        self.wants_to_end, self.is_begun = wants_to_end, False
+
+    def __call__(self, patches: np.ndarray) -> np.ndarray:
+        if self.is_begun and self.wants_to_end():
+            raise Interrupted
+        self.is_begun = True
+        return super().__call__(patches)
+
+
 class Validator:
     """Mean voxel Dice over whole scans.
 
@@ -50,7 +71,7 @@ class Validator:
     precision : str
         ``fp32``, ``bf16`` or ``fp16``, inside the network.
     wants_to_end : callable, optional
-        Called between scans; validation ends if it returns True.
+        Called between scans, and between the patches of a scan; validation ends if it returns True.
     """
 
     def __init__(
@@ -110,7 +131,9 @@ class Validator:
         """The scans that have a Dice."""
         return [image for image in self.images if image.label.any()]
 
-    def probability(self, network: nn.Module, image: TrainingImage) -> np.ndarray:
+    def probability(
+        self, network: nn.Module, image: TrainingImage, wants_to_end: Callable[[], bool] = lambda: False
+    ) -> np.ndarray:
         """Compute the probability map of a scan.
 
         Parameters
@@ -118,17 +141,24 @@ class Validator:
         network : nn.Module
             In evaluation mode, on the validator's device.
         image : TrainingImage
+        wants_to_end : callable, optional
+            Called between patches.
 
         Returns
         -------
         probability : ndarray of float32, shape (x, y, z)
             In [0, 1]; 0 outside the brain.
+
+        Raises
+        ------
+        Interrupted
+            If `wants_to_end` returned True before the last patch.
         """
         inputs = NetworkInput.from_arrays(
             image.image, image.brain, normalization=self.normalization, box=self.box
         )
         probability = infer(
-            TorchEngine(network, self.device, precision=self.precision),
+            _Interruptible(network, self.device, precision=self.precision, wants_to_end=wants_to_end),
             inputs.masked(),
             patch_size=self.patch_size,
             stride=self.stride,
@@ -156,7 +186,7 @@ class Validator:
         Interrupted
             If `wants_to_end` returned True before the last scan.
         """
-        scores, count = self._sum(self._score_scans(network))
+        scores, count = self._sum(self._score_scans(network, self.wants_to_end))
         if count < len(self.scored):
             raise Interrupted
         return scores / count if count else np.full_like(scores, np.nan)
@@ -169,12 +199,18 @@ class Validator:
             total += each
         return total, count
 
-    def _score_scans(self, network: nn.Module) -> Iterator[np.ndarray]:
-        """Scores of one scan after the other, until `wants_to_end` returns True; at least of one."""
+    def _score_scans(
+        self, network: nn.Module, within_scans: Callable[[], bool] = lambda: False
+    ) -> Iterator[np.ndarray]:
+        """Scores of one scan after the other, until `wants_to_end` says so, or within a scan the other."""
         for number, image in enumerate(self.scored):
             if number and self.wants_to_end():
                 return
-            probability, reference = self.probability(network, image), image.label > 0
+            try:
+                probability = self.probability(network, image, within_scans)
+            except Interrupted:
+                return
+            reference = image.label > 0
             scores = np.zeros((2, len(THRESHOLDS)))
             for k, threshold in enumerate(THRESHOLDS):
                 predicted = probability >= threshold

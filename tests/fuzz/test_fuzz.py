@@ -174,7 +174,7 @@ def test_participants(law, tmp_path):
             check_findings(read_participants(path.parent).findings)
         options = group_options(data.draw, tmp_path)
         with law():
-            check_group_page(run_group(options))
+            check_group_page(run_group(options).page)
 
     run()
 

@@ -17,6 +17,7 @@ from refusals import refused
 from pvs_bidsapp.api import find_pvs, group, measure
 from pvs_bidsapp.bids.naming import GroupNaming
 from pvs_bidsapp.cli.main import main
+from pvs_bidsapp.commands.group import GroupOutcome
 from pvs_bidsapp.messages import datasets, masks, options, people, scans
 from pvs_bidsapp.outputs.methods import methods
 from pvs_bidsapp.runtime.files import save_image, write_text
@@ -174,7 +175,7 @@ def grouped(monkeypatch):
         names = GroupNaming(options.out_dir)
         write_text(names.table('summary'), 'region\tmean\nall\tn/a\nNA\t2.5\n')
         write_text(names.table('size_filters'), 'size\n5\n')
-        return names.page
+        return GroupOutcome(page=names.page)
 
     monkeypatch.setattr('pvs_bidsapp.commands.group.run_group', run_group)
     return asked

@@ -91,6 +91,25 @@ def test_files_are_found_once_below_subjects_that_are_links(tmp_path):
     ]
 
 
+def test_files_are_found_below_linked_folders_of_a_subject_but_not_in_circles(tmp_path):
+    put(tmp_path, 'elsewhere/ses-1/anat/sub-01_ses-1_mask.nii.gz', 'elsewhere/anat/sub-02_mask.nii.gz')
+    put(tmp_path, 'other/sub-03_mask.nii.gz')
+    here = tmp_path / 'here'
+    for link, target in {
+        'pipeline/sub-01/ses-1': 'elsewhere/ses-1',
+        'sub-02/anat': 'elsewhere/anat',
+        'sub-02/again': 'here/sub-02',
+        'sub-02/back': 'here',
+        'other': 'other',  # not of a subject
+    }.items():
+        (here / link).parent.mkdir(parents=True, exist_ok=True)
+        (here / link).symlink_to(tmp_path / target)
+    assert files_below(here, 'sub-*_mask.nii*') == [
+        here / 'pipeline' / 'sub-01' / 'ses-1' / 'anat' / 'sub-01_ses-1_mask.nii.gz',
+        here / 'sub-02' / 'anat' / 'sub-02_mask.nii.gz',
+    ]
+
+
 def test_subjects_and_the_dataset_itself_may_be_links(tmp_path):
     put(tmp_path / 'elsewhere', GOOD)
     (tmp_path / 'real').mkdir()

@@ -42,7 +42,8 @@ class Study:
         (self.bids / 'participants.tsv').write_text(text, encoding='utf-8')
         if described is not None:
             (self.bids / 'participants.json').write_text(json.dumps(described))
-        return run_group(GroupOptions(bids_dir=self.bids, out_dir=self.out, **options))
+        self.outcome = run_group(GroupOptions(bids_dir=self.bids, out_dir=self.out, **options))
+        return self.outcome.page
 
     def read(self, name):
         return pd.read_csv(self.out / f'group_{name}.tsv', sep='\t', na_values='n/a', keep_default_na=False)
@@ -359,20 +360,50 @@ def test_results_that_cannot_be_read(study, tmp_path):
         run_group(GroupOptions(bids_dir=study.bids, out_dir=tmp_path / 'nowhere'))
     assert not (tmp_path / 'nowhere').exists()
     names = Naming(study.out, (('sub', '00003'),))
-    sidecar, clusters = names.anat('stats', '.json', desc='pvs'), names.anat('dseg', '.tsv', desc='pvs')
+    sidecar = names.anat('stats', '.json', desc='pvs')
     text = sidecar.read_text()
     sidecar.write_text(text.replace('0.6', '0.7'))
     with refused(people.RESULTS_MIXED, naming='sub-00003'):
         study.run()
-    sidecar.unlink()
-    with refused(people.RESULT_MISSING, naming='sub-00003_desc-pvs_stats.json'):
-        study.run()
-    sidecar.write_text(text)
-    clusters.write_bytes(clusters.read_bytes()[:-10])
-    with refused(people.RESULT_DAMAGED, naming='sub-00003_desc-pvs_dseg.tsv'):
-        study.run()
-    clusters.unlink()
-    with refused(people.RESULT_MISSING, naming='sub-00003_desc-pvs_dseg.tsv'):
+
+
+def test_a_scan_with_damaged_results_is_named_and_the_others_are_used(study, caplog):
+    damaged = {}
+    for label, (suffix, extension) in {
+        '00003': ('stats', '.json'), '00005': ('dseg', '.tsv'), '00007': ('dseg', '.tsv'),
+        '00009': ('stats', '.tsv'),
+    }.items():  # fmt: skip
+        names = Naming(study.out, (('sub', label),))
+        damaged[names.stem] = names.anat(suffix, extension, desc='pvs')
+    missing, cut, gone, odd = damaged.values()
+    for path in (missing, gone):
+        path.unlink()
+    cut.write_bytes(cut.read_bytes()[:-10])
+    header, _, rows = odd.read_text().partition('\n')
+    odd.write_text(header.replace('volume_fraction', 'fraction', 1) + '\n' + rows)
+    study.run()
+    assert (study.outcome.damaged, study.outcome.exit_status) == (tuple(damaged), 1)
+    assert len(study.read('scans')) == NUMBER - len(damaged)
+    reasons = study.left_out('all')
+    for scan, path in damaged.items():
+        assert path.name in caplog.text
+        assert path.name in reasons[scan]
+        assert 'run participant again' in reasons[scan]
+    codes = [f['Code'] for f in study.sidecar('scans')['Findings']]
+    assert codes == [people.RESULT_MISSING.code, people.RESULT_DAMAGED.code] * 2
+
+
+def test_results_with_a_column_more_than_the_others_are_left_out(study):
+    path = Naming(study.out, (('sub', '00000'),)).anat('stats', '.tsv', desc='pvs')
+    path.write_text(''.join(f'{line}\tmore\n' for line in path.read_text().splitlines()))
+    study.run()
+    assert study.outcome.damaged == ('sub-00000',)  # though it is the first
+
+
+def test_results_that_are_all_damaged_are_refused(study):
+    for path in study.out.rglob('*_desc-pvs_stats.tsv'):
+        path.write_bytes(b'')
+    with refused(people.RESULT_DAMAGED, naming='sub-00000_desc-pvs_stats.tsv'):
         study.run()
 
 

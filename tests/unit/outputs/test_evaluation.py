@@ -238,7 +238,9 @@ def test_masks_without_a_partner_are_listed(tmp_path):
         'dataset': 'prediction',
         'file': str(predicted / 'sub-02_label-PVS_mask.nii.gz'),
         'reason': 'a prediction without a reference',
+        'mend': masks.NO_REFERENCE.mend,
     }
+    assert all(row['mend'] not in ('', 'n/a') for row in rows.values())
     assert (rows['sub-03']['dataset'], rows['sub-03']['reason']) == (
         'reference',
         'a reference without a prediction',

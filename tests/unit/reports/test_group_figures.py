@@ -36,7 +36,7 @@ def path(tmp_path_factory):
         rating='rating',
         covariates=('age', 'site'),
     )
-    page = run_group(options)
+    page = run_group(options).page
     monkeypatch.undo()
     return page
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from refusals import refused
 from torch.utils.data import Dataset, Subset
 
 from pvs_bidsapp.messages import models, training
+from pvs_bidsapp.training import loading
 from pvs_bidsapp.training.datasets import Batch
 from pvs_bidsapp.training.loading import load_batches
 
@@ -69,3 +72,18 @@ def test_a_worker_that_is_killed_is_told(number):
 
 def test_a_worker_ignores_the_signal_of_a_batch_system():
     assert len(list(load_batches(Batches(2, lambda: os.kill(os.getpid(), signal.SIGTERM))))) == 8
+
+
+def test_the_wait_for_a_batch_can_be_ended_and_its_worker_with_it(monkeypatch):
+    monkeypatch.setattr(loading, 'WAIT', 0.1)
+    started, seen = time.monotonic(), []
+    for batch in load_batches(Batches(2, lambda: time.sleep(600)), wants_to_end=lambda: len(seen) == 2):
+        seen.append(batch)
+    assert len(seen) == 2
+    assert time.monotonic() - started < 120
+    assert not multiprocessing.active_children()
+
+
+def test_who_waits_on_gets_all_batches(monkeypatch):
+    monkeypatch.setattr(loading, 'WAIT', 0.01)
+    assert len(list(load_batches(Batches(2, lambda: time.sleep(0.1))))) == 8

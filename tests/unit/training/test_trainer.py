@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -197,6 +198,42 @@ def test_a_training_that_its_time_ended_is_resumed_as_if_it_had_not(tmp_path, im
     assert read_checkpoint(tmp_path / 'limited' / 'best.pt')['step'] == 12
     columns = [[r[0], r[2]] for r in rows(tmp_path / 'whole')]
     assert [[r[0], r[2]] for r in rows(tmp_path / 'limited')] == columns
+
+
+class SlowFrom(PatchDataset):
+    """Batches that do not come from a step on."""
+
+    step = 5
+
+    def __getitem__(self, step):
+        if step == self.step:
+            time.sleep(600)
+        return super().__getitem__(step)
+
+
+def test_a_training_that_waits_for_a_batch_ends_when_its_time_is_up(
+    tmp_path, images, make_config, monkeypatch
+):
+    monkeypatch.setattr('pvs_bidsapp.training.loading.WAIT', 0.01)
+    data = batches(images, 24)
+    slow = SlowFrom(images, TissueNormalization(), data.sampling)
+    trainers = [Trainer(make_config(epochs=2), tmp_path / 'whole', CPU)]
+    trainers[0].fit(data, supervised(), lambda network: 0.5)  # without a limit, who waits waits on
+    assert trainers[0].end == TrainingEnd(step=24, steps=24)
+
+    class OverAtTheSlowOne(Deadline):
+        @property
+        def seconds_left(self) -> float:
+            return 0.0 if trainers[-1].step == slow.step else 60.0
+
+    trainers.append(Trainer(make_config(epochs=2), tmp_path / 'late', CPU, deadline=OverAtTheSlowOne(1e12)))
+    trainers[-1].fit(slow, supervised(), lambda network: 0.5)
+    assert trainers[-1].end == TrainingEnd(step=5, steps=24, is_time_up=True)
+    resumed = Trainer(make_config(epochs=2), tmp_path / 'late', CPU)
+    resumed.resume(resumed.last)
+    resumed.fit(data, supervised(), lambda network: 0.5)
+    for one, two in zip(trainers[0].network.parameters(), resumed.network.parameters(), strict=True):
+        torch.testing.assert_close(one, two)
 
 
 def test_the_best_weights_stay_the_best_when_the_time_is_up(tmp_path, images, make_config):

@@ -79,6 +79,19 @@ def test_a_validation_ends_between_scans(images):
             validator(four, wants_to_end=EndAfter(asked))(Identity())
 
 
+def test_a_validation_ends_between_the_patches_of_a_scan(images):
+    patches = {'patch_size': 16, 'stride': 16}
+    whole = validator(images[:1], **patches).scores(Identity())
+    asked = EndAfter(1000)
+    assert validator(images[:1], **patches, wants_to_end=asked).scores(Identity()).tolist() == whole.tolist()
+    number = 1000 - asked.left  # of patches, but the first
+    assert number > 1
+    with pytest.raises(Interrupted):
+        validator(images[:1], **patches, wants_to_end=EndAfter(number)).scores(Identity())
+    late = validator(images[:1], **patches, wants_to_end=lambda: True)
+    assert late.best_threshold(Identity())[2] == 1  # which needs a scan
+
+
 def test_a_threshold_is_chosen_on_one_scan_at_least(images, caplog):
     late = validator([*images, *images], wants_to_end=lambda: True)
     assert late.best_threshold(Identity()) == validator(images[:1]).best_threshold(Identity())

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from pvs_bidsapp.outputs.methods import KEYS, PAPERS, methods, references
+from pvs_bidsapp.settings import GIVEN_MASK, Analysis, Execution, Settings
+
+ANALYSIS = Analysis(
+    model_name='a', model_version='1', model_sha256='0' * 64, model_dir='', channels=('T1w',), threshold=0.5,
+    min_cluster_size=0.0, random_seed=1, modality='T1w', version='1',
+)  # fmt: skip
+
+
+def keys(text: str) -> list[str]:
+    return re.findall(r'^@\w+\{(.+),$', text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ('architecture', 'named', 'unnamed'),
+    [
+        ('joliot2021', ['joliot2021'], ['chai']),
+        ('m2ss', ['chai'], ['joliot2021']),
+        (GIVEN_MASK, [], ['chai', 'joliot2021']),
+        ('ensemble', ['chai', 'joliot2021'], []),
+    ],
+)
+def test_the_paper_of_the_network_is_among_the_references(architecture, named, unnamed):
+    there = keys(references(replace(ANALYSIS, architecture=architecture)))
+    assert set(named) <= set(there)
+    assert not set(unnamed) & set(there)
+    assert {'avants2011', 'tustison2010', 'manera2020'} <= set(there)  # of every analysis
+
+
+def test_all_papers_of_networks_are_in_the_file_that_outputs_carry():
+    assert PAPERS.keys() == KEYS.keys()
+    text = files('pvs_bidsapp.data').joinpath('CITATION.bib').read_text(encoding='utf-8')
+    assert set(KEYS.values()) <= set(keys(text))
+    assert text.count('{') == text.count('}')
+    assert text == references(replace(ANALYSIS, architecture='ensemble'))
+
+
+@pytest.mark.parametrize('architecture', PAPERS)
+def test_the_paragraph_names_the_paper(architecture):
+    analysis = replace(ANALYSIS, architecture=architecture)
+    execution = Execution(
+        nprocs=1, omp_nthreads=1, memory_gb=1.0, device='cpu', work_dir=Path(), clean_workdir=True
+    )
+    settings = Settings(bids_dir=Path(), out_dir=Path(), analysis=analysis, execution=execution)
+    assert PAPERS[architecture] in methods(settings)
