@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from faults.small_head import SmallHead, make_small_head
-from program import pvs
+from program import pvs_here
 
 
 @pytest.fixture(scope='module')
-def head(tmp_path_factory) -> SmallHead:
-    return make_small_head(tmp_path_factory.mktemp('t2w') / 'head', 'T2w')
+def head(simulated, tmp_path_factory) -> SmallHead:
+    return make_small_head(tmp_path_factory.mktemp('t2w') / 'head', 'T2w', simulated=simulated)
 
 
 @pytest.fixture(scope='module')
@@ -41,13 +41,13 @@ def test_the_page_shows_the_t2w(out):
 
 
 def test_group_knows_that_the_person_is_done(head, out):
-    done = pvs(head.bids, out, 'group')
+    done = pvs_here(head.bids, out, 'group')
     assert done.returncode == 0, done.stderr
     assert 'no T1w' not in done.stderr
     assert len(pd.read_csv(out / 'group_scans.tsv', sep='\t')) == 1
 
 
 def test_without_the_option_it_is_said_what_to_do(head, tmp_path):
-    done = pvs(head.bids, tmp_path / 'out', 'participant', '--device', 'cpu')
+    done = pvs_here(head.bids, tmp_path / 'out', 'participant', '--device', 'cpu')
     assert done.returncode == 2
     assert 'no T1w found, but T2w scans; for T2w scans alone: --modality T2w' in done.stderr
