@@ -109,8 +109,7 @@ def write_unmended(data: np.ndarray, affine: np.ndarray, path: Path) -> None:
 def first(bids, tmp_path_factory):
     out = tmp_path_factory.mktemp('first') / 'out'
     before = {p: p.lstat().st_mtime_ns for p in bids.rglob('*')}
-    labels = f'labels={bids / "derivatives" / "labels"}'
-    done = pvs(bids, out, *OPTIONS, '--nprocs', NPROCS, '-d', labels, '--keep-workdir')
+    done = pvs(bids, out, *OPTIONS, *ready_made(bids), '--nprocs', NPROCS, '--keep-workdir')
     assert {p: p.lstat().st_mtime_ns for p in bids.rglob('*')} == before, 'BIDS_DIR was written to'
     return out, done
 
@@ -127,6 +126,10 @@ def two_channels(bids, first, tmp_path_factory):
     done = pvs(bids, out, *OPTIONS, '--skip-bids-validation', '--keep-workdir', *options)
     shutil.rmtree(other.parents[1])
     return out, done
+
+
+def ready_made(bids: Path) -> tuple[str, str]:
+    return '-d', f'labels={bids / "derivatives" / "labels"}'
 
 
 def files(out: Path, session: str = 'ses-a', subject: str = 'sub-0001') -> Path:
@@ -248,7 +251,7 @@ def test_the_validator_accepts_it(first):
 def test_running_again_rewrites_nothing(first, bids):
     out, _ = first
     before = {p: p.stat().st_mtime_ns for p in files(out).iterdir()}
-    again = pvs(bids, out, *OPTIONS, '--participant-label', '0001', '0002')
+    again = pvs(bids, out, *OPTIONS, *ready_made(bids), '--participant-label', '0001', '0002')
     assert again.returncode == 0, again.stderr
     assert '0 done, 3 kept, 0 failed' in again.stdout
     assert {p: p.stat().st_mtime_ns for p in files(out).iterdir()} == before
