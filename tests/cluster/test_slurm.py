@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faults.small_head import SmallHead, make_small_head
+from faults.small_head import SCALE, SmallHead, make_small_head
 from program import RUN
 
 pytestmark = pytest.mark.skipif(
@@ -34,8 +34,11 @@ def command(*arguments: object, **options) -> str:
 
 @pytest.fixture(scope='module')
 def head(tmp_path_factory) -> SmallHead:
-    """Small heads and a small model: what is tested is who does the steps, and where."""
-    return make_small_head(tmp_path_factory.mktemp('cluster'), n_subjects=len(SUBJECTS))
+    """Two small heads and a small model: what is tested is who does the steps, and where.
+
+    The second is larger: it is still being worked on when another task asks for it.
+    """
+    return make_small_head(tmp_path_factory.mktemp('cluster'), scales=(SCALE, 1.0))
 
 
 @pytest.fixture(scope='module')

@@ -8,6 +8,7 @@ are darker than their neighbours.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ class SmallHead:
 
 
 def make_small_head(
-    folder: Path, suffix: str = 'T1w', *, simulated: Path | None = None, n_subjects: int = 1
+    folder: Path, suffix: str = 'T1w', *, simulated: Path | None = None, scales: Sequence[float] = (SCALE,)
 ) -> SmallHead:
     """Write a dataset of small heads, what is ready-made of them, and the model.
 
@@ -76,11 +77,11 @@ def make_small_head(
         ``T1w`` or ``T2w``.
     simulated : Path, optional
         What `simulate_small_heads` has returned; made here, in ten seconds, without it.
-    n_subjects : int
-        Number of heads that are simulated here.
+    scales : sequence of float
+        Of the heads that are simulated here.
     """
     if simulated is None:
-        simulated = simulate_small_heads(folder / 'simulated', n_subjects)
+        simulated = simulate_small_heads(folder / 'simulated', scales)
     head = SmallHead(folder / 'bids', folder / 'labels', folder / 'model', suffix)
     without = shutil.ignore_patterns('derivatives', f'*_{"T2w" if suffix == "T1w" else "T1w"}.*')
     shutil.copytree(simulated, head.bids, ignore=without)
@@ -89,14 +90,15 @@ def make_small_head(
     return head
 
 
-def simulate_small_heads(folder: Path, n_subjects: int = 1) -> Path:
+def simulate_small_heads(folder: Path, scales: Sequence[float] = (SCALE,)) -> Path:
     """Simulate heads at 2 mm with T1w and T2w, and cut them to their brains.
 
     Parameters
     ----------
     folder : Path
         For the dataset; does not exist.
-    n_subjects : int
+    scales : sequence of float
+        One head is made for each: the factor by which it is made smaller.
 
     Returns
     -------
@@ -104,8 +106,8 @@ def simulate_small_heads(folder: Path, n_subjects: int = 1) -> Path:
         ``derivatives/labels`` has brain masks and segmentations, under the names by which ``-d`` finds them.
     """
     whole = folder.with_name(f'{folder.name}-whole')
-    options = ('--suite', 'easy', '--spacing', 2, '--n-subjects', n_subjects, '--nprocs', min(n_subjects, 2))
-    done = pvs('simulate', whole, *options, '--seed', 7)
+    options = ('--suite', 'easy', '--spacing', 2, '--seed', 7, '--nprocs', 2)
+    done = pvs('simulate', whole, *options, '--n-subjects', len(scales))
     assert done.returncode == 0, done.stderr
     labels = Path('derivatives', 'labels')
     name_segmentations(whole / labels)
@@ -113,12 +115,13 @@ def simulate_small_heads(folder: Path, n_subjects: int = 1) -> Path:
         (folder / part).mkdir(parents=True)
         shutil.copy(whole / part / 'dataset_description.json', folder / part)
     shutil.copy(whole / 'participants.tsv', folder)
-    for mask in sorted((whole / labels).glob('sub-*/anat/*_desc-brain_mask.nii.gz')):
+    masks = sorted((whole / labels).glob('sub-*/anat/*_desc-brain_mask.nii.gz'))
+    for mask, scale in zip(masks, scales, strict=True):
         anat = mask.parent.relative_to(whole / labels)
         for part, names in ((Path(), ('T1w', 'T2w')), (labels, ('desc-brain_mask', 'desc-aseg_dseg'))):
             for name in names:
                 (image,) = (whole / part / anat).glob(f'*_{name}.nii.gz')
-                _cut(image, mask, folder / part / anat / image.name)
+                _cut(image, mask, scale, folder / part / anat / image.name)
     shutil.rmtree(whole)
     return folder
 
@@ -130,10 +133,10 @@ def _box(mask: Path, image: nib.Nifti1Image) -> tuple[slice, ...]:
     return tuple(slice(int(a), int(b)) for a, b in zip(low, voxels.max(0) + MARGIN + 1, strict=True))
 
 
-def _cut(source: Path, mask: Path, target: Path) -> None:
+def _cut(source: Path, mask: Path, scale: float, target: Path) -> None:
     whole = nib.load(source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(shrink(whole.slicer[_box(mask, whole)]), target)
+    nib.save(shrink(whole.slicer[_box(mask, whole)], scale), target)
 
 
 def shrink(image: nib.Nifti1Image, scale: float = SCALE) -> nib.Nifti1Image:
