@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pvs_bidsapp.cli.main import main
+from pvs_bidsapp.runtime import faults
 
 RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
 
@@ -51,7 +52,7 @@ def pvs_here(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @contextlib.contextmanager
 def _as_at_the_start() -> Iterator[None]:
-    """Let the program set up its own logging; log and environment are then what they were."""
+    """Let the program set up its own logging; what it has set is then what it was."""
     root, environment = logging.getLogger(), dict(os.environ)
     handlers, level = root.handlers, root.level
     root.handlers = []
@@ -62,6 +63,7 @@ def _as_at_the_start() -> Iterator[None]:
         root.setLevel(level)
         os.environ.clear()
         os.environ.update(environment)
+        faults.forget_work()
 
 
 #: Runs a command and writes its peak memory in kB into a file. Linux counts the memory of the process that
