@@ -7,11 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from faults.small_head import make_small_head
 from fuzz.page import check_group_page, check_page
 from layouts import put, put_images
-from private import SECRET, find_secret, make_personal, processes, pvs_alone
-from program import RUN, pvs, pvs_here, pvs_measured
+from program import pvs, pvs_here, pvs_measured
 
 from pvs_bidsapp.simulation.cohort import Effects
 from pvs_bidsapp.testing import write_cohort
@@ -142,15 +140,3 @@ def test_huge_files_beside_the_scans(tmp_path):
     assert done.returncode == 2
     assert 'participants.tsv: has 108 MB, more than 20 MB' in done.stderr
     assert peak < 2
-
-
-def test_a_whole_run_on_personal_data(simulated, tmp_path):
-    head = make_small_head(tmp_path / 'head', simulated=simulated)
-    make_personal(head.bids)
-    command = [str(part) for part in head.command(tmp_path / 'out', tmp_path / 'work', keep_work=True)]
-    done = pvs_alone(tmp_path / 'notes', *command[len(RUN) :])
-    assert done.returncode == 0, done.stderr
-    assert len(processes(tmp_path / 'notes')) > 1
-    assert SECRET not in done.stdout + done.stderr
-    assert not find_secret(tmp_path / 'out')
-    assert not find_secret(tmp_path / 'work')
