@@ -20,6 +20,12 @@ $(VENV)/.docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	touch $@
 
+# All of them in one go, which is quicker.
+$(VENV)/.all: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[test,lint,docs]'
+	touch $(VENV)/.installed $(VENV)/.lint $(VENV)/.docs $@
+
 # Simulates two heads, finds the perivascular spaces in them, and shows where the reports are.
 demo: $(VENV)/.installed
 	$(BIN)/pvs simulate $(DEMO)/bids --n-subjects 2 --suite easy --nprocs $(NPROCS)

@@ -8,6 +8,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from faults.small_head import simulate_small_heads
+from filelock import FileLock
 
 # A shell that starts the tests in the background makes them ignore Ctrl-C, as would all programs that they
 # start.
@@ -28,6 +30,29 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f'real data not present ({SHARED}): this test did not run')
     return SHARED
+
+
+@pytest.fixture(scope='session')
+def simulated(tmp_path_factory, worker_id) -> Path:
+    """A small head, simulated by the first process of the tests that asks for it."""
+    root = tmp_path_factory.getbasetemp()
+    if worker_id != 'master':
+        root = root.parent  # that of all processes
+    folder = root / 'simulated'
+    with FileLock(root / 'simulated.lock'):
+        return folder if folder.is_dir() else simulate_small_heads(folder)
+
+
+@pytest.fixture
+def few_regions(monkeypatch) -> None:
+    """The regression is of two regions: in all of them, models of counts take most of the group's time."""
+    from pvs_bidsapp.group import regression
+
+    def regress_few(tidy, covariates):
+        return regress(tidy[tidy['region'].isin(('all', 'thalamus'))], covariates)
+
+    regress = regression.regress
+    monkeypatch.setattr(regression, 'regress', regress_few)
 
 
 @pytest.fixture

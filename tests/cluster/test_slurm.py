@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
-from program import RUN, name_segmentations
+from faults.small_head import SCALE, SmallHead, make_small_head
+from program import RUN
 
 pytestmark = pytest.mark.skipif(
     not (os.environ.get('PVS_SLURM') and shutil.which('sbatch')), reason='PVS_SLURM not set: Slurm not tested'
@@ -32,18 +33,23 @@ def command(*arguments: object, **options) -> str:
 
 
 @pytest.fixture(scope='module')
-def bids(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp('cluster') / 'bids'
-    coarse = ('--suite', 'easy', '--spacing', 1.2)
-    command(*RUN, 'simulate', root, *coarse, '--n-subjects', len(SUBJECTS), '--seed', 3, '--nprocs', 2)
-    name_segmentations(root / 'derivatives' / 'labels')
-    return root
+def head(tmp_path_factory) -> SmallHead:
+    """Two small heads and a small model: what is tested is who does the steps, and where.
+
+    The second is larger: it is still being worked on when another task asks for it.
+    """
+    return make_small_head(tmp_path_factory.mktemp('cluster'), scales=(SCALE, 1.0))
 
 
 @pytest.fixture(scope='module')
-def options(bids) -> list[str]:
+def bids(head) -> Path:
+    return head.bids
+
+
+@pytest.fixture(scope='module')
+def options(head) -> list[str]:
     """Ready-made brain masks and tissues, to be quick."""
-    return ['--modality', 'T1w', '-d', f'labels={bids / "derivatives/labels"}', '--device', 'cpu']
+    return ['--modality', 'T1w', '--model', str(head.model), '-d', f'labels={head.labels}', '--device', 'cpu']
 
 
 @pytest.fixture(scope='module')

@@ -9,12 +9,12 @@ Docker: needs PVS_IMAGE, the tag of a built image, and PVS_IMAGE_TOOL, a command
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
+import nibabel as nib
 import pytest
-from program import RUN, name_segmentations
+from faults.small_head import shrink, simulate_small_heads
 
 TAG, TOOL = os.environ.get('PVS_IMAGE'), os.environ.get('PVS_IMAGE_TOOL')
 SIF, SIF_TOOL = os.environ.get('PVS_SIF'), os.environ.get('PVS_SIF_TOOL')
@@ -44,13 +44,11 @@ def masks(out: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope='module')
 def bids(shared_data, tmp_path_factory) -> Path:
-    """A simulated head with T1w and T2w and a ready-made anatomy, beside a T1w of a real one."""
-    root = tmp_path_factory.mktemp('image') / 'bids'
-    done = call(*RUN, 'simulate', root, '--suite', 'easy', '--n-subjects', 1)
-    assert done.returncode == 0, done.stderr
-    name_segmentations(root / 'derivatives' / 'labels')
-    without_t2w = shutil.ignore_patterns('*_T2w.*')
-    shutil.copytree(shared_data / 'bids-real/sub-adi', root / 'sub-adi', ignore=without_t2w)
+    """A simulated head with T1w, T2w and ready-made anatomy, and a real one with a T1w; both are small."""
+    root = simulate_small_heads(tmp_path_factory.mktemp('image') / 'bids')
+    real = Path('sub-adi/anat/sub-adi_T1w.nii.gz')
+    (root / real).parent.mkdir(parents=True)
+    nib.save(shrink(nib.load(shared_data / 'bids-real' / real).slicer[::2, ::2, ::2]), root / real)
     return root
 
 

@@ -44,10 +44,11 @@ class Undisturbed:
 
 
 @pytest.fixture(scope='session')
-def undisturbed(tmp_path_factory) -> Undisturbed:
+def undisturbed(simulated, tmp_path_factory) -> Undisturbed:
     folder = tmp_path_factory.mktemp('undisturbed')
     whole = Undisturbed(
-        make_small_head(folder / 'head'), *(folder / name for name in ('out', 'work', 'kept'))
+        make_small_head(folder / 'head', simulated=simulated),
+        *(folder / name for name in ('out', 'work', 'kept')),
     )
     done = run_to_its_end(whole.head, whole.out, whole.work, keep_work=True)
     assert done.status == 0, done.stderr

@@ -1,6 +1,6 @@
-"""A scan and a model that the whole program takes in less than a minute, all steps included.
+"""Scans and a model that the whole program takes in less than a minute, all steps included.
 
-The head is simulated at 2 mm, then cut to its brain and made smaller. Brain mask and segmentation are given
+Heads are simulated at 2 mm, then cut to their brains and made smaller. Brain mask and segmentation are given
 ready-made. The network has two blocks, and weights that are set by hand: it marks voxels that
 are darker than their neighbours.
 """
@@ -8,6 +8,7 @@ are darker than their neighbours.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ ARCHITECTURE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class SmallHead:
-    """A dataset of one scan, with what the program needs for it.
+    """A dataset of one scan for each head, with what the program needs for it.
 
     Attributes
     ----------
@@ -63,27 +64,66 @@ class SmallHead:
         return [*RUN, *map(str, (self.bids, out, 'participant', *fixed, *keep))]
 
 
-def make_small_head(folder: Path, suffix: str = 'T1w') -> SmallHead:
-    """Simulate the head, cut it, and write the model; takes ten seconds."""
-    simulated = folder / 'simulated'
-    done = pvs('simulate', simulated, '--suite', 'easy', '--spacing', 2, '--n-subjects', 1, '--seed', 7)
-    assert done.returncode == 0, done.stderr
-    made = simulated / 'derivatives' / 'labels'
-    name_segmentations(made)
+def make_small_head(
+    folder: Path, suffix: str = 'T1w', *, simulated: Path | None = None, scales: Sequence[float] = (SCALE,)
+) -> SmallHead:
+    """Write a dataset of small heads, what is ready-made of them, and the model.
+
+    Parameters
+    ----------
+    folder : Path
+        ``bids``, ``labels`` and ``model`` are made in it.
+    suffix : str
+        ``T1w`` or ``T2w``.
+    simulated : Path, optional
+        What `simulate_small_heads` has returned; made here, in ten seconds, without it.
+    scales : sequence of float
+        Of the heads that are simulated here.
+    """
+    if simulated is None:
+        simulated = simulate_small_heads(folder / 'simulated', scales)
     head = SmallHead(folder / 'bids', folder / 'labels', folder / 'model', suffix)
-    (mask,) = made.rglob('*_desc-brain_mask.nii.gz')
-    for source, target, names in (
-        (simulated, head.bids, [f'*_{suffix}']),
-        (made, head.labels, ['*_desc-brain_mask', '*_desc-aseg_dseg']),
-    ):
-        target.mkdir(parents=True)
-        shutil.copy(source / 'dataset_description.json', target)
-        for name in names:
-            (image,) = source.glob(f'sub-*/anat/{name}.nii.gz')
-            _cut(image, mask, target / image.relative_to(source))
-    shutil.rmtree(simulated)
+    without = shutil.ignore_patterns('derivatives', f'*_{"T2w" if suffix == "T1w" else "T1w"}.*')
+    shutil.copytree(simulated, head.bids, ignore=without)
+    shutil.copytree(simulated / 'derivatives' / 'labels', head.labels)
     _write_model(head.model, suffix)
     return head
+
+
+def simulate_small_heads(folder: Path, scales: Sequence[float] = (SCALE,)) -> Path:
+    """Simulate heads at 2 mm with T1w and T2w, and cut them to their brains.
+
+    Parameters
+    ----------
+    folder : Path
+        For the dataset; does not exist.
+    scales : sequence of float
+        One head is made for each: the factor by which it is made smaller.
+
+    Returns
+    -------
+    folder : Path
+        ``derivatives/labels`` has brain masks and segmentations, under the names by which ``-d`` finds them.
+    """
+    whole = folder.with_name(f'{folder.name}-whole')
+    options = ('--suite', 'easy', '--spacing', 2, '--seed', 7, '--nprocs', 2)
+    done = pvs('simulate', whole, *options, '--n-subjects', len(scales))
+    assert done.returncode == 0, done.stderr
+    labels = Path('derivatives', 'labels')
+    name_segmentations(whole / labels)
+    for part in (Path(), labels):
+        (folder / part).mkdir(parents=True)
+        shutil.copy(whole / part / 'dataset_description.json', folder / part)
+    shutil.copy(whole / 'participants.tsv', folder)
+    masks = sorted((whole / labels).glob('sub-*/anat/*_desc-brain_mask.nii.gz'))
+    for mask, scale in zip(masks, scales, strict=True):
+        anat = mask.parent.relative_to(whole / labels)
+        for part, names in ((Path(), ('T1w', 'T2w')), (labels, ('desc-brain_mask', 'desc-aseg_dseg'))):
+            for name in names:
+                (image,) = (whole / part / anat).glob(f'*_{name}.nii.gz')
+                _cut(image, mask, scale, folder / part / anat / image.name)
+    shutil.rmtree(whole)
+    return folder
 
 
 def _box(mask: Path, image: nib.Nifti1Image) -> tuple[slice, ...]:
@@ -93,16 +133,20 @@ def _box(mask: Path, image: nib.Nifti1Image) -> tuple[slice, ...]:
     return tuple(slice(int(a), int(b)) for a, b in zip(low, voxels.max(0) + MARGIN + 1, strict=True))
 
 
-def _cut(source: Path, mask: Path, target: Path) -> None:
+def _cut(source: Path, mask: Path, scale: float, target: Path) -> None:
     whole = nib.load(source)
-    image = whole.slicer[_box(mask, whole)]
-    affine = image.affine @ np.diag([SCALE, SCALE, SCALE, 1.0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(shrink(whole.slicer[_box(mask, whole)], scale), target)
+
+
+def shrink(image: nib.Nifti1Image, scale: float = SCALE) -> nib.Nifti1Image:
+    """The same voxels in a smaller size; images that lie on each other still do."""
+    affine = np.diag([scale, scale, scale, 1.0]) @ image.affine
     smaller = nib.Nifti1Image(np.asarray(image.dataobj), affine)
     smaller.header.set_xyzt_units('mm')
     smaller.set_qform(affine, 1)
     smaller.set_sform(affine, 1)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(smaller, target)
+    return smaller
 
 
 def _write_model(folder: Path, suffix: str) -> None:

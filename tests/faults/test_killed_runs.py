@@ -20,8 +20,8 @@ RUNS, JOBS = (
 
 @pytest.mark.skipif(not RUNS, reason='PVS_KILLED_RUNS=N not set: no run of the whole program was killed')
 @pytest.mark.skipif(sys.platform != 'linux', reason='processes are looked up in /proc')
-def test_outputs_of_a_killed_and_repeated_run_are_those_of_an_unbroken_one(tmp_path):
-    head = make_small_head(tmp_path / 'head')
+def test_outputs_of_a_killed_and_repeated_run_are_those_of_an_unbroken_one(simulated, tmp_path):
+    head = make_small_head(tmp_path / 'head', simulated=simulated)
     unbroken, cases = run_cases(head, tmp_path, RUNS, seed=1, jobs=JOBS, report=lambda case: None)
     print('\n' + table(unbroken, cases))
     assert not {case.plan.number: case.problems for case in cases if case.problems}

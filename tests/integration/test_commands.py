@@ -9,7 +9,7 @@ import time
 
 import pytest
 from layouts import put_images
-from program import RUN, pvs
+from program import RUN, pvs, pvs_here
 
 from pvs_bidsapp.cli.main import main
 
@@ -46,7 +46,7 @@ def test_dry_run_lists_and_writes_nothing(dataset, tmp_path):
     assert lines[0].startswith('T1w sub-01/anat/sub-01_T1w.nii.gz\tno T2w')
     assert 'T2w sub-02/ses-a/anat/sub-02_ses-a_T2w.nii.gz' in lines[1]
     assert not (tmp_path / 'out').exists()
-    one = pvs(
+    one = pvs_here(
         dataset,
         tmp_path / 'out',
         'participant',
@@ -85,7 +85,7 @@ def test_dry_run_lists_and_writes_nothing(dataset, tmp_path):
 )
 def test_errors_are_one_line_with_their_status(dataset, tmp_path, arguments, status, message):
     places = {'bids': dataset, 'out': tmp_path / 'out', 'tmp': tmp_path}
-    done = pvs(*(a.format(**places) for a in arguments))
+    done = pvs_here(*(a.format(**places) for a in arguments))
     assert done.returncode == status, done.stderr
     assert message in done.stderr
     assert 'Traceback' not in done.stderr
@@ -100,7 +100,7 @@ def test_a_tampered_model_is_refused(dataset, tmp_path):
     copy.mkdir()
     (copy / 'model.json').write_text((source / 'model.json').read_text())
     (copy / 'model.safetensors').write_bytes((source / 'model.safetensors').read_bytes()[:-1] + b'x')
-    done = pvs(dataset, tmp_path / 'out', 'participant', '--model', copy)
+    done = pvs_here(dataset, tmp_path / 'out', 'participant', '--model', copy)
     assert done.returncode == 3
     assert 'checksum' in done.stderr
 
@@ -123,20 +123,20 @@ def test_a_pipe_that_breaks_between_processes_is_not_hushed_up(monkeypatch):
 
 
 def test_models(tmp_path):
-    assert [line.split('\t')[0] for line in pvs('models').stdout.splitlines()] == [
+    assert [line.split('\t')[0] for line in pvs_here('models').stdout.splitlines()] == [
         'joliot2021-t1',
         'm2ss-t1t2',
     ]
-    assert pvs('models', 'verify').stdout.count('\tok\t') == 2
+    assert pvs_here('models', 'verify').stdout.count('\tok\t') == 2
     for name, channels in (('joliot2021-t1', ['T1w']), ('m2ss-t1t2', ['T1w', 'T2w'])):
-        card = json.loads(pvs('models', 'show', name).stdout)
+        card = json.loads(pvs_here('models', 'show', name).stdout)
         assert card['channels'] == channels
         assert (card['licence'], 0 < card['threshold'] < 1) == ('Apache-2.0', True)
 
 
 @pytest.mark.parametrize(('model', 'paper'), [('joliot2021-t1', 'Boutinaud'), ('m2ss-t1t2', 'Chai')])
 def test_boilerplate(dataset, tmp_path, model, paper):
-    done = pvs(dataset, tmp_path / 'out', 'participant', '--boilerplate-only', '--model', model)
+    done = pvs_here(dataset, tmp_path / 'out', 'participant', '--boilerplate-only', '--model', model)
     assert done.returncode == 0
     assert model in done.stdout
     assert f'(after {paper} et al.' in done.stdout

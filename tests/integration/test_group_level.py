@@ -8,14 +8,14 @@ import shutil
 import nibabel as nib
 import pandas as pd
 import pytest
-from program import pvs
+from program import pvs, pvs_here
 
 from pvs_bidsapp.simulation.cohort import Effects
 from pvs_bidsapp.testing import write_cohort
 
 
-def group(root, *options):
-    return pvs(root / 'bids', root / 'out', 'group', *options)
+def group(root, *options, run=pvs_here):
+    return run(root / 'bids', root / 'out', 'group', *options)
 
 
 def table(root, name):
@@ -30,14 +30,14 @@ def cohort(tmp_path_factory):
 
 
 @pytest.fixture
-def few(tmp_path):
+def few(tmp_path, few_regions):
     write_cohort(tmp_path, 6, Effects(), seed=4)
     return tmp_path
 
 
 def test_set_effects_are_recovered(cohort):
     options = ('--cohort', 'site', '--match', 'age', 'sex', '--rating', 'rating')
-    done = group(cohort, *options, '--covariates', 'age', 'site')
+    done = group(cohort, *options, '--covariates', 'age', 'site', run=pvs)
     assert done.returncode == 0, done.stderr
     whole = table(cohort, 'regression').query('region == "all" and outcome == "count"').set_index('term')
     for term, effect in (('age', 0.015), ('site[T.s1]', 0.5)):
@@ -56,8 +56,15 @@ def test_set_effects_are_recovered(cohort):
     assert 'https://' not in page
 
 
-def test_maps_are_fractions_in_the_template(cohort):
-    assert group(cohort).returncode == 0
+@pytest.fixture(scope='module')
+def plain(cohort):
+    """The regression of the cohort without any other analysis."""
+    done = group(cohort, '--covariates', 'age', 'site')
+    assert done.returncode == 0, done.stderr
+    return table(cohort, 'regression')
+
+
+def test_maps_are_fractions_in_the_template(cohort, plain):
     (path,) = (cohort / 'out').glob('group_cohort-this_*_frequency.nii.gz')
     fraction = nib.load(path).get_fdata()
     assert 0 < fraction.max() <= 1
@@ -65,11 +72,8 @@ def test_maps_are_fractions_in_the_template(cohort):
     assert not (cohort / 'out' / 'group_comparison.tsv').exists()  # of an earlier call that asked for it
 
 
-def test_harmonizing_takes_the_site_out_of_the_volumes(cohort):
-    assert group(cohort, '--covariates', 'age', 'site').returncode == 0
-    before = (
-        table(cohort, 'regression').query('region == "all" and outcome == "volume_mm3"').set_index('term')
-    )
+def test_harmonizing_takes_the_site_out_of_the_volumes(cohort, plain):
+    before = plain.query('region == "all" and outcome == "volume_mm3"').set_index('term')
     done = group(cohort, '--covariates', 'age', 'site', '--harmonize', 'site')
     assert done.returncode == 0, done.stderr
     after = table(cohort, 'regression').query('region == "all" and outcome == "volume_mm3"').set_index('term')
@@ -157,7 +161,7 @@ def people(root, change):
     path.write_text('\n'.join('\t'.join(change(k, row)) for k, row in enumerate(rows)) + '\n')
 
 
-def test_a_column_of_intracranial_volumes_of_ones_own(tmp_path):
+def test_a_column_of_intracranial_volumes_of_ones_own(tmp_path, few_regions):
     write_cohort(tmp_path, 24, Effects(), seed=4)
     people(tmp_path, lambda k, row: [*row, str(1400000 + 1000 * k) if k else 'ICV'])
     done = group(tmp_path, '--covariates', 'age', 'ICV', 'participants_ICV')
@@ -169,7 +173,7 @@ def test_a_column_of_intracranial_volumes_of_ones_own(tmp_path):
     assert 'is called participants_ICV here' in (tmp_path / 'out' / 'group.html').read_text()
 
 
-def test_a_dash_is_no_level(tmp_path):
+def test_a_dash_is_no_level(tmp_path, few_regions):
     write_cohort(tmp_path, 24, Effects(), seed=4)
     people(tmp_path, lambda k, row: [row[0], '-', '-', *row[3:]] if k == 3 else row)
     done = group(tmp_path, '--covariates', 'age', 'sex')

@@ -7,11 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from faults.small_head import make_small_head
 from fuzz.page import check_group_page, check_page
 from layouts import put, put_images
-from private import SECRET, find_secret, make_personal, processes, pvs_alone
-from program import RUN, pvs, pvs_measured
+from program import pvs, pvs_here, pvs_measured
 
 from pvs_bidsapp.simulation.cohort import Effects
 from pvs_bidsapp.testing import write_cohort
@@ -39,7 +37,7 @@ def test_labels_that_climb_out(tmp_path, option):
     put_images(tmp_path / 'bids', 'sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz')
     labels = ('../../etc', '/etc', '..', '*', '\x1b[2J', '<script>', 'x' * 5000)
     before = listing(tmp_path)
-    done = pvs(tmp_path / 'bids', tmp_path / 'out', 'participant', '--modality', 'T1w', option, *labels)
+    done = pvs_here(tmp_path / 'bids', tmp_path / 'out', 'participant', '--modality', 'T1w', option, *labels)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()[-1]) < 2000
     check_lines(done)
@@ -99,7 +97,7 @@ def test_scans_without_bids(tmp_path):
         check_page(page)
 
 
-def test_a_table_of_participants_full_of_formulas(tmp_path):
+def test_a_table_of_participants_full_of_formulas(tmp_path, few_regions):
     write_cohort(tmp_path, 6, Effects(), seed=1)
     path = tmp_path / 'bids' / 'participants.tsv'
     header, *rows = path.read_text().splitlines()
@@ -113,7 +111,9 @@ def test_a_table_of_participants_full_of_formulas(tmp_path):
     ]
     rows = [f'{row}\t{value}' for row, value in zip(rows, values, strict=True)]
     path.write_text('\n'.join([f'{header}\t<b>note</b>', *rows]) + '\n')
-    done = pvs(tmp_path / 'bids', tmp_path / 'out', 'group', '--cohort', '<b>note</b>', '--covariates', 'age')
+    done = pvs_here(
+        tmp_path / 'bids', tmp_path / 'out', 'group', '--cohort', '<b>note</b>', '--covariates', 'age'
+    )
     assert done.returncode == 0, done.stderr
     check_lines(done)
     check_group_page(tmp_path / 'out' / 'group.html')
@@ -140,15 +140,3 @@ def test_huge_files_beside_the_scans(tmp_path):
     assert done.returncode == 2
     assert 'participants.tsv: has 108 MB, more than 20 MB' in done.stderr
     assert peak < 2
-
-
-def test_a_whole_run_on_personal_data(tmp_path):
-    head = make_small_head(tmp_path / 'head')
-    make_personal(head.bids)
-    command = [str(part) for part in head.command(tmp_path / 'out', tmp_path / 'work', keep_work=True)]
-    done = pvs_alone(tmp_path / 'notes', *command[len(RUN) :])
-    assert done.returncode == 0, done.stderr
-    assert len(processes(tmp_path / 'notes')) > 1
-    assert SECRET not in done.stdout + done.stderr
-    assert not find_secret(tmp_path / 'out')
-    assert not find_secret(tmp_path / 'work')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from disguises import all_at_once, write
+from faults.small_head import shrink
 from program import name_segmentations, pvs
 
 from pvs_bidsapp.anatomy.regions import REGIONS, indices_of
@@ -21,9 +23,11 @@ from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS
 from pvs_bidsapp.evaluation.metrics import dice
 from pvs_bidsapp.reports.viewer import IMAGES
 
-GOOD, COPY = 'sub-0001_ses-a_acq-sim_run-1', 'sub-0001_ses-b_acq-sim_run-1'
-#: Subject with the same head in coarse voxels.
-COARSE = ('0002',)
+GOOD = 'sub-0001_ses-a_acq-sim_run-1'
+#: The same head in coarse voxels, and in disguise.
+COARSE, COPY = 'sub-0002_ses-a', 'sub-0002_ses-b'
+#: A session without T2w.
+ONE_SCAN = 'sub-0001_ses-b_acq-sim_run-1'
 NPROCS = str(os.cpu_count())
 OPTIONS = ('participant', '--omp-nthreads', '1', '--device', 'cpu')
 TWO_CHANNELS = 'm2ss-t1t2'
@@ -33,38 +37,39 @@ TWO_CHANNELS = 'm2ss-t1t2'
 def bids(tmp_path_factory) -> Path:
     """Two good people, one of whom has a second session, and eight whose scans cannot be used.
 
-    The T1w of the second session is that of the first in every disguise at once. The other person has
-    the same head in coarse voxels, with ready-made anatomy, which saves time.
+    The other person has the same head in coarse voxels, with ready-made anatomy, which saves time. The T1w of
+    the second session is that of the first in every disguise at once.
     """
     root = tmp_path_factory.mktemp('data') / 'bids'
     assert pvs('simulate', root, '--suite', 'easy', '--n-subjects', '1', '--seed', '7').returncode == 0
     name_segmentations(root / 'derivatives' / 'labels')
     simulated = root / 'sub-0001' / 'anat'
-    anat, copy = (root / 'sub-0001' / session / 'anat' for session in ('ses-a', 'ses-b'))
+    anat = files(root)
     anat.mkdir(parents=True)
-    head = nib.load(simulated / 'sub-0001_T1w.nii.gz')
-    write(all_at_once(head), copy / f'{COPY}_T1w.nii.gz')
     for extension in ('.nii.gz', '.json'):
         for suffix in ('T1w', 'T2w'):
             (simulated / f'sub-0001_{suffix}{extension}').rename(anat / f'{GOOD}_{suffix}{extension}')
     simulated.rmdir()
-    for label in COARSE:
-        add_coarse_copy(root, label)
+    add_coarse_copies(root)
     add_bad_scans(root, anat / f'{GOOD}_T1w.nii.gz')
     return root
 
 
-def add_coarse_copy(root: Path, label: str) -> None:
-    """Every second voxel of the good head, with its segmentation and brain mask in the labels."""
+def add_coarse_copies(root: Path) -> None:
+    """Every second voxel of the good head, plain and in disguise, with ready-made anatomy in the labels."""
     labels = root / 'derivatives' / 'labels'
-    sources = {
-        root / 'sub-0001' / 'ses-a' / 'anat' / f'{GOOD}_T1w.nii.gz': (root, 'T1w'),
-        labels / 'sub-0001' / 'anat' / 'sub-0001_desc-aseg_dseg.nii.gz': (labels, 'desc-aseg_dseg'),
-        labels / 'sub-0001' / 'anat' / 'sub-0001_desc-brain_mask.nii.gz': (labels, 'desc-brain_mask'),
-    }
-    for source, (folder, name) in sources.items():
-        image = nib.load(source).slicer[::2, ::2, ::2]
-        write(image, folder / f'sub-{label}' / 'anat' / f'sub-{label}_{name}.nii.gz')
+    head = coarse(files(root) / f'{GOOD}_T1w.nii.gz')
+    for name, image in ((COARSE, head), (COPY, all_at_once(head))):
+        anat = Path(*name.split('_'), 'anat')
+        write(image, root / anat / f'{name}_T1w.nii.gz')
+        for label in ('desc-aseg_dseg', 'desc-brain_mask'):
+            made = coarse(labels / 'sub-0001' / 'anat' / f'sub-0001_{label}.nii.gz')
+            write(made, labels / anat / f'{name}_{label}.nii.gz')
+
+
+def coarse(path: Path) -> nib.Nifti1Image:
+    """Every second voxel, a little smaller than the 2 mm of which the program warns."""
+    return shrink(nib.load(path).slicer[::2, ::2, ::2], 0.9)
 
 
 def add_bad_scans(root: Path, good: Path) -> None:
@@ -104,22 +109,31 @@ def write_unmended(data: np.ndarray, affine: np.ndarray, path: Path) -> None:
 def first(bids, tmp_path_factory):
     out = tmp_path_factory.mktemp('first') / 'out'
     before = {p: p.lstat().st_mtime_ns for p in bids.rglob('*')}
-    labels = f'labels={bids / "derivatives" / "labels"}'
-    done = pvs(bids, out, *OPTIONS, '--nprocs', NPROCS, '-d', labels, '--keep-workdir')
+    done = pvs(bids, out, *OPTIONS, *ready_made(bids), '--nprocs', NPROCS, '--keep-workdir')
     assert {p: p.lstat().st_mtime_ns for p in bids.rglob('*')} == before, 'BIDS_DIR was written to'
     return out, done
 
 
 @pytest.fixture(scope='module')
 def two_channels(bids, first, tmp_path_factory):
-    """The model of T1w and T2w, on the anatomy that the first run left in its work folder."""
+    """The model of T1w and T2w, on the anatomy that the first run left in its work folder.
+
+    Meanwhile the person has another session, without a T2w.
+    """
     out = tmp_path_factory.mktemp('both') / 'out'
     options = ('--participant-label', '0001', '--model', TWO_CHANNELS, '-w', first[0] / 'work')
-    return out, pvs(bids, out, *OPTIONS, '--skip-bids-validation', '--keep-workdir', *options)
+    other = write(coarse(files(bids) / f'{GOOD}_T1w.nii.gz'), files(bids, 'ses-b') / f'{ONE_SCAN}_T1w.nii.gz')
+    done = pvs(bids, out, *OPTIONS, '--skip-bids-validation', '--keep-workdir', *options)
+    shutil.rmtree(other.parents[1])
+    return out, done
 
 
-def files(out: Path, session: str = 'ses-a') -> Path:
-    return out / 'sub-0001' / session / 'anat'
+def ready_made(bids: Path) -> tuple[str, str]:
+    return '-d', f'labels={bids / "derivatives" / "labels"}'
+
+
+def files(out: Path, session: str = 'ses-a', subject: str = 'sub-0001') -> Path:
+    return out / subject / session / 'anat'
 
 
 #: A word of the reason why the scan of each of these people is refused.
@@ -140,8 +154,8 @@ def test_bad_scans_are_named_and_the_good_ones_are_finished(first):
         assert not (out / f'sub-{label}').exists()
     assert 'sub-none: no T1w' in done.stderr
     assert f'3 done, 0 kept, {len(REASONS)} failed' in done.stdout
-    for label in COARSE:
-        assert (out / f'sub-{label}' / 'anat' / f'sub-{label}_label-PVS_mask.nii.gz').exists()
+    for name in (COARSE, COPY):
+        assert (out / Path(*name.split('_')) / 'anat' / f'{name}_label-PVS_mask.nii.gz').exists()
 
 
 def test_refusals_by_the_header_come_before_the_work(first):
@@ -153,12 +167,13 @@ def test_refusals_by_the_header_come_before_the_work(first):
 
 def test_what_is_unclear_stands_in_sidecar_page_and_log(first):
     out, done = first
-    stats = json.loads((files(out, 'ses-b') / f'{COPY}_desc-pvs_stats.json').read_text())
+    stats = json.loads((files(out, 'ses-b', 'sub-0002') / f'{COPY}_desc-pvs_stats.json').read_text())
     assert [f['Code'] for f in stats['InputFindings']] == ['scan-negative']
+    assert 'values are negative' in (out / 'sub-0002_ses-b.html').read_text()
+    assert re.search(rf'{COPY}_T1w\.nii\.gz: \d\d % of its values are negative', done.stderr)
+    stats = json.loads((files(out) / f'{GOOD}_desc-pvs_stats.json').read_text())
+    assert 'InputFindings' not in stats
     assert stats['TemplateCorrelation'] > 0.7
-    assert 'values are negative' in (out / 'sub-0001_ses-b.html').read_text()
-    assert f'{COPY}_T1w.nii.gz: 7' in done.stderr
-    assert 'InputFindings' not in (files(out) / f'{GOOD}_desc-pvs_stats.json').read_text()
 
 
 def test_outputs_are_on_the_scans_grid_and_within_the_regions(first, bids):
@@ -236,33 +251,42 @@ def test_the_validator_accepts_it(first):
 def test_running_again_rewrites_nothing(first, bids):
     out, _ = first
     before = {p: p.stat().st_mtime_ns for p in files(out).iterdir()}
-    again = pvs(bids, out, *OPTIONS, '--participant-label', '0001')
+    again = pvs(bids, out, *OPTIONS, *ready_made(bids), '--participant-label', '0001', '0002')
     assert again.returncode == 0, again.stderr
-    assert '0 done, 2 kept, 0 failed' in again.stdout
+    assert '0 done, 3 kept, 0 failed' in again.stdout
     assert {p: p.stat().st_mtime_ns for p in files(out).iterdir()} == before
 
 
 def test_the_same_scan_in_disguise_gives_the_same_results(first):
-    """The copy of the T1w went through all steps by itself, beside the first: PSR, z-scored, qform alone."""
+    """The copy of the T1w went through all steps by itself: PSR, z-scored, qform alone.
+
+    What is ready-made of it makes no difference: all that is found in a scan is found in its working image.
+    """
+    folders = {name: first[0] / Path(*name.split('_')) / 'anat' for name in (COARSE, COPY)}
     for name in ('label-PVS_mask', 'label-PVS_probseg', 'desc-brain_mask', 'seg-regions_dseg'):
         one, two = (
-            nib.as_closest_canonical(nib.load(p))
-            for p in (
-                files(first[0]) / f'{GOOD}_{name}.nii.gz',
-                files(first[0], 'ses-b') / f'{COPY}_{name}.nii.gz',
-            )
+            nib.as_closest_canonical(nib.load(folder / f'{scan}_{name}.nii.gz'))
+            for scan, folder in folders.items()
         )
         np.testing.assert_array_equal(np.asarray(one.dataobj), np.asarray(two.dataobj))
     for name in ('desc-pvs_dseg.tsv', 'desc-pvs_stats.tsv'):
-        one = (files(first[0]) / f'{GOOD}_{name}').read_text()
-        assert one == (files(first[0], 'ses-b') / f'{COPY}_{name}').read_text()
+        one, two = ((folder / f'{scan}_{name}').read_text() for scan, folder in folders.items())
+        assert one == two
+    work = first[0] / 'work' / 'pvs'
+    one, two = (
+        nib.load(path)
+        for scan in folders
+        for path in work.glob(f'scan_{scan.replace("-", "_")}_*/conform/*.nii*')
+    )
+    np.testing.assert_array_equal(one.affine, two.affine)
+    np.testing.assert_array_equal(np.asarray(one.dataobj), np.asarray(two.dataobj))
 
 
 def test_a_scan_without_t2w_is_named_and_the_other_one_is_finished(two_channels):
     out, done = two_channels
     assert done.returncode == 1, done.stderr
     assert 'Traceback' not in done.stderr
-    (line,) = [x for x in done.stderr.splitlines() if x.startswith(f'pvs: error: {COPY}')]
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith(f'pvs: error: {ONE_SCAN}')]
     assert 'T2w' in line
     assert not files(out, 'ses-b').exists()
     assert '1 done, 0 kept, 1 failed' in done.stdout

@@ -56,9 +56,9 @@ class Watched:
 
 
 @pytest.fixture(scope='module')
-def watched(tmp_path_factory) -> Watched:
+def watched(simulated, tmp_path_factory) -> Watched:
     folder = tmp_path_factory.mktemp('scan_by_scan')
-    head = make_small_head(folder / 'head')
+    head = make_small_head(folder / 'head', simulated=simulated)
     for root in (head.bids, head.labels):
         (first,) = root.glob('sub-*')
         for number in range(2, N_SCANS + 1):

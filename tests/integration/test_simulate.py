@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from program import pvs
+from program import pvs, pvs_here
 
 from pvs_bidsapp.simulation.label_maps import template_anatomy
 
@@ -117,7 +117,7 @@ def test_a_second_call_keeps_what_is_there(heads, simulate):
     ],
 )
 def test_wrong_use_is_said_in_one_line(tmp_path, arguments, message):
-    done = pvs('simulate', tmp_path / 'x', *arguments)
+    done = pvs_here('simulate', tmp_path / 'x', *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert 'Traceback' not in done.stderr

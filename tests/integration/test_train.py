@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from labelled_data import make_data_set
-from program import RUN, pvs
+from program import RUN, pvs, pvs_here
 
 from pvs_bidsapp.segmentation.model import load_model
 
@@ -98,7 +98,7 @@ def test_killed_and_resumed_it_ends_like_an_uninterrupted_one(bids, cache, unint
 
 
 def test_a_second_training_does_not_overwrite_the_first(bids, cache, uninterrupted):
-    done = pvs_train(bids, uninterrupted.model, *SMALL, *cache)
+    done = pvs_here('train', bids, uninterrupted.model, *SMALL, *cache)
     assert done.returncode == 2
     assert '--resume' in done.stderr
     assert 'Traceback' not in done.stderr
@@ -115,13 +115,13 @@ def test_two_processes_with_gloo(bids, cache, uninterrupted, tmp_path):
 def test_joliot_with_pretraining(bids, cache, tmp_path):
     options = ['--batch-size', '2', '--epochs', '1', '--steps', '2', '--device', 'cpu', '--validation', '0.2',
                '--filters', '2']  # fmt: skip
-    done = pvs_train(bids, tmp_path / 'm', *options, *cache)
+    done = pvs_here('train', bids, tmp_path / 'm', *options, *cache)
     assert done.returncode == 0, done.stderr
     assert 'pre-training as an autoencoder' in done.stderr
     assert 'few scans to validate on' in done.stderr
     assert (tmp_path / 'm' / 'pretraining' / 'encoder.pt').exists()
     assert load_model(tmp_path / 'm').card.training['pretrained']
-    tuned = pvs_train(bids, tmp_path / 'n', *options, *cache, '--init', tmp_path / 'm')
+    tuned = pvs_here('train', bids, tmp_path / 'n', *options, *cache, '--init', tmp_path / 'm')
     assert tuned.returncode == 0, tuned.stderr
     assert not (tmp_path / 'n' / 'pretraining').exists()
 
@@ -129,7 +129,7 @@ def test_joliot_with_pretraining(bids, cache, tmp_path):
 def test_folds_of_the_semi_supervised_recipe(bids, cache, uninterrupted, tmp_path):
     options = ['--recipe', 'm2ss', '--batch-size', '2', '--epochs', '2', '--steps', '2', '--device', 'cpu',
                '--filters', '4']  # fmt: skip
-    done = pvs_train(bids, tmp_path / 'm', *options, '--folds', '2', '--training-size', '2', *cache)
+    done = pvs_here('train', bids, tmp_path / 'm', *options, '--folds', '2', '--training-size', '2', *cache)
     assert done.returncode == 0, done.stderr
     table = np.genfromtxt(
         tmp_path / 'm' / 'crossval.tsv', names=True, dtype=None, delimiter='\t', encoding='utf-8'

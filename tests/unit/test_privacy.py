@@ -20,9 +20,9 @@ from pvs_bidsapp.testing import write_cohort
 
 @pytest.fixture
 def personal(tmp_path):
-    """A dataset with personal data in all places, and results of its two people."""
-    write_cohort(tmp_path, 6, Effects(), seed=1)
-    put_images(tmp_path / 'bids', *(f'sub-0000{k}/anat/sub-0000{k}_T1w.nii.gz' for k in range(6)))
+    """A dataset with personal data in all places, and results of its people."""
+    write_cohort(tmp_path, 5, Effects(), seed=1)
+    put_images(tmp_path / 'bids', *(f'sub-0000{k}/anat/sub-0000{k}_T1w.nii.gz' for k in range(5)))
     make_personal(tmp_path / 'bids')
     return tmp_path
 
@@ -61,7 +61,7 @@ def test_dry_run(personal):
         personal / 'notes', personal / 'bids', out, 'participant', '--dry-run', '--modality', 'T1w'
     )
     assert done.returncode == 0, done.stderr
-    assert '6 scans' in done.stdout + done.stderr
+    assert '5 scans' in done.stdout + done.stderr
     check_private(done, *([out] if out.exists() else []))
 
 
@@ -79,16 +79,9 @@ def test_scans_that_fail(personal):
 
 
 def test_group(personal):
-    done = pvs_alone(
-        personal / 'notes',
-        personal / 'bids',
-        personal / 'out',
-        'group',
-        '--cohort',
-        'site',
-        '--covariates',
-        'age',
-    )
+    """With linear models: for models of counts, which take most of the time, the people are too few."""
+    analyses = ('--cohort', 'site', '--covariates', 'age', 'sex')
+    done = pvs_alone(personal / 'notes', personal / 'bids', personal / 'out', 'group', *analyses)
     assert done.returncode == 0, done.stderr
     check_private(done, personal / 'out')
 

@@ -488,7 +488,7 @@ def file_names(draw):
 
 
 @given(st.lists(file_names(), min_size=1, max_size=6))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 def test_no_two_scans_share_an_output_and_none_is_lost_in_silence(tmp_path_factory, caplog, files):
     root = put(tmp_path_factory.mktemp('law'), GOOD, *files)
     caplog.clear()

@@ -241,7 +241,9 @@ def test_the_error_that_came_first_is_told():
     assert _first_error([TrainingEnd(step=1, steps=1)]) is None
 
 
-def test_a_process_that_is_killed_is_told(tmp_path):
+def test_a_process_that_is_killed_is_told(tmp_path, monkeypatch):
+    # the other one waits for it, and does not hear that it shall end
+    monkeypatch.setattr('pvs_bidsapp.commands.training_run.GRACE', 0.5)
     run = make_run(tmp_path)
     run = replace(run, config=replace(run.config, devices=('cpu', 'cpu')))
     asked = []
