@@ -30,7 +30,7 @@ SCALES = (0.6, 1.0)
 #: A voxel looks like a tube if its vesselness is so many standard deviations above the median.
 TUBULAR = 4.0
 #: CSF as deep in the brain mask, as far from cortex, and as near to a nucleus is in a ventricle; in mm.
-VENTRICLE_DEPTH, CORTEX_DISTANCE, NUCLEUS_DISTANCE = 10.0, 3.0, 4.0
+VENTRICLE_DEPTH, CORTEX_DISTANCE, NUCLEUS_DISTANCE = 10.0, 1.5, 8.0
 #: Smaller pieces of grey matter, in mm³, are ends of spaces and rims of nuclei, not cortex.
 SMALLEST_CORTEX = 2000.0
 #: Limits of the resolution, as a full width at half maximum in voxels.
