@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What the generator of training patches draws, for comparison with published figures, and how fast it is.
 
-python benchmarks/generated_patches.py LABEL_MAPS [--patches N] [--figure FILE]
+python benchmarks/generated_patches.py LABEL_MAPS [--backgrounds OUT_DIR ...] [--patches N] [--figure FILE]
+
+With outputs of ``participant``, also how fast patches are cut from real scans; the figure then shows these.
 """
 
 from __future__ import annotations
@@ -14,10 +16,14 @@ import cc3d
 import numpy as np
 from scipy import ndimage
 
+from pvs_bidsapp.commands.backgrounds import find_backgrounds, read_maps
 from pvs_bidsapp.segmentation.intensity import TissueNormalization
+from pvs_bidsapp.simulation.background import prepare_background
+from pvs_bidsapp.simulation.background_patches import BackgroundSampler
 from pvs_bidsapp.simulation.label_maps import load_label_map
 from pvs_bidsapp.simulation.patch_anatomy import draw_anatomy
-from pvs_bidsapp.simulation.patch_generator import GeneratedPatch, PatchGenerator
+from pvs_bidsapp.simulation.patch_generator import SPACING as VOXELS
+from pvs_bidsapp.simulation.patch_generator import GeneratedPatch, PatchGenerator, PatchSampler
 from pvs_bidsapp.simulation.patch_source import REGIONS, PatchSource, prepare_source
 from pvs_bidsapp.simulation.patch_spaces import draw_contents
 
@@ -29,21 +35,45 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('label_maps', type=Path)
+    parser.add_argument('--backgrounds', type=Path, nargs='+', default=[])
     parser.add_argument('--patches', type=int, default=60)
     parser.add_argument('--figure', type=Path)
     args = parser.parse_args()
     paths = sorted(args.label_maps.glob('*.nii.gz'))
     sources = [prepare_source(load_label_map(path)) for path in paths]
     print_contents(sources, args.patches)
-    generator = PatchGenerator(sources, TissueNormalization())
-    generator.draw(np.random.default_rng(0))
-    started = time.process_time()
-    patches = [generator.draw(np.random.default_rng([1, k])) for k in range(args.patches)]
-    print(f'\n{(time.process_time() - started) / len(patches):.3f} s of one core a patch of 64 voxels')
-    positive = [patch.label.sum() for patch in patches]
-    print('PVS voxels a patch, quartiles:', *np.percentile(positive, [25, 50, 75]).astype(int))
+    samplers: dict[str, PatchSampler] = {'label maps': PatchGenerator(sources, TissueNormalization())}
+    if scans := find_backgrounds(args.backgrounds, ('T1w',)):
+        backgrounds = [
+            prepare_background(scan.name, read_maps(scan, VOXELS), TissueNormalization()) for scan in scans
+        ]
+        samplers['real scans'] = BackgroundSampler(backgrounds, TissueNormalization())
+    print('\n| patches of 64 voxels from | s of one core | a second | PVS voxels, quartiles | left out (%) |')
+    print('| --- | --- | --- | --- | --- |')
+    for name, sampler in samplers.items():
+        patches = print_speed(name, sampler, args.patches)
     if args.figure:
         draw(patches, args.figure)
+
+
+def print_speed(name: str, sampler: PatchSampler, number: int) -> list[GeneratedPatch]:
+    """Draw some patches, and print their row of the table.
+
+    Parameters
+    ----------
+    name : str
+    sampler : PatchSampler
+    number : int
+    """
+    sampler.draw(np.random.default_rng(0))
+    started = time.process_time()
+    patches = [sampler.draw(np.random.default_rng([1, k])) for k in range(number)]
+    seconds = (time.process_time() - started) / number
+    low, middle, high = np.percentile([patch.label.sum() for patch in patches], [25, 50, 75]).astype(int)
+    left_out = [0.0 if p.left_out is None else p.left_out[p.brain].mean() for p in patches]
+    shown = f'{low}, {middle}, {high} | {100 * np.mean(left_out):.1f}'
+    print(f'| {name} | {seconds:.3f} | {1 / seconds:.1f} | {shown} |')
+    return patches
 
 
 def print_contents(sources: list[PatchSource], number: int) -> None:

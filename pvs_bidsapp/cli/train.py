@@ -35,7 +35,8 @@ derivative dataset (--labels) as *_label-PVS_mask.nii.gz, with the names of thei
 without a label are used for pre-training and by the semi-supervised recipes. Brain masks
 (desc-brain_mask) and tissue classes (seg-tissue_dseg) in the same dataset are used; what is
 missing is computed, which takes some minutes per scan, once. With --generate, training needs
-label maps only, and no DATA_DIR: each patch is made anew from nothing else. The result is a model
+label maps only, and no DATA_DIR: each patch is made anew from them; with --backgrounds, some of
+them from real scans that `pvs participant` has finished. The result is a model
 for `--model MODEL_DIR`. An interrupted training is continued with --resume."""
 
 EXAMPLES = """\
@@ -56,6 +57,9 @@ examples:
     pvs train heads models/mine --paint mixed --init joliot2021-t1
   train on patches that are made from label maps alone, each of them once:
     pvs train models/mine --generate label-maps/ --recipe supervised-multi --modality T1w --resume
+  cut a quarter of the patches from real scans, with spaces drawn into them:
+    pvs /data/bids /data/out participant
+    pvs train models/mine --generate label-maps/ --backgrounds /data/out
   use the model:
     pvs /bids /out participant --model models/mine
 """
@@ -100,6 +104,15 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
         help='folder of label maps (FreeSurfer, SynthSeg): make each patch anew from them, with spaces, '
         'mimics, contrast and scanner of its own; leave out DATA_DIR. --validation is the fraction of the '
         'label maps in which heads are simulated for validation',
+    )  # fmt: skip
+    add_option(
+        g, '--backgrounds', type=PATH, nargs='+', default=[], metavar='OUT_DIR',
+        help='with --generate: outputs of `pvs participant`; some patches are cut from their scans, with '
+        "spaces drawn in anew each time; what may be the person's own spaces is left out of the loss",
+    )  # fmt: skip
+    add_option(
+        g, '--background-share', type=_SOME, metavar='FRACTION', dest='background_fraction',
+        help='fraction of the patches that --backgrounds gives (default 0.25)',
     )  # fmt: skip
     add_option(
         g, '--trained-on', default='', metavar='TEXT',
@@ -234,6 +247,7 @@ def parser() -> OptionParser:
 
 def _check(args: argparse.Namespace) -> None:
     """Check the folders, and values that depend on each other."""
+    _check_backgrounds(args)
     if args.generate:
         _check_generate(args)
     elif args.data_dir is None:
@@ -248,6 +262,7 @@ def _check(args: argparse.Namespace) -> None:
         *((folder, 'DATA_DIR') for folder, _ in data_dirs),
         *((folder, str(folder)) for folder, _ in further),
         *((folder, '--generate') for folder in [args.generate] if folder),
+        *((folder, '--backgrounds') for folder in args.backgrounds),
     ]
     check_output(args.model_dir, 'MODEL_DIR', inputs)
     if args.cache:
@@ -258,6 +273,16 @@ def _check(args: argparse.Namespace) -> None:
         raise options.VALUE.error('--folds 1', allowed='2 or more, or leave it out', program='pvs train')
     if args.test_fraction is not None and not args.folds:
         raise options.NEEDS.error('--test', other='--folds')
+
+
+def _check_backgrounds(args: argparse.Namespace) -> None:
+    """Check the folders of the real scans, which are a part of what label maps give."""
+    if args.background_fraction is not None and not args.backgrounds:
+        raise options.NEEDS.error('--background-share', other='--backgrounds')
+    if args.backgrounds and not args.generate:
+        raise options.NEEDS.error('--backgrounds', other='--generate')
+    for folder in args.backgrounds:
+        check_input(folder, 'the OUT_DIR of `pvs participant`', '--backgrounds')
 
 
 def _check_generate(args: argparse.Namespace) -> None:
@@ -337,6 +362,8 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
         training_size=args.training_size,
         synthesize=args.synthesize,
         generate=tuple(label_maps(args.generate, '--generate')) if args.generate else (),
+        backgrounds=tuple(args.backgrounds),
+        background_fraction=args.background_fraction or TrainingData.background_fraction,
     )
     return TrainingConfig(
         recipe=recipe,

@@ -1,7 +1,8 @@
-"""A training on patches that are made from label maps alone: ``pvs train --generate``.
+"""A training on patches that are made anew from label maps: ``pvs train --generate``.
 
-Some label maps are kept for validation: whole heads are simulated in them, by the simulator of whole heads.
-Prepared label maps and these heads are kept in the folder of prepared scans.
+Some of the patches may be cut from real scans (`pvs_bidsapp.commands.backgrounds`). Some label maps are kept
+for validation: whole heads are simulated in them, by the simulator of whole heads. Prepared label maps, scans
+and heads are kept in the folder of prepared scans.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..training.config import TrainingConfig
 from ..training.packaging import TrainingSummary
 from ..training.simulated_images import simulate_image
 from ..training.splits import hold_out
+from .backgrounds import cache_backgrounds, find_backgrounds
 from .training_cache import CachedImage, digest, write_arrays
 from .training_limits import Limits
 from .training_run import DataSplit, TrainingRun, check_earlier, train_and_package
@@ -33,7 +35,7 @@ VERSION = 1
 
 
 def train_generated(config: TrainingConfig, limits: Limits) -> Path | None:
-    """Train on patches made from label maps, and write the model.
+    """Train on patches made from label maps, and from real scans if there are any, and write the model.
 
     Parameters
     ----------
@@ -52,22 +54,27 @@ def train_generated(config: TrainingConfig, limits: Limits) -> Path | None:
     TimeUp
         If the time was over before the first step of the training.
     ImageError
-        If a label map cannot be used.
+        If a label map or a scan cannot be used.
     InputError
-        If the folder holds a training that is not to be resumed, or another one.
+        If the folder holds a training that is not to be resumed, or another one, or outputs of
+        ``participant`` are not complete.
     """
     folder = config.model_dir
     check_earlier(config, folder)
+    scans = find_backgrounds(config.data.backgrounds, config.recipe.channels)
     maps = {path.name: path for path in config.data.generate}
     split = hold_out(list(maps), config.data.validation_fraction, config.schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(
-        folder / 'split.json', {'training': sorted(split.training), 'validation': sorted(split.validation)}
-    )
+    parts = {'training': sorted(split.training), 'validation': sorted(split.validation)}
+    if scans:
+        parts['backgrounds'] = [scan.name for scan in scans]
+        LOG.info('%d real scans as backgrounds', len(scans))
+    write_json(folder / 'split.json', parts)
     LOG.info(
         'patches from %d label maps, validation in %d others', len(split.training), len(split.validation)
     )
     sources = cache_sources([maps[name] for name in sorted(split.training)], config, limits)
+    backgrounds = cache_backgrounds(scans, config, limits)
     validation = cache_heads([maps[name] for name in sorted(split.validation)], config, limits)
     run = TrainingRun(
         config=config,
@@ -75,9 +82,11 @@ def train_generated(config: TrainingConfig, limits: Limits) -> Path | None:
         heads=[],
         cached=DataSplit(labelled=[], unlabelled=[], validation=validation),
         sources=sources,
+        backgrounds=backgrounds,
         deadline=limits.deadline,
     )
-    return train_and_package(run, TrainingSummary(label_maps=len(sources)), limits)
+    summary = TrainingSummary(label_maps=len(sources), backgrounds=len(backgrounds))
+    return train_and_package(run, summary, limits)
 
 
 def cache_sources(maps: Sequence[Path], config: TrainingConfig, limits: Limits) -> list[Path]:

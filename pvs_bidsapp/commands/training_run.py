@@ -29,7 +29,9 @@ from ..segmentation.grid import spacing_range
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.model import load_model
 from ..segmentation.networks.joliot import JoliotAutoencoder, JoliotUNet, transfer
-from ..simulation.patch_generator import PatchGenerator
+from ..simulation.background import read_background
+from ..simulation.background_patches import BackgroundSampler, MixedSampler
+from ..simulation.patch_generator import PatchGenerator, PatchSampler
 from ..simulation.patch_source import read_source
 from ..simulation.patch_synthesis import HeadGeometry
 from ..simulation.scanner import SUITES
@@ -122,6 +124,8 @@ class TrainingRun:
     cached : DataSplit of CachedImage
     sources : list of Path
         Prepared label maps, if patches are made from them.
+    backgrounds : list of Path
+        Prepared scans from which some of these patches are cut.
     deadline : Deadline
         By which the model has to be written, and tested.
     tests : int
@@ -133,6 +137,7 @@ class TrainingRun:
     heads: list[LabelledScan]
     cached: DataSplit[CachedImage]
     sources: list[Path] = field(default_factory=list)
+    backgrounds: list[Path] = field(default_factory=list)
     deadline: Deadline = field(default_factory=Deadline)
     tests: int = 0
 
@@ -187,20 +192,28 @@ class TrainingImages:
         return self._read(self.run.cached.validation)
 
     @cached_property
-    def generator(self) -> PatchGenerator:
-        """Makes patches from the label maps."""
-        recipe, sources = self.run.config.recipe, []
-        for path in tqdm(self.run.sources, desc='label maps', disable=None):
-            self.limits.check()
-            sources.append(read_source(path))
-        size = recipe.patch_size
-        return PatchGenerator(
-            sources,
-            TissueNormalization(),
-            shape=recipe.box if size is None else (size, size, size),
-            channels=recipe.channels,
-            spacing=spacing_range(recipe.spacing),
+    def generator(self) -> PatchSampler:
+        """Makes patches from the label maps, and from the backgrounds if there are any."""
+        recipe, size = self.run.config.recipe, self.run.config.recipe.patch_size
+        shape = recipe.box if size is None else (size, size, size)
+        spacing, normalization = spacing_range(recipe.spacing), TissueNormalization()
+        sources = self._prepared(self.run.sources, read_source, 'label maps')
+        generator = PatchGenerator(
+            sources, normalization, shape=shape, channels=recipe.channels, spacing=spacing
         )
+        if not self.run.backgrounds:
+            return generator
+        backgrounds = self._prepared(self.run.backgrounds, read_background, 'backgrounds')
+        sampler = BackgroundSampler(backgrounds, normalization, shape=shape, spacing=spacing)
+        return MixedSampler(generator, sampler, self.run.config.data.background_fraction)
+
+    def _prepared(self, paths: Sequence[Path], read: Callable[[Path], T], what: str) -> list[T]:
+        """Read what was prepared for the making of patches."""
+        found = []
+        for path in tqdm(paths, desc=what, disable=None):
+            self.limits.check()
+            found.append(read(path))
+        return found
 
     def labelled_batches(self, sampling: Sampling) -> Dataset[Batch]:
         """Batches of the labelled scans, or of patches made from heads or label maps."""

@@ -92,6 +92,35 @@ RESULTS_DAMAGED = Refusal(
     mend='remove it; --resume tests the fold again',
 )
 
+# ---- real scans as backgrounds
+
+NO_BACKGROUND = Refusal(
+    code='training-no-background',
+    text='no finished scans of `pvs participant` in it',
+    mend='run `pvs BIDS_DIR OUT_DIR participant` on the scans, and name its OUT_DIR',
+)
+BACKGROUND_INCOMPLETE = Refusal(
+    code='training-background-incomplete',
+    text='missing; without it, spaces of the person cannot be told from drawn ones',
+    mend='run `pvs BIDS_DIR OUT_DIR participant` on the scan again',
+)
+BACKGROUND_CHANNELS = Refusal(
+    code='training-background-channels',
+    text='none of its {count} scans has {modality}',
+    mend='run `pvs BIDS_DIR OUT_DIR participant --modality {modality}` with a --model for it, or leave '
+    'out --backgrounds',
+)
+BACKGROUND_EMPTY = Refusal(
+    code='training-background-empty',
+    text='no region in which spaces could be drawn',
+    mend='look at the report of the scan, and leave the scan out',
+)
+BACKGROUND_SKIPPED = Caution(
+    code='training-background-skipped',
+    text='{count} of {total} scans have no {modality}',
+    mend='they are not used; run `participant` with that modality to use them',
+)
+
 # ---- its course
 
 NO_UNLABELLED = Caution(

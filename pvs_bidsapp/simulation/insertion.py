@@ -19,6 +19,9 @@ from .label_maps import Anatomy
 from .rendering import Rendering, render
 from .vessels import Vessel
 
+#: Standard deviation in mm of the Gaussian weights with which local intensities are measured.
+LOCAL = 2.0
+
 
 def anatomy_of_scan(
     classes: np.ndarray, structures: np.ndarray, left: np.ndarray, spacing: np.ndarray, name: str
@@ -112,16 +115,42 @@ def insert(
     """
     spacing = voxel_sizes(affine)
     rendering = render(vessels, image.shape, spacing)
-    free = (tissue & (rendering.occupancy == 0)).astype(np.float32)
-    sigma = 2.0 / spacing
+    wm, csf = levels
+    free = tissue & (rendering.occupancy == 0)
+    fill = fluid_change(image, free, field * csf, spacing, is_darker=csf < wm)
+    contrast = np.concatenate([[0.0], contrasts]).astype(np.float32)[rendering.index]
+    changed = rendering.occupancy > 0
+    result = image.astype(np.float32).copy()
+    result[changed] += (rendering.occupancy * (contrast * fill))[changed]
+    return result, rendering
+
+
+def fluid_change(
+    image: np.ndarray, tissue: np.ndarray, fluid: np.ndarray | float, spacing: np.ndarray, *, is_darker: bool
+) -> np.ndarray:
+    """By how much a voxel changes if fluid takes the place of the tissue about it; its noise stays.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+    tissue : ndarray of bool, shape (x, y, z)
+        Grey and white matter without spaces, from which local intensities are measured.
+    fluid : ndarray or float
+        Intensity of CSF, in each voxel or everywhere.
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+    is_darker : bool
+        CSF is darker than white matter (T1w), not brighter (T2w).
+
+    Returns
+    -------
+    change : ndarray of float32, shape (x, y, z)
+        0 far from all tissue, and where the tissue is already darker (T1w) or brighter (T2w) than CSF.
+    """
+    free = tissue.astype(np.float32)
+    sigma = LOCAL / spacing
     weight = ndimage.gaussian_filter(free, sigma)
     local = ndimage.gaussian_filter(image * free, sigma) / np.maximum(weight, 1e-3)
-    wm, csf = levels
-    contrast = np.concatenate([[0.0], contrasts]).astype(np.float32)[rendering.index]
-    # tissue may already be darker (T1w) or brighter (T2w) than CSF; it is then left unchanged
-    to_csf = field * csf - local
-    change = contrast * (np.minimum(to_csf, 0) if csf < wm else np.maximum(to_csf, 0))
-    changed = (rendering.occupancy > 0) & (weight > 0.05)
-    result = image.astype(np.float32).copy()
-    result[changed] += (rendering.occupancy * change)[changed]
-    return result, rendering
+    to_fluid = fluid - local
+    change = np.minimum(to_fluid, 0) if is_darker else np.maximum(to_fluid, 0)
+    return np.where(weight > 0.05, change, 0).astype(np.float32)

@@ -157,6 +157,28 @@ def draw_anatomy(
     )
 
 
+def cut_anatomy(source: PatchSource, lines: Sequence[np.ndarray]) -> PatchAnatomy:
+    """Cut a part out of a label map, as it is.
+
+    Parameters
+    ----------
+    source : PatchSource
+    lines : sequence of ndarray of int
+        Voxels of the label map along each axis.
+    """
+    voxels = source.voxels[np.ix_(*lines)]
+    labels = source.labels[voxels[..., LABEL]]
+    return PatchAnatomy(
+        labels=labels,
+        spacing=source.spacing,
+        voxels=voxels,
+        growth=np.zeros(labels.shape, np.float32),
+        source=source,
+        coordinates=np.stack(np.meshgrid(*lines, indexing='ij')).astype(np.float32),
+        matrix=np.eye(3),
+    )
+
+
 def _coordinates(
     source: PatchSource,
     centre: np.ndarray,
@@ -211,4 +233,4 @@ def _age(labels: np.ndarray, voxels: np.ndarray, growth: np.ndarray, opening: np
     return labels
 
 
-__all__ = ['BRAIN', 'CORTEX', 'FLUID', 'PUTAMEN', 'WHITE', 'PatchAnatomy', 'draw_anatomy']
+__all__ = ['BRAIN', 'CORTEX', 'FLUID', 'PUTAMEN', 'WHITE', 'PatchAnatomy', 'cut_anatomy', 'draw_anatomy']

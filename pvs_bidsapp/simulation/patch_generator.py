@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -57,6 +58,8 @@ class GeneratedPatch:
         The brain mask that was applied, which is not perfect.
     spacing : ndarray, shape (3,)
         Voxel size in mm.
+    left_out : ndarray of bool, shape (x, y, z), or None
+        Voxels of which it is not known what they are; None: there are none.
     """
 
     image: np.ndarray
@@ -64,6 +67,14 @@ class GeneratedPatch:
     occupancy: np.ndarray
     brain: np.ndarray
     spacing: np.ndarray
+    left_out: np.ndarray | None = None
+
+
+class PatchSampler(Protocol):
+    """Draws training patches."""
+
+    def draw(self, rng: np.random.Generator) -> GeneratedPatch:
+        """Draw a patch at random; `rng` alone decides on it."""
 
 
 class PatchGenerator:
@@ -123,11 +134,7 @@ class PatchGenerator:
     def _draw_anatomy(self, rng: np.random.Generator) -> PatchAnatomy:
         source = self.sources[int(rng.integers(len(self.sources)))]
         spacing = _draw_spacing(self.spacing, rng)
-        names = [name for name in REGION_WEIGHTS if name in source.centres]
-        weights = np.array([REGION_WEIGHTS[name] for name in names])
-        pool = source.centres[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
-        extent = np.array(self.shape) * spacing / source.spacing
-        centre = pool[int(rng.integers(len(pool)))] + extent * rng.uniform(-CENTRE_SHIFT, CENTRE_SHIFT, 3)
+        centre = draw_centre(source, np.array(self.shape) * spacing / source.spacing, rng)
         x, y, z = (n + 2 * MARGIN for n in self.shape)
         return draw_anatomy(source, centre, (x, y, z), spacing, rng)
 
@@ -152,6 +159,28 @@ class PatchGenerator:
         fluid = intensities.fluid + rng.uniform(0.0, 0.3) * (1 - intensities.fluid)
         scale = (normalization.wm - normalization.csf) / (white - fluid)
         return (normalization.wm + (image - white) * scale).astype(np.float32)
+
+
+def draw_centre(source: PatchSource, extent: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw the centre of a patch: somewhere in a region with spaces.
+
+    Parameters
+    ----------
+    source : PatchSource
+        With some region.
+    extent : ndarray, shape (3,)
+        Size of the patch, in voxels of the label map.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    centre : ndarray, shape (3,)
+        In voxels of the label map.
+    """
+    names = [name for name in REGION_WEIGHTS if name in source.centres]
+    weights = np.array([REGION_WEIGHTS[name] for name in names])
+    pool = source.centres[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
+    return pool[int(rng.integers(len(pool)))] + extent * rng.uniform(-CENTRE_SHIFT, CENTRE_SHIFT, 3)
 
 
 def _draw_contrast(channel: str, rng: np.random.Generator) -> Contrast:

@@ -116,14 +116,23 @@ def millimetres(stored: np.ndarray) -> np.ndarray:
 
 
 def prepare_source(anatomy: Anatomy) -> PatchSource:
-    """Prepare a label map.
+    """Prepare the part of a label map about the brain.
 
     Parameters
     ----------
     anatomy : Anatomy
         As `pvs_bidsapp.simulation.label_maps.load_label_map` returns it.
     """
-    anatomy = crop(anatomy, HEAD_MARGIN)
+    return source_of(crop(anatomy, HEAD_MARGIN))
+
+
+def source_of(anatomy: Anatomy) -> PatchSource:
+    """Prepare a label map, all of it.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+    """
     spacing = anatomy.spacing
     labels, numbers = np.unique(anatomy.labels, return_inverse=True)
     ventricles, cortex = anatomy.select(*codes.VENTRICLES), anatomy.select(*codes.CORTEX)

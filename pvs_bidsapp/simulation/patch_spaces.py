@@ -55,7 +55,8 @@ def draw_contents(anatomy: PatchAnatomy, rng: np.random.Generator) -> PatchConte
     anatomy : PatchAnatomy
     rng : numpy.random.Generator
     """
-    occupancy, contrast = _draw_spaces(anatomy, rng)
+    tubes, contrasts = draw_spaces(anatomy, rng)
+    occupancy, contrast = fill_tubes(tubes, contrasts, anatomy.shape, anatomy.spacing, rng)
     mimics = _Mimics(anatomy, rng, amount=float(rng.random()))
     mimics.draw()
     free = 1 - np.minimum(1, 3 * occupancy)  # mimics do not fill spaces
@@ -75,14 +76,26 @@ def draw_contents(anatomy: PatchAnatomy, rng: np.random.Generator) -> PatchConte
 # ---- spaces
 
 
-def _draw_spaces(anatomy: PatchAnatomy, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Occupancy and contrast of the spaces of a patch."""
+def draw_spaces(anatomy: PatchAnatomy, rng: np.random.Generator) -> tuple[Tubes, np.ndarray]:
+    """Draw the spaces of a patch at random.
+
+    Parameters
+    ----------
+    anatomy : PatchAnatomy
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    tubes : Tubes
+    contrasts : ndarray, shape (n,)
+        Contrast of each tube, as a fraction of that between CSF and the tissue around it.
+    """
     size, level = np.exp(rng.uniform(*np.log(SIZE))), rng.uniform(*CONTRAST)
     room = _room(anatomy, rng)
     starts, lengths, radii = _draw_population(anatomy, room, size, rng)
     tubes = _trace(anatomy, room, starts, lengths, radii, rng)
     contrasts = level * np.exp(rng.normal(0, CONTRAST_SPREAD, len(starts)))
-    return fill_tubes(tubes, np.clip(contrasts, 0.15, 1.05), anatomy.shape, anatomy.spacing, rng)
+    return tubes, np.clip(contrasts, 0.15, 1.05)
 
 
 def _room(anatomy: PatchAnatomy, rng: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 
 from .vessels import STEP
 
@@ -41,6 +42,18 @@ class Tubes:
     ends: np.ndarray
     radii: np.ndarray
     numbers: np.ndarray
+
+    def moved(self, matrix: np.ndarray) -> Tubes:
+        """The tubes along the axes of another grid.
+
+        Parameters
+        ----------
+        matrix : ndarray, shape (4, 4)
+            From mm along the axes of this grid to those of the other one.
+        """
+        scale = float(np.cbrt(abs(np.linalg.det(matrix[:3, :3]))))
+        starts, ends = apply_affine(matrix, self.starts), apply_affine(matrix, self.ends)
+        return Tubes(starts=starts, ends=ends, radii=scale * self.radii, numbers=self.numbers)
 
 
 def trace_tubes(

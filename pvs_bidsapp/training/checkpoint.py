@@ -80,6 +80,7 @@ def plan_entries(config: TrainingConfig) -> dict[str, Any]:
             'turns': recipe.all_orientations,
             'paint': config.data.synthesize,
             'generate': sorted(path.name for path in config.data.generate),
+            'backgrounds': config.data.background_fraction if config.data.backgrounds else 0.0,
         },
     }
 

@@ -74,6 +74,10 @@ class TrainingData:
         out of the scans.
     generate : tuple of Path
         Label maps from which patches are made, without any scan; none: patches come from scans.
+    backgrounds : tuple of Path
+        Outputs of ``participant``; some of the patches are cut from their scans, with spaces drawn into them.
+    background_fraction : float
+        Fraction of these patches, in (0, 1).
     """
 
     data_sets: tuple[tuple[Path, Path], ...] = ()
@@ -86,6 +90,8 @@ class TrainingData:
     training_size: int | None = None
     synthesize: str | None = None
     generate: tuple[Path, ...] = ()
+    backgrounds: tuple[Path, ...] = ()
+    background_fraction: float = 0.25
 
     @property
     def is_synthetic(self) -> bool:

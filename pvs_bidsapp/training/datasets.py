@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..segmentation.intensity import TissueNormalization
-from ..simulation.patch_generator import PatchGenerator
+from ..simulation.patch_generator import PatchSampler
 from ..simulation.patch_synthesis import HeadGeometry, synthesize_patch
 from ..simulation.scanner import Difficulty
 from .augmentation import random_intensity, random_mask, random_orientation
@@ -51,29 +51,34 @@ class Batch:
         One channel, in [0, 1].
     unlabelled : Tensor or None
         Images of unlabelled scans.
+    counted : Tensor of bool, or None
+        Of the label's shape; False in voxels that are left out of the loss. None: all count.
     """
 
     image: torch.Tensor
     label: torch.Tensor
     unlabelled: torch.Tensor | None = None
+    counted: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Copy the batch to a device, in the memory format in which convolutions are fastest."""
         layout = torch.channels_last_3d
-        unlabelled = self.unlabelled
+        unlabelled, counted = self.unlabelled, self.counted
         return Batch(
             self.image.to(device, memory_format=layout),
             self.label.to(device),
             None if unlabelled is None else unlabelled.to(device, memory_format=layout),
+            None if counted is None else counted.to(device),
         )
 
     def split(self, size: int) -> list[Batch]:
         """Split into parts of at most `size` samples, for gradient accumulation."""
         parts = zip(self.image.split(size), self.label.split(size), strict=True)
-        unlabelled = (
-            [None] * len(self.image) if self.unlabelled is None else list(self.unlabelled.split(size))
+        unlabelled, counted = (
+            [None] * len(self.image) if tensor is None else list(tensor.split(size))
+            for tensor in (self.unlabelled, self.counted)
         )
-        return [Batch(image, label, unlabelled[k]) for k, (image, label) in enumerate(parts)]
+        return [Batch(image, label, unlabelled[k], counted[k]) for k, (image, label) in enumerate(parts)]
 
 
 class PatchDataset(Dataset[Batch]):
@@ -176,17 +181,18 @@ class SyntheticPatchDataset(PatchDataset):
 
 
 class GeneratedPatchDataset(Dataset[Batch]):
-    """Batches of patches that are made from label maps alone; item k is the batch of step k.
+    """Batches of patches that are made anew each time; item k is the batch of step k.
 
     A patch depends on the seed, the step and its position in the batch only.
 
     Parameters
     ----------
-    generator : PatchGenerator
+    generator : PatchSampler
+        Makes patches from label maps, from real scans, or from both.
     sampling : Sampling
     """
 
-    def __init__(self, generator: PatchGenerator, sampling: Sampling) -> None:
+    def __init__(self, generator: PatchSampler, sampling: Sampling) -> None:
         self.generator, self.sampling = generator, sampling
 
     def __len__(self) -> int:
@@ -195,16 +201,20 @@ class GeneratedPatchDataset(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         s = self.sampling
         samples = [self._sample(np.random.default_rng([s.seed, step, k])) for k in s.own_samples]
-        images, labels = zip(*samples, strict=True)
-        return Batch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)))
+        images, labels, counted = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
+        return Batch(images, labels, counted=None if counted.all() else counted)
 
-    def _sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Image and label of one sample, both of shape (channels, x, y, z)."""
+    def _sample(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Image, label, and voxels that count, of one sample, all of shape (channels, x, y, z)."""
         patch = self.generator.draw(rng)
-        image, label = random_orientation(
-            patch.image, patch.label[None], rng, all_orientations=self.sampling.all_orientations
+        counted = np.ones_like(patch.brain) if patch.left_out is None else ~patch.left_out
+        image, both = random_orientation(
+            patch.image,
+            np.stack([patch.label, counted]),
+            rng,
+            all_orientations=self.sampling.all_orientations,
         )
-        return np.ascontiguousarray(image), np.ascontiguousarray(label)
+        return np.ascontiguousarray(image), np.ascontiguousarray(both[:1]), both[1:] > 0
 
 
 class SemiSupervisedDataset(Dataset[Batch]):

@@ -14,6 +14,32 @@ from ..messages import training
 POSITIVE_WEIGHT = 8.0
 #: A batch with fewer positive voxels counts as one with so many, where a loss is divided by their number.
 FEW_POSITIVES = 100.0
+#: Logit that a voxel without a say gets, with the label 0: its part of every loss and its gradient are 0.
+CERTAIN = -100.0
+
+
+def leave_out(
+    logits: torch.Tensor, label: torch.Tensor, counted: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take voxels out of a loss, whatever the loss is.
+
+    They become certain and right: they add nothing to a sum over voxels, to the overlap or the volumes of
+    Dice, or to the number of positive voxels. A mean over voxels is still one over all of them.
+
+    Parameters
+    ----------
+    logits, label : Tensor, shape (batch, 1, x, y, z)
+    counted : Tensor of bool, or None
+        Of the same shape; False where a voxel is left out. None: all count.
+
+    Returns
+    -------
+    logits, label : Tensor
+        For the loss; no gradient flows to voxels that are left out.
+    """
+    if counted is None:
+        return logits, label
+    return torch.where(counted, logits, CERTAIN), torch.where(counted, label, 0.0)
 
 
 class DiceCrossEntropy(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .datasets import Batch
-from .losses import consistency
+from .losses import consistency, leave_out
 from .recipes import Recipe
 
 #: Loss, a scalar, of a network on a batch at a step.
@@ -29,7 +29,7 @@ class Supervised:
 
     def __call__(self, network: nn.Module, batch: Batch, step: int) -> torch.Tensor:
         """Compute the loss of one batch."""
-        return self.loss(network(batch.image), batch.label)
+        return self.loss(*leave_out(network(batch.image), batch.label, batch.counted))
 
 
 class SemiSupervised:
@@ -65,14 +65,14 @@ class SemiSupervised:
     def __call__(self, network: nn.Module, batch: Batch, step: int) -> torch.Tensor:
         """Compute the loss of one batch."""
         if step < self.warmup_steps or batch.unlabelled is None:
-            return self.loss(network(batch.image), batch.label)
+            return self.loss(*leave_out(network(batch.image), batch.label, batch.counted))
         # one pass for labelled and noisy patches, so that all gradients come from a single graph
         noisy = batch.unlabelled + self.noise * torch.randn_like(batch.unlabelled)
         with torch.no_grad():
             clean = torch.sigmoid(network(batch.unlabelled))
         logits = network(torch.cat([batch.image, noisy]))
         labelled, unlabelled = logits[: len(batch.image)], logits[len(batch.image) :]
-        supervised = self.loss(labelled, batch.label)
+        supervised = self.loss(*leave_out(labelled, batch.label, batch.counted))
         return supervised + self.weight * consistency(unlabelled, clean, self.confidence)
 
 

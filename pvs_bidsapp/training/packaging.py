@@ -43,12 +43,15 @@ class TrainingSummary:
         Numbers of scans that were trained on.
     label_maps : int
         Number of label maps from which patches were made.
+    backgrounds : int
+        Number of scans from which some of the patches were cut, with spaces drawn into them.
     """
 
     data_sets: tuple[str, ...] = ()
     labelled: int = 0
     unlabelled: int = 0
     label_maps: int = 0
+    backgrounds: int = 0
 
 
 def recipe_entries(recipe: Recipe) -> dict[str, Any]:
@@ -203,7 +206,12 @@ def describe_data(config: TrainingConfig, summary: TrainingSummary) -> str:
         Datasets and numbers of scans.
     """
     if config.data.generate:
-        text = f'patches made anew from {summary.label_maps} label maps; no scan of a person was used'
+        text = f'patches made anew from {summary.label_maps} label maps; '
+        if summary.backgrounds:
+            percent = round(100 * config.data.background_fraction)
+            text += f'{percent} % of them from {summary.backgrounds} real scans, with spaces drawn into them'
+        else:
+            text += 'no scan of a person was used'
         return text + (f'; started from the weights of {config.init}' if config.init else '')
     text = f'{summary.labelled} labelled scans of {" and ".join(summary.data_sets)}'
     if config.uses_unlabelled and summary.unlabelled:

@@ -123,6 +123,14 @@ def test_label_maps_take_the_place_of_scans(tmp_path):
     assert config.recipe.architecture['in_channels'] == 1
     assert config.loaders == 3
     assert not config.uses_unlabelled
+    assert config.data.backgrounds == ()
+    scans = ['--backgrounds', str(tmp_path / 'a'), str(tmp_path / 'b')]
+    data = make_config(parser().parse_args([str(tmp_path / 'm'), *maps, *scans, '--device', 'cpu'])).data
+    assert (data.backgrounds, data.background_fraction) == ((tmp_path / 'a', tmp_path / 'b'), 0.25)
+    scans.extend(['--background-share', '0.5', '--device', 'cpu'])
+    assert make_config(parser().parse_args([str(tmp_path / 'm'), *maps, *scans])).data == replace(
+        data, background_fraction=0.5
+    )
 
 
 def test_what_belongs_to_scans_does_not_go_with_label_maps(tmp_path):
@@ -139,6 +147,12 @@ def test_what_belongs_to_scans_does_not_go_with_label_maps(tmp_path):
             train_main([str(tmp_path / 'm'), *generate, *extra])
     with refused(options.CONFLICT, naming='DATA_DIR'):
         train_main([str(tmp_path / 'data'), str(tmp_path / 'm'), *generate])
+    with refused(options.NEEDS, naming='--backgrounds'):
+        train_main([str(tmp_path / 'm'), *generate, '--background-share', '0.5'])
+    with refused(options.NEEDS, naming='--generate'):
+        train_main([str(tmp_path / 'data'), str(tmp_path / 'm'), '--backgrounds', str(tmp_path)])
+    with refused(options.NO_FOLDER, naming='--backgrounds'):
+        train_main([str(tmp_path / 'm'), *generate, '--backgrounds', str(tmp_path / 'none')])
     with refused(options.NEEDS_DATA, naming='DATA_DIR'):
         train_main([str(tmp_path / 'm')])
     with refused(options.NO_LABEL_MAPS, naming='--generate'):

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from real_backgrounds import write_background_scan
 
 from pvs_bidsapp.commands import generated_training
 from pvs_bidsapp.commands.generated_training import train_generated
@@ -81,10 +82,16 @@ def test_label_maps_alone_give_a_model(config, cache, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == made
 
 
-def test_a_model_of_the_t2w_alone(config, tmp_path):
+def test_a_model_of_the_t2w_alone_and_of_real_scans(config, tmp_path):
+    write_background_scan(tmp_path / 'out', 'sub-01_T2w.nii.gz', ('T2w',))
     recipe, schedule = replace(config.recipe, channels=('T2w',)), replace(config.schedule, epochs=1)
-    train(replace(config, recipe=recipe, schedule=schedule))
-    assert load_model(tmp_path / 'model').card.channels == ('T2w',)
+    data = replace(config.data, backgrounds=(tmp_path / 'out',), background_fraction=0.5)
+    train(replace(config, recipe=recipe, schedule=schedule, data=data))
+    card = load_model(tmp_path / 'model').card
+    assert card.channels == ('T2w',)
+    assert '50 % of them from 1 real scans' in card.trained_on
+    split = json.loads((tmp_path / 'model/split.json').read_text(encoding='utf-8'))
+    assert split['backgrounds'] == ['sub-01']
 
 
 def test_a_training_that_was_interrupted_ends_like_an_uninterrupted_one(config, tmp_path, monkeypatch):

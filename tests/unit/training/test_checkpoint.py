@@ -73,7 +73,7 @@ def test_what_is_written_has_the_old_keys(tmp_path, make_config):
     trainer.save(trainer.last)
     state = read_checkpoint(trainer.last)
     assert set(state) == KEYS
-    extra = PLAN['extra'] | {'generate': []}  # not in the first versions
+    extra = PLAN['extra'] | {'generate': [], 'backgrounds': 0.0}  # not in the first versions
     assert state['plan'] == PLAN | {'extra': extra}
 
 
@@ -91,11 +91,14 @@ def test_every_entry_is_that_of_its_setting(make_config):
         'extra': {
             'loss': 'focal', 'spacing': (0.6, 1.2), 'patch_size': 32, 'batch_size': 12,
             'semisupervised': True, 'turns': True, 'paint': 'mixed', 'generate': [],
+            'backgrounds': 0.0,
         },
     }  # fmt: skip
     assert plan_entries(make_config(patch_size=None))['micro_batch'] == 1  # whole volumes one by one
     data = replace(config.data, generate=(Path('b/two.nii'), Path('b/one.nii')))
     assert plan_entries(replace(config, data=data))['extra']['generate'] == ['one.nii', 'two.nii']
+    data = replace(data, backgrounds=(Path('out'),), background_fraction=0.3)
+    assert plan_entries(replace(config, data=data))['extra']['backgrounds'] == 0.3
 
 
 def test_an_entry_that_an_earlier_version_did_not_write_is_not_compared(tmp_path, make_config):

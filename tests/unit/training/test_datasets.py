@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pvs_bidsapp.segmentation.intensity import TissueNormalization
-from pvs_bidsapp.training.datasets import PatchDataset, SemiSupervisedDataset
+from pvs_bidsapp.simulation.patch_generator import GeneratedPatch
+from pvs_bidsapp.training.datasets import GeneratedPatchDataset, PatchDataset, SemiSupervisedDataset
 from pvs_bidsapp.training.sampling import Sampling
 
 SAMPLING = Sampling(shape=(16, 16, 16), batch_size=4, steps=9, seed=1)
@@ -57,6 +58,34 @@ def test_unlabelled_patches_join_after_the_warm_up(images):
     parts = data[4].split(3)
     assert [len(p.image) for p in parts] == [3, 1]
     assert [len(p.unlabelled) for p in parts] == [3, 1]
+
+
+class Alternating:
+    """Draws patches whose left half is a space; of every other one, a corner is left out."""
+
+    def draw(self, rng: np.random.Generator) -> GeneratedPatch:
+        label, corner = np.zeros((2, 4, 4, 4), np.float32)
+        label[:2], corner[0, 0, 0] = 1, 1
+        return GeneratedPatch(
+            image=label[None], label=label, occupancy=label, brain=label >= 0, spacing=np.ones(3),
+            left_out=corner > 0 if rng.random() < 0.5 else None,
+        )  # fmt: skip
+
+
+def test_voxels_that_are_left_out_turn_with_their_patch():
+    data = GeneratedPatchDataset(Alternating(), replace(SAMPLING, shape=(4, 4, 4), all_orientations=True))
+    batches = [batch for k in range(9) if (batch := data[k]).counted is not None]
+    places = set()
+    for batch in batches:
+        out = ~batch.counted
+        assert batch.counted.shape == batch.label.shape
+        assert out.flatten(1).sum(1).max() == 1
+        assert (batch.label[out] == 1).all()
+        places |= {tuple(place) for place in torch.argwhere(out)[:, 2:].tolist()}
+    assert len(places) > 1
+    parts = batch.split(3)
+    torch.testing.assert_close(torch.cat([part.counted for part in parts]), batch.counted)
+    assert batch.to(torch.device('cpu')).counted is not None
 
 
 @pytest.mark.parametrize('channels', [1, 2])

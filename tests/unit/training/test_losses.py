@@ -7,7 +7,7 @@ import torch
 from refusals import refused
 
 from pvs_bidsapp.messages import training
-from pvs_bidsapp.training.losses import consistency, make_loss
+from pvs_bidsapp.training.losses import consistency, leave_out, make_loss
 
 
 def test_dice_of_a_hand_made_case():
@@ -49,6 +49,30 @@ def test_cross_entropy_is_least_at_the_true_probability():
     assert float(make_loss('ce')(torch.zeros_like(few), few)) == pytest.approx(
         50 * math.log(2) / 100, rel=1e-4
     )
+
+
+@pytest.mark.parametrize('name', ['dice', 'dice-ce', 'focal', 'ce'])
+def test_voxels_that_are_left_out_change_no_loss(name):
+    random = torch.Generator().manual_seed(1)
+    label = (torch.rand(2, 1, 8, 8, 8, generator=random) < 0.3).float()
+    counted = torch.ones_like(label, dtype=torch.bool)
+    counted[..., 5:] = False
+    known = torch.randn(label.shape, generator=random)
+    losses = []
+    for elsewhere, label_elsewhere in ((-9.0, 1.0), (0.0, 0.0), (9.0, 0.0)):
+        logits = torch.where(counted, known, elsewhere).requires_grad_()
+        loss = make_loss(name)(*leave_out(logits, torch.where(counted, label, label_elsewhere), counted))
+        loss.backward()
+        assert torch.equal(logits.grad != 0, counted & (logits.grad != 0))
+        assert logits.grad[..., :5].abs().sum() > 0
+        losses.append(float(loss))
+    assert losses[0] == losses[1] == losses[2]
+    if name != 'dice-ce':  # a mean over all voxels
+        alone = make_loss(name)(known[..., :5], label[..., :5])
+        assert losses[0] == pytest.approx(float(alone), rel=1e-5)
+    both = leave_out(known, label, None)
+    assert both[0] is known
+    assert both[1] is label
 
 
 def test_consistency_counts_where_the_clean_image_is_sure():
