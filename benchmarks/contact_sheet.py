@@ -59,7 +59,7 @@ def draw_cluster(
 
 def draw_scan(folder: Path, sheets: Path) -> int:
     """Draw the figures of one scan; returns the number of clusters."""
-    (path,) = folder.glob('*_desc-preproc_T1w.nii.gz')
+    path = min(folder.glob('*_desc-preproc_T[12]w.nii.gz'))  # the T1w where there is one
     t1w = nib.as_closest_canonical(nib.load(path))
     (numbered,) = folder.glob('*_desc-pvs_dseg.nii.gz')
     clusters = np.asarray(nib.as_closest_canonical(nib.load(numbered)).dataobj)
