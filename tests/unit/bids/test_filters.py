@@ -80,10 +80,10 @@ def test_a_huge_file_is_not_read(tmp_path):
     path = tmp_path / 'filter.json'
     with path.open('wb') as file:
         file.truncate(100 * 2**20)
-    started = time.monotonic()
+    started = time.process_time()
     with refused(datasets.FILTER_UNREADABLE):
         read_filters(path)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.fixture(scope='module')

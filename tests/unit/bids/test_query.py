@@ -184,10 +184,10 @@ def test_an_unknown_subject_is_told_before_anything_else(dataset, label):
 def test_of_ten_thousand_subjects_the_nearest_are_named_at_once(tmp_path):
     for number in range(10_000):
         (tmp_path / f'sub-{number:05d}').mkdir()
-    started = time.monotonic()
+    started = time.process_time()
     with refused(datasets.NO_SUBJECT, naming='0123 (nearest: '):
         find(tmp_path, subjects=('00001', '0123', *(f'x{n}' for n in range(1000))))
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize('sessions', [('zz',), ('1', 'zz'), ('',), ('*',)])
@@ -593,9 +593,9 @@ def test_a_ready_made_mask_that_cannot_be_read_is_not_passed_over(tmp_path):
 def test_thousands_of_subjects_are_found_in_seconds(tmp_path):
     for number in range(2000):
         put(tmp_path, *(f'sub-{number}/anat/sub-{number}_{suffix}.nii.gz' for suffix in ('T1w', 'T2w')))
-    started = time.monotonic()
+    started = time.process_time()
     assert len(find(tmp_path).scans) == 2000
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 # ---- masks of white matter hyperintensities

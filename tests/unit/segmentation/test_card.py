@@ -241,12 +241,12 @@ def test_a_huge_card_is_neither_read_nor_held_in_memory(tmp_path):
     with path.open('wb') as stream:
         stream.truncate(100_000_000)
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()
     with refused(models.CARD_TOO_LARGE, naming='1 MB'):
         read_card(path)
     assert tracemalloc.get_traced_memory()[1] < 10e6
     tracemalloc.stop()
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_card_that_cannot_be_opened(tmp_path):

@@ -145,10 +145,10 @@ def test_another_checksum(folder, sha256):
 def test_a_file_that_is_larger_than_any_network_is_not_read(folder):
     with (folder / WEIGHTS).open('wb') as stream:
         stream.truncate(WEIGHTS_BYTES + 1)
-    started = time.monotonic()
+    started = time.process_time()
     with refused(models.WEIGHTS_TOO_LARGE):
         load_model(folder).verify()
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def _header(content: Any, length: int | None = None, data: bytes = b'') -> bytes:

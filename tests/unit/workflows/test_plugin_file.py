@@ -53,10 +53,10 @@ LAUGHS = 'a0: &a0 [x, x]\n' + ''.join(f'a{k}: &a{k} [*a{k - 1}, *a{k - 1}]\n' fo
     ],
 )
 def test_what_cannot_be_read(file, content):
-    started = time.monotonic()
+    started = time.process_time()
     with refused(options.PLUGIN_UNREADABLE, naming='plugin.yml'):
         read_plugin_file(file(content))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_what_is_no_file(tmp_path):
