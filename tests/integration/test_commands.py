@@ -123,9 +123,10 @@ def test_models(tmp_path):
     assert [line.split('\t')[0] for line in pvs_here('models').stdout.splitlines()] == [
         'joliot2021-t1',
         'm2ss-t1t2',
+        't2',
     ]
-    assert pvs_here('models', 'verify').stdout.count('\tok\t') == 2
-    for name, channels in (('joliot2021-t1', ['T1w']), ('m2ss-t1t2', ['T1w', 'T2w'])):
+    assert pvs_here('models', 'verify').stdout.count('\tok\t') == 3
+    for name, channels in (('joliot2021-t1', ['T1w']), ('m2ss-t1t2', ['T1w', 'T2w']), ('t2', ['T2w'])):
         card = json.loads(pvs_here('models', 'show', name).stdout)
         assert card['channels'] == channels
         assert (card['licence'], 0 < card['threshold'] < 1) == ('Apache-2.0', True)

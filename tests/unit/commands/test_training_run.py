@@ -140,7 +140,9 @@ def test_a_training_ends_in_time_and_leaves_weights(tmp_path, rng):
 
 
 def test_pre_training_gets_a_quarter_of_the_time_that_is_left(tmp_path, rng):
-    run = make_run(tmp_path, replace(RECIPE, pretraining=True), deadline=OverAfter(20), epochs=40)
+    # one long epoch: a validation asks, too
+    schedule = {'epochs': 1, 'steps_per_epoch': 120}
+    run = make_run(tmp_path, replace(RECIPE, pretraining=True), deadline=OverAfter(20), **schedule)
     end = train_process(run, Images(run, rng))
     assert read_checkpoint(tmp_path / 'pretraining' / 'encoder.pt')['step'] == 5
     assert end.is_time_up

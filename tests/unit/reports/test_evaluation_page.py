@@ -60,7 +60,7 @@ def test_without_detectability_there_is_recall_by_volume_alone(evaluation, tmp_p
 
 
 def test_names_of_files_are_text(evaluation, tmp_path):
-    row = ['<script>alert(1)</script>', 'reference', 'f', '<b>\u202ex']
+    row = ['<script>alert(1)</script>', 'reference', 'f', '<b>\u202ex', 'm']
     page = render(evaluation, pd.DataFrame([row], columns=list(UNMATCHED_COLUMNS)), tmp_path)
     assert '1 mask left out' in page
     assert '&lt;script&gt;alert(1)' in page
