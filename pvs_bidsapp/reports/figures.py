@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -183,7 +184,8 @@ def pyplot() -> ModuleType:
     """Matplotlib's pyplot without a display; imported where it is needed, since it takes half a second."""
     import matplotlib as mpl
 
-    mpl.use('Agg')
+    if 'matplotlib.pyplot' not in sys.modules:  # a notebook that has imported it shows its figures as before
+        mpl.use('Agg')
     import matplotlib.pyplot as plt
 
     return plt

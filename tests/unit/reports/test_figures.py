@@ -9,7 +9,7 @@ from PIL import Image
 
 from pvs_bidsapp.anatomy.regions import REGIONS
 from pvs_bidsapp.reports.contact_sheet import COLUMNS, TILE, colour_of, draw_sheet
-from pvs_bidsapp.reports.figures import draw_all
+from pvs_bidsapp.reports.figures import draw_all, pyplot
 from pvs_bidsapp.reports.palette import GROUPS, OTHER, SERIES, group_of
 
 
@@ -66,3 +66,15 @@ def test_the_spaces_are_seen_on_their_side_in_the_colour_of_their_region(tmp_pat
     for region, seen in ((left, [True, False]), (right, [False, True])):
         distance = [np.abs(view - colour_of(region)).sum(2).min() for view in views[:2]]
         assert [d < 60 for d in distance] == seen
+
+
+def test_figures_leave_the_backend_of_a_notebook_as_it_is():
+    import matplotlib.pyplot as plt
+
+    before = plt.get_backend()
+    try:
+        plt.switch_backend('svg')
+        pyplot()
+        assert plt.get_backend() == 'svg'
+    finally:
+        plt.switch_backend(before)
