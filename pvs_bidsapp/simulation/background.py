@@ -21,7 +21,7 @@ from ..segmentation.intensity import TissueNormalization
 from . import label_maps as codes
 from .insertion import fluid_change
 from .label_maps import Anatomy
-from .patch_source import REGION, PatchSource, source_of
+from .patch_source import REGION, PatchSource, source_arrays, source_from, source_of
 
 #: Voxels with a larger probability may be a space.
 LIKELY = 0.05
@@ -47,6 +47,8 @@ REGION_CODES = {
     'cerebellum': codes.CEREBELLUM_WM,
 }
 _NUCLEI = (*codes.CAUDATE, *codes.THALAMUS)
+#: Begin of the names of the arrays of `Background.source` in a file.
+_OF_SOURCE = 'source_'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,13 +267,14 @@ def resolution(image: np.ndarray, mask: np.ndarray, spacing: np.ndarray) -> np.n
     local = ndimage.gaussian_filter(image * mask, 2.0) / np.maximum(weight, 1e-3)
     noise, fwhm = np.where(mask, image - local, 0), np.full(3, FWHM[0])
     widths = np.linspace(*FWHM, 100)
+    correlations = [_correlation(width) for width in widths]
     variance = float(np.square(noise[mask]).mean()) if mask.any() else 0.0
     for axis in range(3):
         ahead, behind = (np.moveaxis(mask, axis, 0)[part] for part in (slice(1, None), slice(-1)))
         steps = np.diff(np.moveaxis(noise, axis, 0), axis=0)[ahead & behind]
         if steps.size and variance > 0:
             correlation = 1 - 0.5 * float(np.square(steps).mean()) / variance
-            fwhm[axis] = np.interp(correlation, [_correlation(width) for width in widths], widths)
+            fwhm[axis] = np.interp(correlation, correlations, widths)
     return fwhm * spacing
 
 
@@ -293,7 +296,7 @@ def write_background(background: Background, path: Path) -> None:
     path : Path
         ``.npz``; uncompressed, so that it is read quickly.
     """
-    arrays = {f'source_{key}': value for key, value in vars(background.source).items() if key in _OF_SOURCE}
+    arrays = {_OF_SOURCE + key: value for key, value in source_arrays(background.source).items()}
     own = {key: value for key, value in vars(background).items() if key != 'source'}
     np.savez(path, **arrays, **own)
 
@@ -307,9 +310,6 @@ def read_background(path: Path) -> Background:
         As `write_background` wrote it.
     """
     with np.load(path) as arrays:
-        own = {key: arrays[key] for key in arrays.files if not key.startswith('source_')}
-        of_source = {key: arrays[f'source_{key}'] for key in _OF_SOURCE}
-    return Background(source=PatchSource(**of_source | {'name': str(of_source['name'])}), **own)
-
-
-_OF_SOURCE = ('name', 'voxels', 'labels', 'directions', 'spacing')
+        own = {key: arrays[key] for key in arrays.files if not key.startswith(_OF_SOURCE)}
+        of_source = {k.removeprefix(_OF_SOURCE): arrays[k] for k in arrays.files if k.startswith(_OF_SOURCE)}
+    return Background(source=source_from(of_source), **own)

@@ -7,9 +7,11 @@ look-up per voxel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,14 +84,7 @@ def write_source(source: PatchSource, path: Path) -> None:
     path : Path
         ``.npz``; uncompressed, so that it is read quickly.
     """
-    np.savez(
-        path,
-        name=np.array(source.name),
-        voxels=source.voxels,
-        labels=source.labels,
-        directions=source.directions,
-        spacing=source.spacing,
-    )
+    np.savez(path, **source_arrays(source))
 
 
 def read_source(path: Path) -> PatchSource:
@@ -101,13 +96,23 @@ def read_source(path: Path) -> PatchSource:
         As `write_source` wrote it.
     """
     with np.load(path) as arrays:
-        return PatchSource(
-            name=str(arrays['name']),
-            voxels=arrays['voxels'],
-            labels=arrays['labels'],
-            directions=arrays['directions'],
-            spacing=arrays['spacing'],
-        )
+        return source_from(arrays)
+
+
+def source_arrays(source: PatchSource) -> dict[str, Any]:
+    """A prepared label map as arrays by name, for a file."""
+    return {each.name: np.asarray(getattr(source, each.name)) for each in fields(PatchSource)}
+
+
+def source_from(arrays: Mapping[str, np.ndarray]) -> PatchSource:
+    """A prepared label map from its arrays, as `source_arrays` gives them."""
+    return PatchSource(
+        name=str(arrays['name']),
+        voxels=arrays['voxels'],
+        labels=arrays['labels'],
+        directions=arrays['directions'],
+        spacing=arrays['spacing'],
+    )
 
 
 def millimetres(stored: np.ndarray) -> np.ndarray:
