@@ -20,13 +20,12 @@ from ..messages import training
 from ..outputs.result_tables import find_results
 from ..outputs.unfinished import split_finished
 from ..runtime.files import atomic_write, read_image
-from ..runtime.processes import map_in_processes
 from ..segmentation.grid import Spacing
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.network_input import BrainAnatomy, NetworkInput
 from ..simulation.background import ScanMaps, prepare_background, write_background
 from ..training.config import TrainingConfig
-from .training_cache import digest
+from .training_cache import digest, make_missing
 from .training_limits import Limits
 
 LOG = logging.getLogger(__name__)
@@ -144,14 +143,14 @@ def cache_backgrounds(scans: Sequence[BackgroundScan], config: TrainingConfig, l
     Stopped, TimeUp
         If a stop was requested, or the time is over.
     """
-    cache_dir, spacing = config.data.cache_dir, config.recipe.spacing
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    folder, spacing = config.data.cache_dir, config.recipe.spacing
     key = (VERSION, TissueNormalization().card(), spacing)
-    files = [cache_dir / f'{scan.name}_background_{digest(scan.files, key)}.npz' for scan in scans]
-    missing = [(scan, spacing, file) for scan, file in zip(scans, files, strict=True) if not file.exists()]
-    names = [scan.name for scan, *_ in missing]
-    map_in_processes(_cache_background, missing, config.nprocs, 'backgrounds', names=names, stop=limits)
-    return files
+    calls = [
+        (scan, spacing, folder / f'{scan.name}_background_{digest(scan.files, key)}.npz') for scan in scans
+    ]
+    return make_missing(
+        _cache_background, calls, [scan.name for scan in scans], 'backgrounds', config, limits
+    )
 
 
 def _cache_background(scan: BackgroundScan, spacing: Spacing, file: Path) -> None:

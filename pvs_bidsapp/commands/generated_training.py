@@ -23,7 +23,7 @@ from ..training.packaging import TrainingSummary
 from ..training.simulated_images import simulate_image
 from ..training.splits import hold_out
 from .backgrounds import cache_backgrounds, find_backgrounds
-from .training_cache import CachedImage, digest, write_arrays
+from .training_cache import CachedImage, digest, make_missing, write_arrays
 from .training_limits import Limits
 from .training_run import DataSplit, TrainingRun, check_earlier, train_and_package
 
@@ -103,13 +103,9 @@ def cache_sources(maps: Sequence[Path], config: TrainingConfig, limits: Limits) 
     files : list of Path
         For `pvs_bidsapp.simulation.patch_source.read_source`, in the order of the maps.
     """
-    cache_dir = config.data.cache_dir
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    files = [cache_dir / f'{_stem(path)}_source_{digest([path], VERSION)}.npz' for path in maps]
-    missing = [(path, file) for path, file in zip(maps, files, strict=True) if not file.exists()]
-    names = [path.name for path, _ in missing]
-    map_in_processes(_cache_source, missing, config.nprocs, 'label maps', names=names, stop=limits)
-    return files
+    folder = config.data.cache_dir
+    calls = [(path, folder / f'{_stem(path)}_source_{digest([path], VERSION)}.npz') for path in maps]
+    return make_missing(_cache_source, calls, [path.name for path in maps], 'label maps', config, limits)
 
 
 def _cache_source(label_map: Path, file: Path) -> None:

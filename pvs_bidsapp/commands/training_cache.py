@@ -39,6 +39,7 @@ from ..segmentation.grid import Spacing
 from ..segmentation.intensity import TissueNormalization
 from ..segmentation.network_input import BrainAnatomy, NetworkInput
 from ..settings import anatomical_suffix
+from ..training.config import TrainingConfig
 from ..training.datasets import TrainingImage
 
 LOG = logging.getLogger(__name__)
@@ -170,6 +171,43 @@ def digest(files: Sequence[Path], key: Any) -> str:
     """
     stamp = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     return hashlib.sha256(repr((stamp, key)).encode()).hexdigest()[:16]
+
+
+def make_missing(
+    make: Callable[..., None],
+    calls: Sequence[tuple[Any, ...]],
+    names: Sequence[str],
+    what: str,
+    config: TrainingConfig,
+    stop: Callable[[], bool],
+) -> list[Path]:
+    """Make the files that are not in the cache yet, in several processes.
+
+    Parameters
+    ----------
+    make : callable
+        Makes a file.
+    calls : sequence of tuple
+        Its arguments for each file, the path of which is the last.
+    names : sequence of str
+        Of what the files are made of, for messages.
+    what : str
+        What is made, for the progress.
+    config : TrainingConfig
+        Names the folder of the cache, which is made if it does not exist, and the number of processes.
+    stop : callable
+        As for `cache_images`.
+
+    Returns
+    -------
+    files : list of Path
+        All of them, in the order of the calls.
+    """
+    config.data.cache_dir.mkdir(parents=True, exist_ok=True)
+    missing = [k for k, call in enumerate(calls) if not call[-1].exists()]
+    wanted = [names[k] for k in missing]
+    map_in_processes(make, [calls[k] for k in missing], config.nprocs, what, names=wanted, stop=stop)
+    return [call[-1] for call in calls]
 
 
 def prepare_image(cached: CachedImage, preparation: Preparation) -> None:
