@@ -17,9 +17,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from watching import cpu_seconds, folder_size, memory, parse_with_options
-
-RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
+from watching import RUN, cpu_seconds, folder_size, memory, parse_with_options
 
 MASKS = 'sub-*/**/*_label-PVS_mask.nii.gz'
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 import argparse
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from watching import RUN
 
 from pvs_bidsapp.simulation.cohort import Effects
 from pvs_bidsapp.testing import write_cohort
 
-RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
 OPTIONS = ['--cohort', 'sex', '--match', 'age', '--rating', 'rating', '--covariates', 'age', 'sex', 'ICV']
 
 

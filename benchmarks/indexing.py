@@ -21,9 +21,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from watching import cpu_seconds
-
-RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
+from watching import RUN, cpu_seconds
 
 
 def main() -> None:

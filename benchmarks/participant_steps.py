@@ -22,9 +22,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from watching import cpu_seconds, memory, parse_with_options
+from watching import RUN, cpu_seconds, memory, parse_with_options
 
-RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
 #: The chain, in a process of its own: its thread number is read when ANTs is imported.
 CHAIN = """
 import sys, time

@@ -14,8 +14,6 @@ on the pages of the outliers is read from benchmarks/people_looked_at.tsv.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ from nibabel.processing import resample_from_to, resample_to_output
 from scipy import stats
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
+from watching import run
 
 from pvs_bidsapp.anatomy import template
 from pvs_bidsapp.anatomy.regions import indices_of
@@ -41,7 +40,6 @@ from pvs_bidsapp.evaluation.agreement import agreement
 mpl.use('Agg')
 import matplotlib.pyplot as plt
 
-ROOT = Path(__file__).resolve().parents[1]
 LOOKED_AT = Path(__file__).with_name('people_looked_at.tsv')
 SPACE = 'MNI152NLin2009cSym'
 #: FreeSurfer codes of the lateral ventricles.
@@ -54,13 +52,6 @@ SAMPLES, SEED = 2000, 1
 
 
 # ---- running the program
-
-
-def run(*arguments: object) -> None:
-    """Run the program to its end; a scan that fails is told by it, and ends nothing."""
-    done = subprocess.run([sys.executable, str(ROOT / 'run.py'), *map(str, arguments)])
-    if done.returncode not in (0, 1):
-        sys.exit(f'{arguments}: exit status {done.returncode}')
 
 
 def participant(bids: Path, out: Path, nprocs: int) -> None:

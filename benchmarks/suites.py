@@ -16,16 +16,14 @@ knows their shape hardly ever misses, with that observer's own recall at the sam
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
+from watching import run
 
 from pvs_bidsapp.bids.naming import labels_dir
 from pvs_bidsapp.segmentation.model import Model, load_model
 
-RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
 #: Scores of `evaluate` in the table: heading, name, size filter in mm3, decimals.
 SCORES = (
     ('voxel Dice', 'dice', 0.0, 3),
@@ -39,22 +37,15 @@ SCORES = (
 RANGES = ((5, float('inf')), (6, float('inf')), (6, 8), (8, 12), (12, 20), (20, float('inf')))
 
 
-def pvs(*arguments: object) -> None:
-    """Run the program to its end; a scan that fails is told by it, and ends nothing."""
-    status = subprocess.run([*RUN, *map(str, arguments)]).returncode
-    if status not in (0, 1):
-        sys.exit(f'{arguments}: exit status {status}')
-
-
 def segment(suite: Path, model: Model, label: str, nprocs: int) -> Path:
     """Segment the heads of a suite, compare them with the truth, and give the folder of the tables."""
     out, tables = (
         suite.with_name(f'{suite.name}-{label}'),
         suite.with_name(f'{suite.name}-{label}-evaluation'),
     )
-    pvs(suite, out, 'participant', '--model', model.folder, '--modality', '+'.join(model.card.channels),
+    run(suite, out, 'participant', '--model', model.folder, '--modality', '+'.join(model.card.channels),
         '--nprocs', nprocs)  # fmt: skip
-    pvs('evaluate', out, labels_dir(suite), tables)
+    run('evaluate', out, labels_dir(suite), tables)
     return tables
 
 
@@ -110,7 +101,7 @@ def main() -> None:
     first, second = [], []
     for name in args.suites:
         suite = args.work_dir / name
-        pvs('simulate', suite, '--n-subjects', args.heads, '--label-maps', args.label_maps, '--suite', name,
+        run('simulate', suite, '--n-subjects', args.heads, '--label-maps', args.label_maps, '--suite', name,
             '--seed', args.seed, '--nprocs', args.nprocs)  # fmt: skip
         for spec in args.models:
             model = load_model(spec)

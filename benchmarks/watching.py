@@ -1,14 +1,24 @@
-"""What the benchmarks see of a program that runs: processor time and memory of all its processes (Linux)."""
+"""The program as the benchmarks run it; processor time and memory of all its processes (Linux)."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
+#: The program of this repository.
+RUN = [sys.executable, str(Path(__file__).resolve().parents[1] / 'run.py')]
 _TICKS = os.sysconf('SC_CLK_TCK')
+
+
+def run(*arguments: object) -> None:
+    """Run the program to its end; a scan that fails is told by it, and ends nothing."""
+    done = subprocess.run([*RUN, *map(str, arguments)])
+    if done.returncode not in (0, 1):
+        sys.exit(f'{arguments}: exit status {done.returncode}')
 
 
 def processes(leader: int) -> list[int]:
