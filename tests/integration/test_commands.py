@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 
 import pytest
@@ -24,10 +25,14 @@ def dataset(tmp_path):
 
 
 @pytest.mark.parametrize('command', [[], ['simulate'], ['train'], ['evaluate'], ['predict'], ['models']])
-def test_help_teaches(command):
+def test_help_comes_at_once_and_teaches(command):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = pvs(*command, '--help')
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0
     assert 'usage: pvs' in done.stdout
+    # processor time: a busy machine is no fault of the program
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 
 
 def test_version_needs_no_home(tmp_path):
