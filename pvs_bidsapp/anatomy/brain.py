@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cc3d
 import edt
@@ -21,8 +22,11 @@ from ..messages.message import Finding
 from . import bias, template, tissues
 from .ants_images import array_to_ants
 from .morphology import bounding_box, close
-from .registration import Transform, apply, apply_points, register, register_deformable
+from .registration import Transform, apply, apply_points, register, register_deformable, search_start
 from .resampling import Grid, are_inside, box_on, crop, isotropic_grid, resample
+
+if TYPE_CHECKING:
+    import ants
 
 #: Largest height of a head in mm; what is lower is neck.
 HEAD_HEIGHT = 175.0
@@ -45,7 +49,10 @@ REFINEMENT_ROUNDS = 3
 DEFORMED_MARGIN, FIELD_MARGIN = 20.0, 12.0
 #: Distance (mm) from the brain to the edge of the box in which its tissues are found.
 BOX_MARGIN = 12.0
-#: Correlation of scan and template in the brain. After the affine registration, T1w heads reach 0.46 to 0.71
+#: Correlation of scan and template in the brain after the affine registration, below which it is begun anew
+#: from the best of many tilts.
+USUAL_FIT = 0.45
+#: The same correlation. After the affine registration, T1w heads reach 0.46 to 0.71
 #: and T2w heads 0.45 to 0.60, heads whose header turns them the wrong way at most 0.28, scans of the other
 #: contrast and noise at most 0.01. Below the first value a scan is refused. It is measured before the
 #: deformable registration, which bends the template onto anything. Heads then reach 0.67 to 0.84; below the
@@ -208,19 +215,14 @@ def register_template(
         ants.iMath_truncate_intensity(i, 0.005, 0.995)
         for i in (moving, array_to_ants(image[:, :, keep], head.affine))
     )
-    linear, _ = register(
-        fixed, moving, 'Affine', folder, 'head',
-        aff_iterations=(1000, 500), aff_shrink_factors=(4, 2), aff_smoothing_sigmas=(3, 1),
-    )  # fmt: skip
-    # proportions of head, neck and brain differ between children and adults, so the last affine registration
-    # is restricted to the brain
-    near = array_to_ants(near_brain(12.0, head, linear), head.affine)
-    linear, _ = register(
-        fixed, moving, 'Affine', folder, 'brain', mask=near,
-        initial_transform=[str(p) for p in linear.files],
-        aff_iterations=(500, 200), aff_shrink_factors=(2, 1), aff_smoothing_sigmas=(1, 0),
-    )  # fmt: skip
+    linear = _register_affine(fixed, moving, head, folder)
     fit = template_fit(image, grid, linear, suffix)
+    if not fit >= USUAL_FIT:  # the head may be tilted farther than a registration can follow from its centre
+        start = search_start(fixed, moving, folder)
+        other = _register_affine(fixed, moving, head, folder, start)
+        other_fit = template_fit(image, grid, other, suffix)
+        if other_fit > fit:
+            linear, fit = other, other_fit
     if not fit >= MIN_FIT:
         raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
     region = near_brain(DEFORMED_MARGIN, head, linear)
@@ -230,6 +232,29 @@ def register_template(
         array_to_ants(fixed.numpy()[box], inner.affine), moving, array_to_ants(region[box], inner.affine),
         linear, folder, 'brain', threads=threads,
     )  # fmt: skip
+
+
+def _register_affine(
+    fixed: ants.ANTsImage, moving: ants.ANTsImage, head: Grid, folder: Path, start: Transform | None = None
+) -> Transform:
+    """Register the template to a scan by an affine transform: the head, then the brain.
+
+    Proportions of head, neck and brain differ between children and adults, so the last registration is
+    restricted to the brain. Without a start, the centres of mass are laid on each other.
+    """
+    name = 'head' if start is None else 'head_again'
+    linear, _ = register(
+        fixed, moving, 'Affine', folder, name,
+        initial_transform=None if start is None else [str(p) for p in start.files],
+        aff_iterations=(1000, 500), aff_shrink_factors=(4, 2), aff_smoothing_sigmas=(3, 1),
+    )  # fmt: skip
+    near = array_to_ants(near_brain(12.0, head, linear), head.affine)
+    linear, _ = register(
+        fixed, moving, 'Affine', folder, name.replace('head', 'brain'), mask=near,
+        initial_transform=[str(p) for p in linear.files],
+        aff_iterations=(500, 200), aff_shrink_factors=(2, 1), aff_smoothing_sigmas=(1, 0),
+    )  # fmt: skip
+    return linear
 
 
 @lru_cache(maxsize=1)

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 #: results that can be repeated.
 GREEDY = '-m WNCC 2x2x2 -n 60x40x12 -s 3vox 0.7vox -sv -noise 0 -wp 0 -V 0'
 
+#: Search for a start of the affine registration: largest rotation about each axis and steps of the search in
+#: degrees, and voxel size in mm.
+SEARCHED_TILT, SEARCH_STEP, SEARCH_SPACING = 36.0, 20.0, 4.0
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -116,6 +120,38 @@ def register(
     )
 
 
+def search_start(fixed: ants.ANTsImage, moving: ants.ANTsImage, folder: Path) -> Transform:
+    """Where to begin an affine registration: the best of many rotations about the centre of mass.
+
+    Parameters
+    ----------
+    fixed, moving : ANTsImage
+    folder : Path
+        Folder in which the transform is kept.
+
+    Returns
+    -------
+    start : Transform
+        From moving to fixed space; turned by `SEARCHED_TILT` at most.
+    """
+    import ants
+
+    folder.mkdir(parents=True, exist_ok=True)
+    small = [
+        ants.resample_image(ants.smooth_image(image, SEARCH_SPACING / 2), (SEARCH_SPACING,) * 3)
+        for image in (fixed, moving)
+    ]
+    with _silenced():
+        file = ants.affine_initializer(
+            *small,
+            search_factor=SEARCH_STEP,
+            radian_fraction=SEARCHED_TILT / 180,
+            local_search_iterations=10,
+            txfn=str(folder / 'start.mat'),
+        )
+    return Transform((Path(file),), (False,))
+
+
 def register_deformable(
     fixed: ants.ANTsImage,
     moving: ants.ANTsImage,
@@ -152,7 +188,7 @@ def register_deformable(
 
     (matrix,) = linear.files
     warp, inverse = folder / f'{name}_warp.nii', folder / f'{name}_inverse_warp.nii'
-    with tempfile.TemporaryDirectory() as scratch, _without_stdout():
+    with tempfile.TemporaryDirectory() as scratch, _silenced():
         for image, file in ((fixed, 'fixed'), (moving, 'moving'), (mask, 'mask')):
             ants.image_write(image, f'{scratch}/{file}.nii')
         np.savetxt(f'{scratch}/linear.txt', matrix_of(linear))
@@ -195,17 +231,20 @@ def matrix_of(transform: Transform) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _without_stdout() -> Iterator[None]:
-    """Drop what compiled code writes to standard output: greedy prints each iteration."""
+def _silenced() -> Iterator[None]:
+    """Drop what compiled code prints: greedy each iteration, ANTs' search each matrix that it rejects."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
     with open(os.devnull, 'wb') as nowhere:
         os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        for number, copy in enumerate(kept, start=1):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def apply(

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.linalg import block_diag
+from scipy.spatial.transform import Rotation
 
+from pvs_bidsapp.anatomy import template
 from pvs_bidsapp.anatomy.ants_images import array_to_ants
 from pvs_bidsapp.anatomy.registration import (
     Transform,
@@ -13,6 +16,7 @@ from pvs_bidsapp.anatomy.registration import (
     deterministic,
     matrix_of,
     register_deformable,
+    search_start,
     write_composite,
 )
 from pvs_bidsapp.anatomy.resampling import Grid
@@ -114,3 +118,15 @@ def test_a_chain_in_one_file_moves_points_as_the_chain_does(rng, shift, tmp_path
         flip = np.array([-1, -1, 1])
         moved = [np.array(whole.TransformPoint((flip * point).tolist())) * flip for point in inside]
         np.testing.assert_allclose(moved, apply_points(inside, chain), atol=1e-3)
+
+
+def test_a_tilted_head_is_laid_on_the_template_to_begin_with(tmp_path, capfd):
+    atlas = template.load()
+    turn = Rotation.from_euler('x', 30, degrees=True).as_matrix()
+    tilted = block_diag(turn, 1.0) @ atlas.affine
+    deterministic(1)
+    head = atlas.head('T1w')
+    start = search_start(array_to_ants(head, tilted), array_to_ants(head, atlas.affine), tmp_path)
+    left = Rotation.from_matrix(matrix_of(start)[:3, :3] @ turn)
+    assert np.degrees(left.magnitude()) < 5
+    assert capfd.readouterr() == ('', '')
