@@ -106,7 +106,7 @@ def test_detectability_is_that_on_the_t1w(inserted):
     before, after = (nib.load(path) for path in (t1w, options.out_dir / 'sub-01' / 'anat' / t1w.name))
     change = (after.get_fdata() - before.get_fdata()).astype(np.float32)
     ratio = detectability(change, np.asarray(index.dataobj), len(table), 1.0) / table['detectability']
-    # that of the noise, about 1 in whole numbers; voxels that spaces fill in part have no index, and count here
+    # that of the noise, about 1; voxels that spaces fill in part have no index, and count here
     assert ratio[ratio > 0].between(0.8, 3).all()
     assert (ratio > 0).sum() > 40
 
