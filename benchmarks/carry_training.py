@@ -28,6 +28,8 @@ from typing import Any
 import nibabel as nib
 import torch
 
+from pvs_bidsapp.cli.simulate import label_maps
+from pvs_bidsapp.errors import InputError
 from pvs_bidsapp.runtime.files import atomic_write
 from pvs_bidsapp.simulation.label_maps import MARGIN, crop, load_label_map
 from pvs_bidsapp.training.checkpoint import LAST
@@ -46,9 +48,7 @@ SPARE = 2.0
 
 def pack_maps(folder: Path, kit: Path, number: int) -> Path:
     """Write the first label maps of a folder as one archive; returns its path."""
-    files = [p for p in sorted(folder.iterdir()) if p.name.endswith(('.nii.gz', '.nii', '.mgz'))][:number]
-    if not files:
-        raise SystemExit(f'{folder}: no label maps; give a folder with *.nii.gz or *.mgz')
+    files = label_maps(folder, 'LABEL_MAPS')[:number]
     kit.mkdir(parents=True, exist_ok=True)
     archive = kit / 'label-maps.tar.bz2'
     with atomic_write(archive) as temporary, tarfile.open(temporary, 'w:bz2') as tar:
@@ -155,7 +155,10 @@ def main() -> None:
     whole.add_argument('model_dir', type=Path)
     args = parser.parse_args()
     if args.command == 'maps':
-        archive = pack_maps(args.label_maps, args.kit, args.number)
+        try:
+            archive = pack_maps(args.label_maps, args.kit, args.number)
+        except InputError as error:
+            raise SystemExit(str(error)) from None
         print(f'{archive}: {archive.stat().st_size / 1e6:.1f} MB')
     elif args.command == 'split':
         written = split(args.model_dir, args.pieces, int(args.megabytes * 1e6))

@@ -32,9 +32,9 @@ from scipy.spatial.transform import Rotation
 from watching import run
 
 from pvs_bidsapp.anatomy import template
+from pvs_bidsapp.anatomy.noise import noise_level
 from pvs_bidsapp.anatomy.regions import indices_of
 from pvs_bidsapp.anatomy.tissues import GM, WM
-from pvs_bidsapp.clusters.surroundings import measure_noise
 from pvs_bidsapp.evaluation.agreement import agreement
 
 mpl.use('Agg')
@@ -72,7 +72,7 @@ def with_noise(image: nib.Nifti1Image, rng: np.random.Generator) -> nib.Nifti1Im
     """As much noise again as the scan has in its brightest half, which is mostly white matter."""
     data = np.asarray(image.dataobj, np.float32)
     inside = data > 0
-    sigma = measure_noise(data, inside & (data > np.median(data[inside])))
+    sigma = noise_level(data, inside & (data > np.median(data[inside])))
     noisy = np.where(inside, np.maximum(data + rng.normal(0, sigma, data.shape), 1), 0)
     return nib.Nifti1Image(noisy.astype(np.float32), image.affine)
 

@@ -13,10 +13,11 @@ from phantoms import ball
 
 from pvs_bidsapp.anatomy.regions import REGIONS
 from pvs_bidsapp.bids.naming import Naming
+from pvs_bidsapp.outputs.region_labels import region_labels
 from pvs_bidsapp.reports.figures import draw_all
 from pvs_bidsapp.reports.subject_page import CLUSTER_COLUMNS, REGION_COLUMNS
 from pvs_bidsapp.reports.viewer import write_images
-from pvs_bidsapp.runtime.files import save_image
+from pvs_bidsapp.runtime.files import save_image, write_text
 
 SHAPE = (48, 56, 44)
 #: Turned a little, with voxels of three sizes, and the first axis to the left.
@@ -76,8 +77,7 @@ def finish_scan(
     places = ((regions[0], 'left'), ('all', 'both'))
     rows = [dict.fromkeys(REGION_COLUMNS, '1') | {'region': r, 'hemisphere': h} for r, h in places]
     _put_table(names.anat('stats', '.tsv', desc='pvs'), rows)
-    labels = [{'index': str(r.index), 'name': r.name} for r in REGIONS]
-    _put_table(names.anat('dseg', '.tsv', seg='regions'), labels)
+    write_text(names.anat('dseg', '.tsv', seg='regions'), region_labels())
     put(names.root, 'dataset_description.json', content=b'{"GeneratedBy": [{"Name": "pvs-bidsapp"}]}')
     stats = {
         'ModelName': 'm', 'Threshold': 0.3,

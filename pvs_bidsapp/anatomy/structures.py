@@ -15,7 +15,7 @@ import cc3d
 import edt
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import Delaunay, QhullError
+from scipy.spatial import ConvexHull, QhullError
 
 from . import template
 from .morphology import bounding_box
@@ -137,14 +137,17 @@ def add_internal_capsule(structures: np.ndarray, left: np.ndarray) -> None:
 
 
 def _convex_hull(mask: np.ndarray) -> np.ndarray:
-    """Pixels whose centres lie in the convex hull of a mask, shape (x, y)."""
+    """Pixels whose centres lie in the convex hull of a mask, or on its edge; shape (x, y)."""
+    points = np.argwhere(mask)
     try:
-        hull = Delaunay(np.argwhere(mask))
+        corners = points[ConvexHull(points).vertices]  # counterclockwise
     except QhullError:  # fewer than three points, or all on a line
         return mask
-    pixels = np.indices(mask.shape).reshape(2, -1).T
-    inside: np.ndarray = hull.find_simplex(pixels) >= 0
-    return inside.reshape(mask.shape)
+    x, y = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    inside = np.ones(mask.shape, bool)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        inside &= (x1 - x0) * (y - y0) >= (y1 - y0) * (x - x0)  # on the left of each side, in whole numbers
+    return inside
 
 
 def _add_external_capsule(structures: np.ndarray, atlas: template.Template) -> None:

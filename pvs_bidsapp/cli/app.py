@@ -8,13 +8,21 @@ import logging
 from .. import __version__
 from ..messages import options
 from . import group, participant
-from .arguments import PATH, OptionParser, add_option, command_parser, log_to_terminal, name_of
+from .arguments import (
+    PATH,
+    OptionParser,
+    add_option,
+    add_verbosity,
+    command_parser,
+    log_to_terminal,
+    name_of,
+)
 from .completion import SHELLS, PrintCompletion
 from .folders import check_input, check_output, check_work_dir
 
 DESCRIPTION = """\
 Find and measure perivascular spaces (PVS) on T1w (and T2w) brain MRI. Research software, not a
-medical device. Nothing is written to BIDS_DIR. The program uses no network."""
+medical device. Nothing is written to BIDS_DIR. The program never connects to the internet."""
 
 EPILOG = """\
 examples:
@@ -24,16 +32,16 @@ examples:
   pvs /bids /out group                                        tables and a page of the cohort
 
 other commands (pvs COMMAND --help):
-  train      retrain a model on labelled scans
+  train      train a model, on labelled scans or on label maps
   predict    process one scan, or a folder of scans, without BIDS
   evaluate   compare PVS masks with reference masks
   calibrate  fit the intervals of a model's expected numbers
   simulate   make a BIDS dataset of simulated heads with known PVS
   models     list, show and verify the bundled models
-  challenge  one scan in, posterior and mask out: the container of the field's challenge
+  challenge  one scan in, posterior and mask out: the contract of the field's challenge
 
-exit status: 0 all done; 1 some scan failed (the others are finished); 2 wrong usage or input;
-3 a model or template is missing or damaged.
+exit status of all commands: 0 all done; 1 some scan or file failed (the others are finished);
+2 wrong usage or input; 3 a model or template is missing or damaged.
 """
 
 
@@ -50,20 +58,18 @@ def parser() -> OptionParser:
     p.add_argument(
         'level',
         choices=('participant', 'group'),
-        help='participant: process each scan; group: statistics of all processed scans',
+        help='participant: process each scan; group: tables, statistics and a page of all processed scans',
     )
     p.add_argument('--version', action='version', version=f'pvs {__version__}')
     add_option(
         p, '--print-completion', action=PrintCompletion, choices=SHELLS,
         help='print a script with which a shell completes commands and options',
     )  # fmt: skip
-    p.add_argument(
-        '-v', '--verbose', action='count', default=0, help='-vv: print debug messages and those of nipype'
-    )
+    add_verbosity(p)
     participant.add_selection(p.add_argument_group('scans'))
     participant.add_analysis(p.add_argument_group('analysis'))
     participant.add_execution(p.add_argument_group('execution'))
-    group.add_options(p.add_argument_group('group level'))
+    group.add_options(p.add_argument_group('group level', group.COLUMNS))
     return p
 
 

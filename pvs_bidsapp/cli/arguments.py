@@ -238,6 +238,14 @@ def add_option(group: argparse._ActionsContainer, *names: str, **kwargs: Any) ->
             group._option_string_actions[other] = action
 
 
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add ``-v``, of which the program heeds the second."""
+    parser.add_argument(
+        '-v', '--verbose', action='count', default=0,
+        help='given twice (-vv): print debug messages and the messages of nipype',
+    )  # fmt: skip
+
+
 def add_label_options(group: argparse._ActionsContainer) -> None:
     """Add the options that say which masks are experts' labels: ``--labels-layout`` and ``--rater``."""
     add_option(

@@ -43,8 +43,14 @@ _THRESHOLD = Number(low=0, above=True, high=1, below=True)
 def parser() -> OptionParser:
     """Arguments of the command."""
     p = command_parser('pvs evaluate', DESCRIPTION)
-    p.add_argument('pred_dir', type=PATH, metavar='PRED_DIR', help='output of participant')
-    p.add_argument('ref_dir', type=PATH, metavar='REF_DIR', help='dataset with the reference masks')
+    p.add_argument(
+        'pred_dir', type=PATH, metavar='PRED_DIR',
+        help='output of participant, or masks of another program named as its own (sub-*_label-PVS_mask)',
+    )  # fmt: skip
+    p.add_argument(
+        'ref_dir', type=PATH, metavar='REF_DIR',
+        help='dataset with the reference masks, or with the marks of a reader (sub-*_desc-pvs_marks.tsv)',
+    )  # fmt: skip
     p.add_argument('out_dir', type=PATH, metavar='OUT_DIR', help='folder for the tables')
     add_label_options(p)
     add_option(

@@ -18,30 +18,48 @@ if TYPE_CHECKING:
 THIS_COHORT = 'this'
 
 
+COLUMNS = """\
+A COLUMN is one of participants.tsv or sub-*_sessions.tsv, ICV (the volume of the brain mask), or a
+measure of quality (qc_*)."""
+
+
 def add_options(g: argparse._ArgumentGroup) -> None:
-    """Add the options of the group level; columns are those of participants.tsv, and ICV."""
+    """Add the options of the group level."""
     add_option(g, '--cohort', metavar='COLUMN', help='compare the groups of people that this column names')
     add_option(
         g, '--compare', action='append', default=[], metavar='NAME=OUT_DIR',
-        help='compare with the outputs of another dataset (may be repeated)',
+        help='compare with the people of another OUT_DIR, under a name of your choice (may be repeated)',
     )  # fmt: skip
     add_option(
         g, '--match', nargs='+', default=[], metavar='COLUMN',
         help='match the compared groups on these columns, e.g. age sex',
     )  # fmt: skip
-    add_option(g, '--rating', metavar='COLUMN', help='regress this visual rating on the number of clusters')
+    add_option(
+        g, '--rating', metavar='COLUMN',
+        help='regress this visual rating on the number of clusters in the deep white matter',
+    )  # fmt: skip
     add_option(
         g, '--covariates', nargs='+', default=[], metavar='COLUMN',
         help='regress volume, fraction and count of each region on these columns, e.g. age sex ICV',
     )  # fmt: skip
-    add_option(g, '--formula', metavar='TEXT', help='right-hand side of a formula, e.g. "age * sex + ICV"')
     add_option(
-        g, '--harmonize', metavar='COLUMN', help='remove the effects of this column (site) first, with ComBat'
-    )
-    add_option(g, '--site', metavar='COLUMN', help='give effect sizes by site, and pooled over sites')
+        g, '--formula', metavar='TEXT',
+        help='in place of --covariates: right-hand side of a formula, e.g. "age * sex + ICV"',
+    )  # fmt: skip
+    add_option(
+        g, '--harmonize', metavar='COLUMN',
+        help='with --covariates or --formula: first remove the effects of this column (site, scanner) from '
+        'volumes and fractions, with ComBat',
+    )  # fmt: skip
+    add_option(
+        g, '--site', metavar='COLUMN',
+        help='with --cohort, --covariates or --formula: give effect sizes by site, and pooled over sites '
+        '(default: the column of --harmonize)',
+    )  # fmt: skip
     add_option(
         g, '--time', metavar='COLUMN',
-        help='change per year, by years (age) or dates (acq_time) of the scans, as in sub-*_sessions.tsv',
+        help='for people with several scans: give the change per year; the column holds years (age) or dates '
+        '(acq_time)',
     )  # fmt: skip
     add_option(
         g, '--size-filters', nargs='+', type=SIZE, default=[0, 5, 10, 15], metavar='MM3',

@@ -54,7 +54,7 @@ def add_selection(g: argparse._ArgumentGroup) -> None:
     add_option(
         g, '-d', '--derivatives', nargs='+', default=[], metavar='NAME=PATH',
         help='use brain masks (desc-brain_mask), T1w segmentations (dseg) and masks of white matter '
-        'hyperintensities (label-WMH_mask) of these derivative datasets',
+        'hyperintensities (label-WMH_mask) of these derivative datasets, under names of your choice',
     )  # fmt: skip
     add_option(
         g, '--exclude-wmh', type=_SHARE, metavar='SHARE',
@@ -77,7 +77,7 @@ def add_analysis(g: argparse._ArgumentGroup) -> None:
     add_option(
         g, '--modality', choices=('auto', 'T1w', 'T1w+T2w', 'T2w'), default='auto',
         help='auto: register the T2w where there is one, and use it if the model needs it; T1w: ignore T2w '
-        'scans; T1w+T2w: a scan without a T2w fails; T2w: of T2w scans alone, T1w scans are ignored',
+        'scans; T1w+T2w: a scan without a T2w fails; T2w: take T2w scans alone, and ignore T1w scans',
     )  # fmt: skip
     add_option(
         g, '--threshold', type=THRESHOLD, metavar='P',
@@ -93,8 +93,8 @@ def add_analysis(g: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     add_option(
         g, '--precision', choices=('auto', 'fp32', 'bf16'), default='auto',
-        help='of the numbers in the network; bf16 is faster on processors with units for it, with slightly '
-        'other masks (default auto: fp32 on a CPU, fp16 on a GPU)',
+        help='precision inside the network; bf16 is faster on processors with units for it, with slightly '
+        'different masks (default auto: fp32 on a CPU, fp16 on a GPU)',
     )  # fmt: skip
 
     add_option(
@@ -108,7 +108,8 @@ def add_execution(g: argparse._ArgumentGroup) -> None:
     """Add the options that decide how the program runs."""
     add_option(
         g, '-w', '--work-dir', type=PATH, metavar='DIR',
-        help='folder for intermediate files, removed as soon as a scan is done (default OUT_DIR/work)',
+        help='folder for intermediate files; those of a scan are removed when it is done (default '
+        'OUT_DIR/work)',
     )  # fmt: skip
     add_option(g, '--keep-workdir', action='store_true', help='keep the intermediate files of all scans')
     add_option(
@@ -116,11 +117,12 @@ def add_execution(g: argparse._ArgumentGroup) -> None:
     )
     add_option(
         g, '--nprocs', '--n-cpus', type=PROCESSES, metavar='N',
-        help='processes in parallel, and scans under way (default: one per available core)',
+        help='largest number of processes in parallel (default: one per available core)',
     )  # fmt: skip
     add_option(
         g, '--omp-nthreads', type=PROCESSES, metavar='N',
-        help='threads of a step that can use several (default: at most 8, as other scans leave of --nprocs)',
+        help='threads of a step that can use several (default: up to 8, as far as other scans leave cores of '
+        '--nprocs)',
     )  # fmt: skip
     add_option(
         g, '--mem', type=_MEMORY, metavar='GB', help='memory limit (default: 90 %% of the available memory)'

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from . import participant
-from .arguments import PATH, OptionParser, command_parser, log_to_terminal
+from .arguments import PATH, OptionParser, add_verbosity, command_parser, log_to_terminal
 from .folders import check_output, check_work_dir
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def parser() -> OptionParser:
     )
     p.add_argument('--t2w', type=PATH, metavar='T2W', help='T2w of the same session (for one scan only)')
     p.add_argument('out_dir', type=PATH, metavar='OUT_DIR', help='folder for the outputs')
-    p.add_argument('-v', '--verbose', action='count', default=0, help='-vv: print the messages of nipype')
+    add_verbosity(p)
     participant.add_analysis(p.add_argument_group('analysis'))
     participant.add_execution(p.add_argument_group('execution'))
     return p

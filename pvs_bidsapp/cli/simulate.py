@@ -38,6 +38,8 @@ examples:
 """
 
 
+#: Names of label maps.
+_LABEL_MAPS = ('*.nii.gz', '*.nii', '*.mgz', '*.mgh')
 #: Options of simulated heads, which have no effect on real scans.
 _OF_HEADS = (
     'n_subjects', 'first', 'label_maps', 'spacing', 'sites', 'sessions', 'rater_reliability',
@@ -50,7 +52,9 @@ def parser() -> OptionParser:
     p.add_argument('out_dir', type=PATH, metavar='OUT_DIR', help='BIDS dataset to write')
     _add_heads(p)
     _add_cohort(p)
-    add_option(p, '--seed', type=SEED, help="random seed (default: the suite's own)")
+    add_option(
+        p, '--seed', type=SEED, metavar='N', help="seed of all random numbers (default: the suite's own)"
+    )
     add_option(
         p, '--nprocs', '--n-cpus', type=PROCESSES, default=1, metavar='N',
         help='parallel processes (default 1)',
@@ -67,7 +71,8 @@ def _add_heads(p: argparse.ArgumentParser) -> None:
         '--label-maps',
         type=PATH,
         metavar='DIR',
-        help='folder of label maps with FreeSurfer codes, *.nii.gz or *.mgz (default: the bundled template)',
+        help=f'folder of label maps with FreeSurfer codes, {", ".join(_LABEL_MAPS)} (default: the bundled '
+        'template)',
     )
     add_option(
         p,
@@ -231,10 +236,7 @@ def label_maps(folder: Path, option: str = '--label-maps') -> list[Path]:
     """
     check_input(folder, 'a folder of label maps', option)
     found = sorted(
-        path
-        for pattern in ('*.nii.gz', '*.nii', '*.mgz', '*.mgh')
-        for path in folder.glob(pattern)
-        if not path.name.startswith('.')
+        path for pattern in _LABEL_MAPS for path in folder.glob(pattern) if not path.name.startswith('.')
     )
     if not found:
         raise options.NO_LABEL_MAPS.error(f'{option} {folder}')

@@ -75,7 +75,8 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
     add_option(g, '--recipe', choices=RECIPES, default='joliot2021', help='see below (default joliot2021)')
     add_option(
         g, '--labels', type=PATH, metavar='DIR',
-        help='dataset with the labels (default: DATA_DIR/derivatives/labels, or where its layout has them)',
+        help='dataset with the labels, or with the marks of a reader (sub-*_desc-pvs_marks.tsv) (default: '
+        'DATA_DIR/derivatives/labels, or where its layout has them)',
     )  # fmt: skip
     add_label_options(g)
     add_option(
@@ -175,7 +176,7 @@ def _add_input_options(p: argparse.ArgumentParser) -> None:
 
 def _add_schedule_options(p: argparse.ArgumentParser) -> None:
     g = p.add_argument_group('schedule')
-    add_option(g, '--epochs', type=COUNT, default=40, help='number of epochs (default 40)')
+    add_option(g, '--epochs', type=COUNT, default=40, metavar='N', help='number of epochs (default 40)')
     add_option(g, '--steps', type=COUNT, default=100, metavar='N', help='steps per epoch (default 100)')
     add_option(g, '--batch-size', type=COUNT, metavar='N', help='samples per step (default 4; m2ss 16)')
     add_option(
@@ -191,7 +192,7 @@ def _add_schedule_options(p: argparse.ArgumentParser) -> None:
         g, '--patience', type=WholeNumber(low=0, high=2**31 - 1), default=15, metavar='EPOCHS',
         help='stop after this number of epochs without a better validation score; 0: never (default 15)',
     )  # fmt: skip
-    add_option(g, '--seed', type=SEED, default=1, help='seed of everything random (default 1)')
+    add_option(g, '--seed', type=SEED, default=1, metavar='N', help='seed of all random numbers (default 1)')
     add_option(
         g, '--resume', action='store_true',
         help='continue an interrupted training; start one if there is none',

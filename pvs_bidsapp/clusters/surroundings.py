@@ -33,7 +33,7 @@ class ScanLevels:
     white, csf : float
         Levels of white matter and CSF.
     noise : float
-        Standard deviation of the noise in white matter.
+        Of white matter, see `pvs_bidsapp.anatomy.noise.noise_level`; NaN if it is not known.
     """
 
     white: float
@@ -62,31 +62,6 @@ class Surroundings:
     contrast_to_noise: float
     ventricle_distance: float
     cortex_distance: float
-
-
-def measure_noise(image: np.ndarray, white: np.ndarray) -> float:
-    """Standard deviation of the noise in white matter.
-
-    From differences of voxels two apart, where both and the one between are white matter: 1.4826 times their
-    median absolute deviation, over the root of 2.
-
-    Parameters
-    ----------
-    image : ndarray, shape (x, y, z)
-    white : ndarray of bool, shape (x, y, z)
-
-    Returns
-    -------
-    noise : float
-        Above 0; NaN without white matter.
-    """
-    found = []
-    for axis in range(3):
-        values, inside = np.moveaxis(image, axis, 0), np.moveaxis(white, axis, 0)
-        difference = (values[2:] - values[:-2])[inside[2:] & inside[1:-1] & inside[:-2]]
-        if difference.size >= FEWEST:
-            found.append(1.4826 * np.median(np.abs(difference - np.median(difference))) / np.sqrt(2))
-    return max(float(np.mean(found)), 1e-6) if found else float('nan')
 
 
 def measure_surroundings(

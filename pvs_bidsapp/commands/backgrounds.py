@@ -17,6 +17,7 @@ from ..anatomy.native import labels_to_native
 from ..anatomy.resampling import Grid, resample
 from ..bids.naming import Naming
 from ..messages import training
+from ..outputs.region_labels import differing_label
 from ..outputs.result_tables import find_results
 from ..outputs.unfinished import split_finished
 from ..runtime.files import atomic_write, read_image
@@ -72,7 +73,7 @@ def find_backgrounds(folders: Sequence[Path], channels: tuple[str, ...]) -> list
     Raises
     ------
     InputError
-        If a folder holds no such scan, or a scan lacks a mask or map.
+        If a folder holds no such scan, a scan lacks a mask or map, or has the regions of another version.
     """
     found = []
     for folder in folders:
@@ -110,6 +111,8 @@ def _find_scan(names: Naming, channels: tuple[str, ...]) -> BackgroundScan | Non
     for path in scan.files:
         if not path.exists():
             raise training.BACKGROUND_INCOMPLETE.error(path)
+    if difference := differing_label(table := names.anat('dseg', '.tsv', seg='regions')):
+        raise training.BACKGROUND_REGIONS.error(table, difference=difference)
     return scan
 
 

@@ -18,6 +18,7 @@ from ..anatomy.brain import Brain, extract_brain
 from ..anatomy.conform import ScanImage, load_scan, working_image
 from ..anatomy.coregistration import align_t2w
 from ..anatomy.native import labels_to_native, to_native
+from ..anatomy.noise import noise_level
 from ..anatomy.registration import Transform, apply, apply_points, deterministic
 from ..anatomy.resampling import Grid
 from ..anatomy.tissues import WM
@@ -33,7 +34,7 @@ from ..runtime.files import write_text
 from ..runtime.processes import map_in_processes
 from ..segmentation.intensity import measure_levels
 from ..simulation import vessels
-from ..simulation.detectability import detectability, noise_level
+from ..simulation.detectability import detectability
 from ..simulation.insertion import anatomy_of_scan, insert, vessels_to_grid
 from ..simulation.label_maps import Anatomy
 from ..simulation.scanner import SUITES
@@ -220,12 +221,12 @@ def _insert_into_scan(
     write_changed_scan(names, t1w, 'T1w', scan, image)
     if t2w is not None:
         second = load_scan(t2w)
-        image = _insert_into_t2w(insertion, second, folder)
-        write_changed_scan(Naming.of(options.out_dir, t2w), t2w, 'T2w', second, image)
+        changed = _insert_into_t2w(insertion, second, folder)
+        write_changed_scan(Naming.of(options.out_dir, t2w), t2w, 'T2w', second, changed)
     lines = [apply_affine(grid.affine, v.points / voxel_sizes(grid.affine)) for v in drawn]
     voxel_volume = float(np.prod(voxel_sizes(grid.affine)))
     noise = noise_level(scan.image, ndimage.binary_erosion(native.tissues == WM))
-    visible = detectability(image - scan.image, rendering.index, len(drawn), max(noise, 1e-6))
+    visible = detectability(image - scan.image, rendering.index, len(drawn), float(np.fmax(noise, 1e-6)))
     ground_truth = GroundTruth(
         affine=grid.affine,
         stored=scan.source,

@@ -217,10 +217,11 @@ class Measure(SimpleInterface):
         return labels_to_native(*mask, Grid(shape, affine)) > 0
 
     def _surroundings(self, shapes: list[Shape], found: Found) -> list[Surroundings]:
+        from ..anatomy.noise import noise_level
         from ..anatomy.regions import CORTEX, VENTRICLES
         from ..anatomy.resampling import Grid
         from ..anatomy.tissues import WM
-        from ..clusters.surroundings import ScanLevels, measure_noise, measure_surroundings
+        from ..clusters.surroundings import ScanLevels, measure_surroundings
         from ..segmentation.intensity import measure_levels
 
         landmarks, affine = read_image(self.inputs.landmarks)
@@ -229,7 +230,7 @@ class Measure(SimpleInterface):
             shapes,
             found,
             image,
-            ScanLevels(*measure_levels(image, classes), measure_noise(image, classes == WM)),
+            ScanLevels(*measure_levels(image, classes), noise_level(image, classes == WM)),
             ventricles=landmarks == VENTRICLES,
             cortex=landmarks == CORTEX,
             grid=Grid(landmarks.shape, affine),

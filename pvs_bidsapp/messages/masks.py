@@ -67,6 +67,13 @@ NOT_TISSUES = Refusal(
     mend='tissue classes are 1 CSF, 2 grey matter, 3 white matter: convert it, or remove it',
     kind=ImageError,
 )
+OTHER_REGIONS = Refusal(
+    code='mask-other-regions',
+    text='the region map beside it is not one of this version ({difference})',
+    mend='run participant on its scan again with this version, or remove map and table: '
+    'then there are no scores by region',
+    kind=ImageError,
+)
 NOT_PROBABILITIES = Refusal(
     code='mask-not-probabilities',
     text='holds values from {low:.4g} to {high:.4g}',

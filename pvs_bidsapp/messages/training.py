@@ -115,6 +115,11 @@ BACKGROUND_EMPTY = Refusal(
     text='no region in which spaces could be drawn',
     mend='look at the report of the scan, and leave the scan out',
 )
+BACKGROUND_REGIONS = Refusal(
+    code='training-background-regions',
+    text='the region map beside it is not one of this version ({difference})',
+    mend='run `pvs BIDS_DIR OUT_DIR participant` on the scan again with this version',
+)
 BACKGROUND_SKIPPED = Caution(
     code='training-background-skipped',
     text='{count} of {total} scans have no {modality}',

@@ -26,6 +26,7 @@ from ..messages.message import Caution, Finding
 from ..runtime.files import write_json, write_text
 from .ground_truth import read_detectability
 from .marks import read_label
+from .region_labels import differing_label
 
 #: Columns of the tables, with their descriptions.
 COLUMNS = {
@@ -162,7 +163,12 @@ class MaskFiles:
 
     def _regions(self, partner: Partner) -> np.ndarray | None:
         path = self.predicted.beside(suffix='dseg', seg='regions')
-        return None if path is None else map_on_grid(path, read_label_map(path), partner, order=0)
+        if path is None:
+            return None
+        table = _table_beside(path)
+        if table.exists() and (difference := differing_label(table)):
+            raise masks.OTHER_REGIONS.error(table, difference=difference)
+        return map_on_grid(path, read_label_map(path), partner, order=0)
 
     def _brain(self, partner: Partner) -> np.ndarray | None:
         """The brain mask beside the prediction, or else beside the reference."""
@@ -175,10 +181,15 @@ class MaskFiles:
         path = self.reference.beside(suffix='dseg', desc='pvs')
         if path is None:
             return None, None
-        detectability = read_detectability(path.with_name(path.name.split('.')[0] + '.tsv'))
+        detectability = read_detectability(_table_beside(path))
         if detectability is None:
             return None, None
         return map_on_grid(path, read_label_map(path), partner, order=0).astype(np.int32), detectability
+
+
+def _table_beside(image: Path) -> Path:
+    """The table of an image."""
+    return image.with_name(image.name.split('.')[0] + '.tsv')
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from ..bids.naming import Naming
 from ..settings import GIVEN_MASK, Analysis, Settings
 
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """The paper of a network.
+
+    Attributes
+    ----------
+    name : str
+        As a text cites it.
+    key : str
+        Of its entry in ``CITATION.bib``.
+    """
+
+    name: str
+    key: str
+
+
 #: The paper that each architecture follows.
-PAPERS = {'joliot2021': 'Boutinaud et al. 2021', 'm2ss': 'Chai et al., M2SS-PVS'}
-#: Its key in ``CITATION.bib``.
-KEYS = {'joliot2021': 'joliot2021', 'm2ss': 'chai'}
+PAPERS = {
+    'joliot2021': Paper(name='Boutinaud et al. 2021', key='joliot2021'),
+    'm2ss': Paper(name='Chai et al., M2SS-PVS', key='chai'),
+}
 
 
 def methods(settings: Settings) -> str:
@@ -46,7 +65,7 @@ def _segmentation(a: Analysis) -> str:
     """Where the voxels of the clusters come from."""
     if a.is_of_given_mask:
         return f'The voxels of a given mask (sha256 {a.model_sha256[:12]})'
-    paper = PAPERS.get(a.architecture, a.architecture)
+    paper = PAPERS[a.architecture].name if a.architecture in PAPERS else a.architecture
     return (
         f'The network {a.model_name} {a.model_version} (after {paper}; sha256 {a.model_sha256[:12]}) was '
         f'applied. Voxels with a probability of at least {a.threshold:g}'
@@ -63,9 +82,9 @@ def references(analysis: Analysis) -> str:
         name.
     """
     text = files('pvs_bidsapp.data').joinpath('CITATION.bib').read_text(encoding='utf-8')
-    if not analysis.is_of_given_mask and analysis.architecture not in KEYS:
+    if not analysis.is_of_given_mask and analysis.architecture not in PAPERS:
         return text
-    unnamed = [key for architecture, key in KEYS.items() if architecture != analysis.architecture]
+    unnamed = [paper.key for name, paper in PAPERS.items() if name != analysis.architecture]
     entries = re.split(r'^(?=@)', text, flags=re.MULTILINE)
     return ''.join(entry for entry in entries if entry.partition('{')[2].partition(',')[0] not in unnamed)
 

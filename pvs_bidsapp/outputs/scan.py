@@ -16,7 +16,6 @@ import pandas as pd
 
 from ..anatomy.conform import audit_scan
 from ..anatomy.quality import METRICS
-from ..anatomy.regions import REGIONS
 from ..anatomy.template import SPACE
 from ..anatomy.volume import SourceGrid
 from ..bids.naming import Naming, parse_entities
@@ -30,6 +29,7 @@ from ..runtime.files import copy_file, read_image, save_image, write_json, write
 from ..settings import Settings
 from . import sidecars
 from .records import read_record
+from .region_labels import region_labels
 
 #: Largest value that 16 bits hold, where scans are cut; smallest number of levels that a scan is given from 0
 #: to the percentile `BRIGHT` of its voxels above 0, if its own values have that many.
@@ -248,8 +248,7 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
     ]  # fmt: skip
     files = [f for pair in made for f in pair]
     table = names.anat('dseg', '.tsv', seg='regions')
-    rows = [f'{r.index}\t{r.name} {r.hemisphere}\t{r.hemisphere}' for r in REGIONS]
-    write_text(table, '\n'.join(['index\tname\themisphere', *rows]) + '\n')
+    write_text(table, region_labels())
     files.append(table)
     table = names.anat('dseg', '.tsv', seg='tissue')
     write_text(table, 'index\tname\n1\tCSF\n2\tgrey matter\n3\twhite matter\n')

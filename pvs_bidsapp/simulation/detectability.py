@@ -40,22 +40,3 @@ def detectability(change: np.ndarray, index: np.ndarray, number: int, sigma: flo
             own = np.isin(index[wide], (0, n + 1))
             energy[n] = np.square(change[wide], dtype=float)[own].sum()
     return np.sqrt(energy) / sigma
-
-
-def noise_level(image: np.ndarray, mask: np.ndarray) -> float:
-    """Standard deviation of the noise, from the median absolute difference of neighbouring voxels.
-
-    Parameters
-    ----------
-    image : ndarray, shape (x, y, z)
-    mask : ndarray of bool, shape (x, y, z)
-        Where the image has no structure.
-
-    Returns
-    -------
-    level : float
-        In the units of the image; 0 if there are no neighbours in the mask.
-    """
-    # the median absolute value of a normal variable is 0.6745 of its standard deviation
-    steps = np.diff(image, axis=0)[mask[1:] & mask[:-1]]
-    return float(np.median(np.abs(steps)) / (0.6745 * np.sqrt(2))) if steps.size else 0.0

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 from faults.small_head import shrink, simulate_small_heads
 
@@ -46,10 +47,16 @@ def masks(out: Path) -> dict[str, bytes]:
 def bids(shared_data, tmp_path_factory) -> Path:
     """A simulated head with T1w, T2w and ready-made anatomy, and a real one with a T1w; both are small."""
     root = simulate_small_heads(tmp_path_factory.mktemp('image') / 'bids')
+    put_small_scan(shared_data, root)
+    return root
+
+
+def put_small_scan(shared_data: Path, root: Path) -> Path:
+    """Write every second voxel of a real T1w, in the place that it has in its dataset; returns its path."""
     real = Path('sub-adi/anat/sub-adi_T1w.nii.gz')
     (root / real).parent.mkdir(parents=True)
     nib.save(shrink(nib.load(shared_data / 'bids-real' / real).slicer[::2, ::2, ::2]), root / real)
-    return root
+    return root / real
 
 
 @pytest.fixture(scope='module')
@@ -90,6 +97,26 @@ def test_too_little_memory_is_said_at_once(shared_data, tmp_path):
     assert done.returncode == 2
     assert 'GB of memory' in done.stderr
     assert not Path(tmp_path / 'sub-adi').exists()
+
+
+@needs_image
+def test_the_challenge_gets_posterior_and_mask_on_the_grid_of_its_scan(shared_data, tmp_path):
+    scan, out = put_small_scan(shared_data, tmp_path), tmp_path / 'output'
+    out.mkdir()
+    out.chmod(0o777)
+    done = run('challenge', '/input', '/output', binds=(f'{scan.parent}:/input:ro', f'{out}:/output'))
+    assert done.returncode == 0, done.stdout + done.stderr
+    images = {path.name: nib.load(path) for path in out.iterdir()}
+    assert sorted(images) == ['sub-adi_T1w_pvs_mask.nii.gz', 'sub-adi_T1w_pvs_posterior.nii.gz']
+    mask, posterior = (images[name] for name in sorted(images))
+    assert (mask.get_data_dtype(), posterior.get_data_dtype()) == (np.uint8, np.float64)
+    for image in (mask, posterior):
+        assert image.shape == nib.load(scan).shape
+        np.testing.assert_allclose(image.affine, nib.load(scan).affine, atol=1e-4)
+    marked, values = np.asarray(mask.dataobj) > 0, np.asarray(posterior.dataobj)
+    assert set(np.unique(mask.dataobj)) == {0, 1}
+    assert 0 == values.min() < values.max() <= 1
+    assert values[marked].min() > 0
 
 
 @needs_sif

@@ -136,6 +136,11 @@ def files(out: Path, session: str = 'ses-a', subject: str = 'sub-0001') -> Path:
     return out / subject / session / 'anat'
 
 
+def work_folders(out: Path, scan: str = GOOD) -> list[Path]:
+    """The folders of a scan's intermediate files, whose names end in the key of its files."""
+    return sorted((out / 'work' / 'pvs').glob(f'scan_{scan.replace("-", "_")}_*'))
+
+
 #: A word of the reason why the scan of each of these people is refused.
 REASONS = {
     '4D': '4D', 'empty': 'empty', 'nan': 'NaN', 'sheared': 'right angles', 'noise': 'template does not fit',
@@ -252,11 +257,11 @@ def test_the_validator_accepts_it(first):
 
 
 def test_the_working_image_of_a_scan_in_disguise_is_that_of_the_scan(first):
-    work = first[0] / 'work' / 'pvs'
     one, two = (
         nib.load(path)
         for scan in (COARSE, COPY)
-        for path in sorted(work.glob(f'scan_{scan.replace("-", "_")}_*/conform/*.nii*'))
+        for folder in work_folders(first[0], scan)
+        for path in folder.glob('conform/*.nii*')
     )
     np.testing.assert_array_equal(one.affine, two.affine)
     np.testing.assert_array_equal(np.asarray(one.dataobj), np.asarray(two.dataobj))
@@ -332,6 +337,7 @@ def test_other_settings_rewrite_the_results_and_the_work_folder_goes(first, two_
     kept = tmp_path / 'mask.nii.gz'
     mask = files(out) / f'{GOOD}_label-PVS_mask.nii.gz'
     shutil.copy(mask, kept)
+    assert work_folders(out)
     done = pvs(
         bids, out, *OPTIONS, '--participant-label', '0001', '--session-label', 'a', '--threshold', '0.9'
     )
@@ -340,4 +346,4 @@ def test_other_settings_rewrite_the_results_and_the_work_folder_goes(first, two_
     assert '1 done, 0 kept, 0 failed' in done.stdout
     before, after = (np.asarray(nib.load(p).dataobj) > 0 for p in (kept, mask))
     assert 0 < after.sum() < before.sum()
-    assert not (out / 'work' / 'pvs' / f'scan_{GOOD.replace("-", "_")}').exists()
+    assert not work_folders(out)

@@ -122,6 +122,7 @@ def test_results_are_those_of_the_files(tmp_path, t1w, model, worked_on):
     assert result.counts['all', 'both'] == result.volumes['all', 'both'] == 1
     assert result.grades == {'a': 2}
     assert result.findings == [{'Finding': 'it is odd', 'Mend': 'look at it'}]
+    (result.folder / 'work').mkdir()  # as a scan that failed leaves it
     saved = result.save(tmp_path / 'saved')
     assert (saved / result.page.name).read_text() == result.page.read_text()
     assert not list(saved.glob('work'))

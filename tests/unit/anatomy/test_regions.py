@@ -75,6 +75,18 @@ def test_no_brain_no_regions(atlas, classes):
     assert not empty.landmarks.any()
 
 
+def test_a_wide_field_of_view_changes_nothing(atlas, classes, found):
+    widths = ((30, 8), (5, 12), (20, 3))
+    moved = np.eye(4)
+    moved[:3, 3] = [-before for before, _ in widths]
+    wide = regions.find_regions(
+        np.pad(atlas.brain_mask, widths), np.pad(classes, widths), atlas.affine @ moved, IDENTITY
+    )
+    np.testing.assert_array_equal(wide.labels, np.pad(found.labels, widths))
+    np.testing.assert_array_equal(wide.landmarks, np.pad(found.landmarks, widths))
+    assert wide.overlap == found.overlap
+
+
 def test_a_ready_made_segmentation_decides_what_is_what(atlas, classes, found):
     """FreeSurfer codes with a caudate that is a putamen by the template."""
     labels = np.where(atlas.wm > 0.5, 2, np.where(atlas.brain_mask, 3, 0)).astype(np.int32)

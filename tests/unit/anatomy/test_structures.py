@@ -46,6 +46,21 @@ def test_both_sides_are_alike():
         assert left == pytest.approx(right, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ('drawn', 'hull'),
+    [
+        (['#...#', '.....', '..#..'], ['#####', '.###.', '..#..']),
+        (['...#', '#...', '...#'], ['...#', '####', '...#']),
+        (['.#.', '#.#', '.#.'], ['.#.', '###', '.#.']),
+        (['#..', '...', '..#'], ['#..', '...', '..#']),  # on a line: there is no area
+        (['#'], ['#']),
+    ],
+)
+def test_the_convex_hull_holds_its_edges(drawn, hull):
+    mask, expected = (np.array([list(row) for row in rows]) == '#' for rows in (drawn, hull))
+    np.testing.assert_array_equal(structures._convex_hull(mask), expected)
+
+
 @pytest.fixture
 def labels():
     """A segmentation in which the nuclei of one side lie as in a brain, by their FreeSurfer codes."""

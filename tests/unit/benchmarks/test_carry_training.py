@@ -112,6 +112,9 @@ def test_cropped_label_maps_give_the_same_patches(carry, tmp_path):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
-def test_an_empty_folder_is_told(carry, tmp_path):
-    with pytest.raises(SystemExit, match='no label maps'):
-        carry.pack_maps(tmp_path, tmp_path / 'kit', 12)
+def test_an_empty_folder_is_told(carry, tmp_path, monkeypatch):
+    (tmp_path / '._hidden.nii').touch()
+    monkeypatch.setattr('sys.argv', ['carry_training.py', 'maps', str(tmp_path), str(tmp_path / 'kit')])
+    with pytest.raises(SystemExit, match=f'LABEL_MAPS {tmp_path}'):
+        carry.main()
+    assert not (tmp_path / 'kit').exists()

@@ -65,14 +65,6 @@ def test_distances_are_those_of_the_centre(scene):
     assert np.isnan(look(scene).ventricle_distance)
 
 
-def test_noise_of_white_matter():
-    rng = np.random.default_rng(1)
-    slope = np.linspace(0, 500, 40)[:, None, None]
-    image = 1000 + slope + rng.normal(0, 20, (40, 40, 40))
-    assert surroundings.measure_noise(image, np.ones(image.shape, bool)) == pytest.approx(20, rel=0.05)
-    assert np.isnan(surroundings.measure_noise(image, np.zeros(image.shape, bool)))
-
-
 def test_share_in_lesions(scene):
     shapes = measure(scene[0].clusters, np.eye(4))
     lesions = np.zeros(SHAPE, bool)

@@ -51,6 +51,16 @@ def test_what_is_missing_is_named(out, tmp_path):
         find_backgrounds([out], ('T1w',))
 
 
+def test_a_region_map_of_another_version_is_refused(out):
+    table = out / 'sub-02/anat/sub-02_seg-regions_dseg.tsv'
+    table.write_text(table.read_text().replace('21\tcaudate left', '21\tbasal ganglia left'))
+    with refused(training.BACKGROUND_REGIONS, naming=f'{table}: '):
+        find_backgrounds([out], ('T1w',))
+    table.unlink()
+    with refused(training.BACKGROUND_REGIONS, naming=f'{table}: '):
+        find_backgrounds([out], ('T1w',))
+
+
 def test_a_scan_comes_in_the_units_of_a_network(out):
     (scan,) = find_backgrounds([out], ('T1w', 'T2w'))
     maps, made = read_maps(scan, (0.6, 1.2)), make_maps()

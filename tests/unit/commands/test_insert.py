@@ -14,6 +14,7 @@ from pvs_bidsapp.anatomy.brain import Brain
 from pvs_bidsapp.anatomy.registration import Transform
 from pvs_bidsapp.anatomy.resampling import Grid, resample
 from pvs_bidsapp.commands import insert
+from pvs_bidsapp.simulation.detectability import detectability
 
 IDENTITY = Transform((), ())
 
@@ -39,7 +40,7 @@ def template_brain(image, affine, folder):
 def inserted(tmp_path_factory):
     """Options, T1w and T2w of an insertion into the template at 2 mm, and why it was not done.
 
-    The voxels of the T1w are in another order than those of the T2w.
+    The voxels of the T1w are in another order than those of the T2w, which has fewer.
     """
     root = tmp_path_factory.mktemp('insert')
     atlas = template.load()
@@ -48,6 +49,7 @@ def inserted(tmp_path_factory):
     anat.mkdir(parents=True)
     for suffix, image in (('T1w', atlas.t1w), ('T2w', atlas.t2w)):
         data = np.rint(100 * image[::2, ::2, ::2] / image.max()).astype(np.int16)
+        data = data[: None if suffix == 'T1w' else -3]
         scan = DISGUISES['psr' if suffix == 'T1w' else 'plain'](nib.Nifti1Image(data, affine))
         nib.save(scan, anat / f'sub-01_{suffix}.nii.gz')
     options = insert.InsertionOptions(
@@ -70,7 +72,7 @@ def test_nothing_changes_outside_the_inserted_pvs(inserted):
         before, after = nib.load(path), nib.load(options.out_dir / 'sub-01' / 'anat' / path.name)
         start, end = (nib.orientations.io_orientation(i.affine) for i in (stored, before))
         turned = stored.as_reoriented(nib.orientations.ornt_transform(start, end))
-        occupancy = turned.get_fdata()
+        occupancy = turned.get_fdata()[tuple(map(slice, before.shape))]
         assert after.get_data_dtype() == before.get_data_dtype()
         np.testing.assert_array_equal(after.affine, before.affine)
         assert (occupancy > 0.4).sum() > 20
@@ -94,6 +96,19 @@ def test_the_ground_truth_is_complete(inserted):
     table = pd.read_csv(anat / 'sub-01_desc-pvs_dseg.tsv', sep='\t')
     assert set(np.unique(index)) - {0} <= set(table['index'])
     assert not (anat / 'sub-01_desc-mimics_dseg.nii.gz').exists()
+
+
+def test_detectability_is_that_on_the_t1w(inserted):
+    options, t1w, _, _ = inserted
+    anat = options.out_dir / 'derivatives' / 'labels' / 'sub-01' / 'anat'
+    index = nib.load(anat / 'sub-01_desc-pvs_dseg.nii.gz')
+    table = pd.read_csv(anat / 'sub-01_desc-pvs_dseg.tsv', sep='\t')
+    before, after = (nib.load(path) for path in (t1w, options.out_dir / 'sub-01' / 'anat' / t1w.name))
+    change = (after.get_fdata() - before.get_fdata()).astype(np.float32)
+    ratio = detectability(change, np.asarray(index.dataobj), len(table), 1.0) / table['detectability']
+    # that of the noise, about 1; voxels that spaces fill in part have no index, and count here
+    assert ratio[ratio > 0].between(0.8, 3).all()
+    assert (ratio > 0).sum() > 40
 
 
 def test_contrasts_come_from_the_suite_or_from_the_range_that_is_asked_for(tmp_path):

@@ -16,6 +16,7 @@ from pvs_bidsapp.commands.evaluate import run
 from pvs_bidsapp.evaluation.masks import Evaluator
 from pvs_bidsapp.messages import masks, scans
 from pvs_bidsapp.outputs.evaluation import COLUMNS, find_mask_pairs, write_evaluation
+from pvs_bidsapp.outputs.region_labels import region_labels
 
 MASK = tubes()
 NAME = 'sub-01_label-PVS_mask.nii.gz'
@@ -269,4 +270,14 @@ def test_a_damaged_map_beside_a_prediction_is_named(data_sets, name):
     path = predicted / f'sub-01/anat/sub-01_{name}.nii.gz'
     path.write_bytes(path.read_bytes()[:60])
     with refused(scans.DAMAGED, naming=path.name):
+        find_mask_pairs(predicted, reference).pairs[0].read()
+
+
+def test_a_region_map_of_another_version_is_named(data_sets):
+    predicted, reference, _ = data_sets
+    table = predicted / 'sub-01/anat/sub-01_seg-regions_dseg.tsv'
+    table.write_text(region_labels())
+    assert find_mask_pairs(predicted, reference).pairs[0].read()[0].regions is not None
+    table.write_text('index\tname\n21\tbasal ganglia left\n')
+    with refused(masks.OTHER_REGIONS, naming=table.name):
         find_mask_pairs(predicted, reference).pairs[0].read()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pvs_bidsapp.outputs.methods import KEYS, PAPERS, methods, references
+from pvs_bidsapp.outputs.methods import PAPERS, methods, references
 from pvs_bidsapp.settings import GIVEN_MASK, Analysis, Execution, Settings
 
 ANALYSIS = Analysis(
@@ -37,9 +37,8 @@ def test_the_paper_of_the_network_is_among_the_references(architecture, named, u
 
 
 def test_all_papers_of_networks_are_in_the_file_that_outputs_carry():
-    assert PAPERS.keys() == KEYS.keys()
     text = files('pvs_bidsapp.data').joinpath('CITATION.bib').read_text(encoding='utf-8')
-    assert set(KEYS.values()) <= set(keys(text))
+    assert {paper.key for paper in PAPERS.values()} <= set(keys(text))
     assert text.count('{') == text.count('}')
     assert text == references(replace(ANALYSIS, architecture='ensemble'))
 
@@ -51,4 +50,4 @@ def test_the_paragraph_names_the_paper(architecture):
         nprocs=1, omp_nthreads=1, memory_gb=1.0, device='cpu', work_dir=Path(), clean_workdir=True
     )
     settings = Settings(bids_dir=Path(), out_dir=Path(), analysis=analysis, execution=execution)
-    assert PAPERS[architecture] in methods(settings)
+    assert PAPERS[architecture].name in methods(settings)

@@ -128,6 +128,7 @@ def test_a_file_name_with_markup_is_shown_as_text(settings):
     scan = Scan(settings.bids_dir / 'sub-1_T1w.nii', source=settings.bids_dir / '<script>.nii')
     write_failure(Naming.of(settings.out_dir, scan.anat), str(scan.source), '<b>bold</b>')
     write_pages(Selection(scans=(scan,), subjects=('1',)), settings)
+    assert '&lt;b&gt;bold' in page(settings, 'sub-1')
     assert '<script>' not in page(settings, 'sub-1')
     assert '<b>bold' not in page(settings, 'sub-1')
 

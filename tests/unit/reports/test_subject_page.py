@@ -264,7 +264,9 @@ def test_it_prints_whole(browser, path):
         page.emulate_media(media='print')
         assert not page.locator('.viewer').is_visible()
         assert not page.locator('.controls').first.is_visible()
-        for box in page.locator('.scroll, .sheet').all():
+        boxes = page.locator('.scroll, .sheet').all()
+        assert boxes
+        for box in boxes:
             assert box.evaluate('e => e.scrollHeight <= e.clientHeight + 2')
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pvs_bidsapp.simulation.detectability import detectability, noise_level
+from pvs_bidsapp.simulation.detectability import detectability
 
 
 def test_energy_over_noise_of_each_space():
@@ -33,13 +33,3 @@ def test_a_neighbour_does_not_count():
     change, index = np.full((8, 8, 8), -1.0), np.zeros((8, 8, 8), np.int32)
     index[:4], index[4:] = 1, 2
     assert detectability(change, index, 2, 1.0) == pytest.approx([np.sqrt(256)] * 2)
-
-
-def test_noise_is_measured_where_there_is_no_structure():
-    rng = np.random.default_rng(1)
-    image = rng.normal(0, 0.3, (40, 40, 40)) + 5
-    image[20:] += 100
-    mask = np.ones(image.shape, bool)
-    mask[20:] = False
-    assert noise_level(image, mask) == pytest.approx(0.3, rel=0.03)
-    assert noise_level(image, np.zeros_like(mask)) == 0
