@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +41,7 @@ from pvs_bidsapp.evaluation.metrics import count_false
 from pvs_bidsapp.evaluation.sweep import average_precision, sweep
 from pvs_bidsapp.outputs.ground_truth import GroundTruth, write_ground_truth
 from pvs_bidsapp.runtime.files import save_image, write_json
+from pvs_bidsapp.segmentation.card import ModelCard
 from pvs_bidsapp.segmentation.model import Model, load_model
 from pvs_bidsapp.segmentation.network_input import BrainAnatomy
 from pvs_bidsapp.segmentation.predict import predict
@@ -56,16 +57,12 @@ SHOWN_THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
 RANGES = ((4, 6), (6, 8), (8, 12), (12, 20), (20, np.inf))
 #: Edges of the probabilities in the table of calibration.
 PROBABILITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
+#: Heads by suite and number of the anatomy.
+Heads = dict[tuple[str, str], Head]
 
 
-def make_heads(maps: Path, anatomies: Sequence[int], work_dir: Path) -> dict[tuple[str, str], Head]:
-    """Read the heads of all anatomies and suites, and draw those that are not there.
-
-    Returns
-    -------
-    heads : dict
-        By suite and number of the anatomy.
-    """
+def make_heads(maps: Path, anatomies: Sequence[int], work_dir: Path) -> Heads:
+    """Read the heads of all anatomies and suites, and draw those that are not there."""
     heads = {}
     for number in anatomies:
         for order, (name, suite) in enumerate(SUITES.items()):
@@ -80,7 +77,7 @@ def make_heads(maps: Path, anatomies: Sequence[int], work_dir: Path) -> dict[tup
     return heads
 
 
-def write_bids(heads: dict[tuple[str, str], Head], bids_dir: Path) -> None:
+def write_bids(heads: Heads, bids_dir: Path) -> None:
     """Write heads as a BIDS dataset, without skull, with the truth in ``derivatives/labels``."""
     describe_raw(bids_dir, 'Heads of another simulator', 'Made by benchmarks/other_simulator.py.\n')
     describe_derivative(labels_dir(bids_dir), 'Ground truth of the simulated heads', bids_dir)
@@ -189,7 +186,7 @@ def main_row(scores: Sequence[HeadScores], threshold: float) -> list[str]:
     ]
 
 
-def recall_row(scores: Sequence[HeadScores]) -> list[str]:
+def recall_row(scores: Sequence[HeadScores], _threshold: float) -> list[str]:
     """Cells of the recall by d', with the number of spaces."""
     table = recall_table(pd.concat([s.spaces for s in scores]))
     rows = table[table['measure'] == 'detectability'].set_index(['low', 'high'])
@@ -201,7 +198,7 @@ def recall_row(scores: Sequence[HeadScores]) -> list[str]:
     ]
 
 
-def threshold_row(scores: Sequence[HeadScores]) -> list[str]:
+def threshold_row(scores: Sequence[HeadScores], _threshold: float) -> list[str]:
     """Cells of Dice and volume by threshold."""
     return [
         f'{np.mean([s.dice[t] for s in scores]):.3f} ({np.median([s.volume[t] for s in scores]):.2f})'
@@ -209,10 +206,40 @@ def threshold_row(scores: Sequence[HeadScores]) -> list[str]:
     ]
 
 
-def calibration_row(scores: Sequence[HeadScores]) -> list[str]:
+def calibration_row(scores: Sequence[HeadScores], _threshold: float) -> list[str]:
     """Cells of the calibration: mean probability, and fraction of PVS."""
-    given, true = np.nanmean([s.calibration for s in scores], axis=0)
-    return [f'{p:.2f}: {fraction:.2f}' for p, fraction in zip(given, true, strict=True)]
+    given, true = np.ma.masked_invalid([s.calibration for s in scores]).mean(axis=0)
+    return [
+        'none' if p is np.ma.masked else f'{p:.2f}: {fraction:.2f}'
+        for p, fraction in zip(given, true, strict=True)
+    ]
+
+
+def judge(model: Model, heads: Heads) -> dict[str, list[HeadScores]]:
+    """Scores of a model on all heads, by suite."""
+    scores: dict[str, list[HeadScores]] = {}
+    for (suite, number), head in heads.items():
+        found = score_head(number, head, probability_map(head, model), model.card.threshold)
+        print(model.card.name, suite, number, f'AUPRC {found.auprc:.3f}', file=sys.stderr, flush=True)
+        scores.setdefault(suite, []).append(found)
+    return scores
+
+
+def print_tables(judged: list[tuple[ModelCard, dict[str, list[HeadScores]]]]) -> None:
+    """Print a row of each table for each model and suite."""
+    tables: dict[tuple[str, ...], Callable[[Sequence[HeadScores], float], list[str]]] = {
+        ('AUPRC', 'best Dice', 'Dice at the default', 'volume', 'false clusters a head'): main_row,
+        tuple(range_name(*limits) for limits in RANGES): recall_row,
+        tuple(f'Dice (volume) at {t:g}' for t in SHOWN_THRESHOLDS): threshold_row,
+        tuple(f'{low:g} to {high:g}' for low, high in pairwise(PROBABILITIES)): calibration_row,
+    }
+    for headings, row in tables.items():
+        rows = [
+            [f'{card.name} {card.version}', suite, *row(found, card.threshold)]
+            for card, scores in judged
+            for suite, found in scores.items()
+        ]
+        print_table(['model', 'heads', *headings], rows)
 
 
 def main() -> None:
@@ -220,37 +247,15 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('label_maps', type=Path)
     p.add_argument('work_dir', type=Path)
-    p.add_argument('--models', nargs='+', default=['joliot2021-t1', 'm2ss-t1t2', 't2'])
+    p.add_argument('--models', nargs='*', default=['joliot2021-t1', 'm2ss-t1t2', 't2'])
     p.add_argument('--anatomies', type=int, nargs='+', default=[13, 14, 15, 16])
     p.add_argument('--write-bids', type=Path, metavar='BIDS_DIR')
     args = p.parse_args()
+    models = [load_model(spec) for spec in args.models]
     heads = make_heads(args.label_maps, args.anatomies, args.work_dir)
     if args.write_bids:
         write_bids(heads, args.write_bids)
-    tables: dict[str, list[list[str]]] = {'main': [], 'recall': [], 'threshold': [], 'calibration': []}
-    for spec in args.models:
-        model = load_model(spec)
-        threshold = model.card.threshold
-        for suite in SUITES:
-            scores = [
-                score_head(number, head, probability_map(head, model), threshold)
-                for (name, number), head in heads.items()
-                if name == suite
-            ]
-            label = [f'{model.card.name} {model.card.version}', suite]
-            tables['main'].append(label + main_row(scores, threshold))
-            tables['recall'].append(label + recall_row(scores))
-            tables['threshold'].append(label + threshold_row(scores))
-            tables['calibration'].append(label + calibration_row(scores))
-            print(*label, *tables['main'][-1][2:], file=sys.stderr, flush=True)
-    headings = {
-        'main': ['AUPRC', 'best Dice', 'Dice at the default', 'volume', 'false clusters a head'],
-        'recall': [range_name(*limits) for limits in RANGES],
-        'threshold': [f'Dice (volume) at {t:g}' for t in SHOWN_THRESHOLDS],
-        'calibration': [f'{a:g} to {b:g}' for a, b in pairwise(PROBABILITIES)],
-    }
-    for name, rows in tables.items():
-        print_table(['model', 'heads', *headings[name]], rows)
+    print_tables([(model.card, judge(model, heads)) for model in models])
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ from nibabel.affines import apply_affine
 
 from pvs_bidsapp.bids.naming import Naming, labels_dir
 from pvs_bidsapp.outputs.ground_truth import read_detectability
+from pvs_bidsapp.segmentation.model import load_model
 from pvs_bidsapp.simulation.label_maps import Anatomy
 
 BENCHMARKS = Path(__file__).resolve().parents[3] / 'benchmarks'
@@ -156,7 +157,7 @@ def test_a_network_that_finds_nothing(benchmark, head):
     assert not scores.spaces['is_found'].any()
     assert scores.false_clusters == 0
     assert np.isnan(scores.calibration).all()
-    assert set(benchmark.recall_row([scores])) <= {'none', *(f'0.00 ({n})' for n in range(999))}
+    assert set(benchmark.recall_row([scores], 0.4)) <= {'none', *(f'0.00 ({n})' for n in range(999))}
 
 
 def test_false_clusters_and_calibration(benchmark, head):
@@ -171,6 +172,19 @@ def test_false_clusters_and_calibration(benchmark, head):
     number = 1 + (head.labels == VENTRICLE).sum()
     assert scores.calibration[:, 2] == pytest.approx([0.6, 7 / (7 + number)])
     assert benchmark.score_head('one', head, probability, 0.65).false_clusters == 0
+
+
+def test_the_tables_of_a_perfect_network(benchmark, head, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, 'probability_map', lambda head, _: head.reference.astype(np.float32) * 0.8)
+    model = load_model('t2')
+    benchmark.print_tables(
+        [(model.card, benchmark.judge(model, {('easy', '13'): head, ('easy', '14'): head}))]
+    )
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith('| t2')]
+    assert len(rows) == 4
+    assert '| easy | 1.000 | 1.000 (at 0.05) | 1.000 (at 0.3) | 1.00 | 0.0 |' in rows[0]
+    assert rows[2].count('1.000 (1.00)') == 4
+    assert rows[3].endswith('| none | none | none | 0.80: 1.00 |')
 
 
 def test_the_dataset_holds_the_heads(benchmark, head, tmp_path):
