@@ -52,7 +52,7 @@ from pvs_bidsapp.simulation.rendering import Rendering
 SEED = 99
 THRESHOLDS = tuple(np.round(np.arange(0.05, 1, 0.05), 2).tolist())
 #: Those of the table by threshold.
-SHOWN_THRESHOLDS = (0.2, 0.3, 0.4, 0.5)
+SHOWN_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
 #: Ranges of d' whose recall is in the table.
 RANGES = ((4, 6), (6, 8), (8, 12), (12, 20), (20, np.inf))
 #: Edges of the probabilities in the table of calibration.
