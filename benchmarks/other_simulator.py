@@ -13,8 +13,11 @@ Dice is the mean over heads, AUPRC and volume (that of the mask over the true on
 detectability index of a space on the T1w. A space is found if a voxel that it touches reaches the default
 threshold of the model; a cluster there that touches no space is false.
 
-With `--write-bids`, the heads are also written as a BIDS dataset without skull, for `participant` and
-`evaluate`.
+With `--write-bids`, the heads are also written as a BIDS dataset without skull, to judge the whole workflow.
+The heads are cut, so give it the true brain masks:
+
+    pvs BIDS_DIR OUT_DIR participant -d truth=BIDS_DIR/derivatives/labels
+    pvs evaluate OUT_DIR BIDS_DIR/derivatives/labels EVALUATION_DIR
 """
 
 from __future__ import annotations
