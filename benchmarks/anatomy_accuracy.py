@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Dice of brain, white matter and basal ganglia with the ground truth of simulated heads.
+"""Dice of brain, white matter and grey nuclei with the ground truth of simulated heads.
 
     python benchmarks/anatomy_accuracy.py OUT_DIR LABELS_DIR
 
 OUT_DIR is the output of participant on a dataset of `pvs simulate`, LABELS_DIR its derivatives/labels. The
 reference brain is all brain labels except CSF (24), closed by 3 mm. White matter is that of the cerebrum (2,
 41, lesions); in the next column, cerebellar white matter, brainstem and ventral diencephalon are added, which
-the tissue classes count as white matter.
+the tissue classes count as white matter. The nuclei are caudate, putamen and pallidum. Heads without outputs
+are left out.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from pvs_bidsapp.anatomy.regions import REGIONS
 from pvs_bidsapp.evaluation.metrics import dice
+from pvs_bidsapp.simulation.label_maps import BASAL_GANGLIA
 
 CEREBRUM = (2, 41, 25, 57, 77)
+#: Indices of the regions that hold these nuclei.
+NUCLEI = tuple(region.index for region in REGIONS if region.name in ('caudate', 'lentiform nucleus'))
 
 
 def load(folder: Path, name: str) -> np.ndarray:
@@ -30,11 +35,13 @@ def load(folder: Path, name: str) -> np.ndarray:
 
 def main(out_dir: Path, labels_dir: Path) -> None:
     """Print the table."""
-    print('| head | brain | white matter | with brainstem, cerebellum | basal ganglia | PVS in regions |')
+    print('| head | brain | white matter | with brainstem, cerebellum | nuclei | PVS in regions |')
     print('| --- | --- | --- | --- | --- | --- |')
     rows = []
     for reference in sorted(labels_dir.glob('sub-*/anat')):
         predicted = out_dir / reference.parent.name / 'anat'
+        if not any(predicted.glob('*_label-PVS_mask.nii.gz')):
+            continue
         labels, tissues = load(reference, 'seg-aseg_dseg'), load(predicted, 'seg-tissue_dseg')
         regions, pvs = load(predicted, 'seg-regions_dseg'), load(reference, 'label-PVS_mask') > 0
         cerebral = (tissues == 3) & ~np.isin(labels, (7, 46, 8, 47, 16, 28, 60))
@@ -42,7 +49,7 @@ def main(out_dir: Path, labels_dir: Path) -> None:
             dice(load(predicted, 'desc-brain_mask') > 0, load(reference, 'desc-brain_mask') > 0),
             dice(cerebral, np.isin(labels, CEREBRUM)),
             dice(tissues == 3, np.isin(labels, (*CEREBRUM, 7, 46, 16, 28, 60))),
-            dice(np.isin(regions, (21, 22)), np.isin(labels, (11, 12, 13, 50, 51, 52))),
+            dice(np.isin(regions, NUCLEI), np.isin(labels, BASAL_GANGLIA)),
             float((regions[pvs] > 0).mean()) if pvs.any() else float('nan'),
         ])  # fmt: skip
         print(f'| {reference.parent.name} | ' + ' | '.join(f'{v:.3f}' for v in rows[-1]) + ' |')

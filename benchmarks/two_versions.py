@@ -4,8 +4,8 @@
     python benchmarks/two_versions.py OLD_OUT_DIR NEW_OUT_DIR [LABELS_DIR]
 
 Both folders are outputs of participant on the same dataset. LABELS_DIR is the derivatives/labels of
-`pvs simulate`. White matter is that of the cerebrum, compared inside of it only; deep white matter and basal
-ganglia are the regions of these names, PVS the mask.
+`pvs simulate`. White matter is that of the cerebrum, compared inside of it only; deep white matter are the
+regions of this name, nuclei those of caudate and lentiform nucleus, PVS the mask.
 """
 
 from __future__ import annotations
@@ -14,20 +14,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+from anatomy_accuracy import NUCLEI, load
 
 from pvs_bidsapp.evaluation.metrics import dice
+from pvs_bidsapp.simulation.label_maps import BASAL_GANGLIA
 
 CEREBRUM, BELOW = (2, 41, 25, 57, 77), (7, 46, 8, 47, 16, 28, 60)
-NUCLEI = (11, 12, 13, 50, 51, 52)
-COLUMNS = ('brain', 'white matter', 'deep white matter', 'basal ganglia', 'PVS')
-
-
-def load(folder: Path, name: str) -> np.ndarray:
-    """An image of one scan."""
-    (path,) = folder.glob(f'*{name}.nii.gz')
-    return np.asarray(nib.load(path).dataobj)
+COLUMNS = ('brain', 'white matter', 'deep white matter', 'nuclei', 'PVS')
 
 
 def masks(folder: Path) -> Iterator[np.ndarray]:
@@ -36,7 +30,7 @@ def masks(folder: Path) -> Iterator[np.ndarray]:
     yield load(folder, 'desc-brain_mask') > 0
     yield load(folder, 'seg-tissue_dseg') == 3
     yield (regions > 0) & (regions < 20)
-    yield np.isin(regions, (21, 22))
+    yield np.isin(regions, NUCLEI)
     yield load(folder, 'label-PVS_mask') > 0
 
 
@@ -47,7 +41,7 @@ def truth(folder: Path) -> Iterator[np.ndarray]:
     yield load(folder, 'desc-brain_mask') > 0
     yield white
     yield white
-    yield np.isin(labels, NUCLEI)
+    yield np.isin(labels, BASAL_GANGLIA)
     yield load(folder, 'label-PVS_mask') > 0
 
 
