@@ -32,6 +32,7 @@ from scipy.spatial.transform import Rotation
 from watching import run
 
 from pvs_bidsapp.anatomy import template
+from pvs_bidsapp.anatomy.ants_images import array_to_ants
 from pvs_bidsapp.anatomy.noise import noise_level
 from pvs_bidsapp.anatomy.regions import indices_of
 from pvs_bidsapp.anatomy.tissues import GM, WM
@@ -218,7 +219,7 @@ def structures_in(folder: Path, like: Path) -> np.ndarray:
     """CerebrA labels of the template on a scan's grid, by the transform that the program wrote."""
     (transform,) = folder.glob(f'*_from-{SPACE}_to-T1w_mode-image_xfm.h5')
     atlas = template.load()
-    moving = ants.from_nibabel(nib.Nifti1Image(atlas.cerebra.astype(np.float32), atlas.affine))
+    moving = array_to_ants(atlas.cerebra, atlas.affine)
     fixed = ants.image_read(str(like))
     moved = ants.apply_transforms(fixed, moving, [str(transform)], interpolator='nearestNeighbor')
     return moved.numpy().astype(int)
@@ -372,8 +373,8 @@ Intervals are of 95 %, by resampling people. What an interval does not show is n
 
 ![Volume by age, volumes of clusters, density by distance from ventricles and cortex](../images/people.webp)
 
-A person has {count[0.5]:.0f} clusters (median; {count[0.0]:.0f} to {count[1.0]:.0f}) with {volume[0.5]:.0f}
-mm³ ({volume[0.0]:.0f} to {volume[1.0]:.0f}). Median and quartiles of a cluster: {measures}.
+A person has {count[50%]:.0f} clusters (median; {count[min]:.0f} to {count[max]:.0f}) with {volume[50%]:.0f}
+mm³ ({volume[min]:.0f} to {volume[max]:.0f}). Median and quartiles of a cluster: {measures}.
 
 ## Age
 
@@ -427,8 +428,8 @@ def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: in
         asked=asked,
         youngest=ages.min(),
         oldest=ages.max(),
-        count=study.scans['count'].quantile([0.0, 0.5, 1.0]),
-        volume=study.scans['volume_mm3'].quantile([0.0, 0.5, 1.0]),
+        count=study.scans['count'].describe(),
+        volume=study.scans['volume_mm3'].describe(),
         measures=', '.join(quartiles(study.clusters, name) for name in ('volume', 'width', 'length')),
         age='\n'.join(age_rows(study)),
         sides='\n'.join(side_rows(study)),
