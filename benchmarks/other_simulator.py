@@ -14,10 +14,10 @@ detectability index of a space on the T1w. A space is found if a voxel that it t
 threshold of the model; a cluster there that touches no space is false. `--patches` takes the place of size
 and stride of the patches in the cards, in voxels.
 
-With `--write-bids`, the heads are also written as a BIDS dataset without skull, to judge the whole workflow.
-The heads are cut, so give it the true brain masks:
+With `--write-bids`, the heads are also written as a BIDS dataset, cut and without skull, to judge the whole
+workflow:
 
-    pvs BIDS_DIR OUT_DIR participant -d truth=BIDS_DIR/derivatives/labels
+    pvs BIDS_DIR OUT_DIR participant
     pvs evaluate OUT_DIR BIDS_DIR/derivatives/labels EVALUATION_DIR
 """
 
