@@ -2,7 +2,7 @@
 """How well networks do on heads of another simulator than the one that made their training patches.
 
     python benchmarks/other_simulator.py LABEL_MAPS WORK_DIR [--models joliot2021-t1 m2ss-t1t2 t2]
-        [--anatomies 13 14 15 16] [--write-bids BIDS_DIR]
+        [--anatomies 13 14 15 16] [--patches SIZE STRIDE] [--write-bids BIDS_DIR]
 
 LABEL_MAPS holds SynthSeg's seg_13 to seg_16, which no bundled model was trained on. In each of them an easy
 and a hard head is drawn, by `other_heads.py`, which shares nothing with `pvs_bidsapp.simulation` but the
@@ -11,12 +11,13 @@ train on them. Networks get the true brain mask and tissue classes, so that they
 
 Dice is the mean over heads, AUPRC and volume (that of the mask over the true one) are medians. d' is the
 detectability index of a space on the T1w. A space is found if a voxel that it touches reaches the default
-threshold of the model; a cluster there that touches no space is false.
+threshold of the model; a cluster there that touches no space is false. `--patches` takes the place of size
+and stride of the patches in the cards, in voxels.
 
-With `--write-bids`, the heads are also written as a BIDS dataset without skull, to judge the whole workflow.
-The heads are cut, so give it the true brain masks:
+With `--write-bids`, the heads are also written as a BIDS dataset, cut and without skull, to judge the whole
+workflow:
 
-    pvs BIDS_DIR OUT_DIR participant -d truth=BIDS_DIR/derivatives/labels
+    pvs BIDS_DIR OUT_DIR participant
     pvs evaluate OUT_DIR BIDS_DIR/derivatives/labels EVALUATION_DIR
 """
 
@@ -25,7 +26,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -177,6 +178,13 @@ def probability_map(head: Head, model: Model) -> np.ndarray:
     return predict(channels, Grid(head.brain.shape, head.affine), anatomy, model).probability
 
 
+def with_patches(model: Model, patches: Sequence[int] | None) -> Model:
+    """A model with patches of another size and stride, in voxels, than those of its card."""
+    if patches is None:
+        return model
+    return replace(model, card=replace(model.card, patch_size=patches[0], stride=patches[1]))
+
+
 def main_row(scores: Sequence[HeadScores], threshold: float) -> list[str]:
     """Cells of the main scores."""
     dice = pd.concat([s.dice for s in scores], axis=1).mean(axis=1)
@@ -252,9 +260,10 @@ def main() -> None:
     p.add_argument('work_dir', type=Path)
     p.add_argument('--models', nargs='*', default=['joliot2021-t1', 'm2ss-t1t2', 't2'])
     p.add_argument('--anatomies', type=int, nargs='+', default=[13, 14, 15, 16])
+    p.add_argument('--patches', type=int, nargs=2, metavar=('SIZE', 'STRIDE'))
     p.add_argument('--write-bids', type=Path, metavar='BIDS_DIR')
     args = p.parse_args()
-    models = [load_model(spec) for spec in args.models]
+    models = [with_patches(load_model(spec), args.patches) for spec in args.models]
     heads = make_heads(args.label_maps, args.anatomies, args.work_dir)
     if args.write_bids:
         write_bids(heads, args.write_bids)

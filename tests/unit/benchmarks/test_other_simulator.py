@@ -187,6 +187,13 @@ def test_the_tables_of_a_perfect_network(benchmark, head, monkeypatch, capsys):
     assert rows[3].endswith('| none | none | none | 0.80: 1.00 |')
 
 
+def test_patches_replace_those_of_the_card(benchmark):
+    model = load_model('t2')
+    assert benchmark.with_patches(model, None) is model
+    card = benchmark.with_patches(model, [64, 48]).card
+    assert (card.patch_size, card.stride, card.threshold) == (64, 48, model.card.threshold)
+
+
 def test_the_dataset_holds_the_heads(benchmark, head, tmp_path):
     benchmark.write_bids({('easy', '13'): head}, tmp_path)
     names = Naming(tmp_path, (('sub', 'easy13'),))
