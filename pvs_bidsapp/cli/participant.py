@@ -117,7 +117,8 @@ def add_execution(g: argparse._ArgumentGroup) -> None:
     )
     add_option(
         g, '--nprocs', '--n-cpus', type=PROCESSES, metavar='N',
-        help='largest number of processes in parallel (default: one per available core)',
+        help='processes in parallel, and scans that are worked on at a time (default: one per available '
+        'core)',
     )  # fmt: skip
     add_option(
         g, '--omp-nthreads', type=PROCESSES, metavar='N',

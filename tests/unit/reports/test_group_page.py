@@ -126,3 +126,11 @@ def test_long_lists_are_cut_on_the_page(monkeypatch):
     text = render('word')
     assert text.count('<td class="text">sub-3</td><td class="text">sub-3</td>') == 7
     assert 'The first 7 are shown.' in text
+
+
+def test_buttons_say_what_they_do_and_maps_that_are_not_there_are_not_promised():
+    text = render('word')
+    assert '>download numbers</button>' in text
+    assert '>numbers</' not in text
+    assert 'There are none. All numbers' in text
+    assert 'The maps as NIfTI' not in text
