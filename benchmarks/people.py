@@ -26,6 +26,8 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.processing import resample_from_to, resample_to_output
+from nilearn import plotting
+from nilearn.image import smooth_img
 from scipy import stats
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
@@ -347,9 +349,9 @@ def draw(study: Study, places: list[Place], folder: Path) -> None:
     for region, marker in (('deep white matter', 'o'), ('basal ganglia', '^')):
         volume = study.of(region, 'both', 'volume_mm3').reindex(study.scans.index)
         axes[0].scatter(study.scans['age'], volume, s=18, marker=marker, label=region)
-    axes[0].set(xlabel='age in years', ylabel='volume in mm³', yscale='symlog')
+    axes[0].set(xlabel='age in years', ylabel='volume in mm³', ylim=(0, None))
     axes[0].legend()
-    bins = np.geomspace(0.5, 100, 25)
+    bins = np.geomspace(0.5, 256, 10)  # each twice as wide: volumes are whole numbers of voxels
     axes[1].hist(study.clusters['volume_mm3'], bins, color='tab:gray')
     axes[1].set(xscale='log', xlabel='volume of a cluster in mm³', ylabel='clusters')
     for key, colour in (('ventricle', 'tab:blue'), ('cortex', 'tab:orange')):
@@ -361,7 +363,33 @@ def draw(study: Study, places: list[Place], folder: Path) -> None:
     axes[2].legend()
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / 'people.webp', dpi=110)
+    plt.close(figure)
 
+
+def draw_frequency(out: Path, folder: Path) -> None:
+    """Where spaces are found how often: the group's map of everybody, on the template."""
+    (path,) = out.glob('group_cohort-all_*_desc-pvs_frequency.nii.gz')
+    atlas = template.load()
+    figure, axis = plt.subplots(figsize=(12, 2.6))
+    plotting.plot_stat_map(
+        smooth_img(path, 4), bg_img=nib.Nifti1Image(atlas.head('T1w'), atlas.affine), axes=axis,
+        display_mode='z', cut_coords=(-24, -16, -8, 0, 20, 30, 40), threshold=0.02, cmap='inferno',
+        symmetric_cbar=False, black_bg=False, draw_cross=False,
+    )  # fmt: skip
+    figure.savefig(folder / 'people-frequency.webp', dpi=110)
+    plt.close(figure)
+
+
+AGAIN = """\
+## The same person twice
+
+The scans of some people were changed by what does not change the person: noise as strong as their own
+(noise), a grid that lies half a voxel further (shift), voxels of 1 mm (voxels), a head turned by 5 degrees
+(turn).
+
+{repeats}
+
+"""
 
 PAGE = """\
 # What it finds in people
@@ -375,6 +403,10 @@ Intervals are of 95 %, by resampling people. What an interval does not show is n
 
 A person has {count[50%]:.0f} clusters (median; {count[min]:.0f} to {count[max]:.0f}) with {volume[50%]:.0f}
 mm³ ({volume[min]:.0f} to {volume[max]:.0f}). Median and quartiles of a cluster: {measures}.
+
+![Share of people with a space, on sections of the template](../images/people-frequency.webp)
+
+The share of the people who have a space in a place, smoothed by 4 mm, in the template's space.
 
 ## Age
 
@@ -394,15 +426,7 @@ Rank correlation of the volumes in the basal ganglia and in deep white matter: {
 
 {directions}
 
-## The same person twice
-
-The scans of some people were changed by what does not change the person: noise as strong as their own
-(noise), a grid that lies half a voxel further (shift), voxels of 1 mm (voxels), a head turned by 5 degrees
-(turn).
-
-{repeats}
-
-## Outliers
+{again}## Outliers
 
 The people farthest from the line of volume against age.
 
@@ -435,7 +459,7 @@ def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: in
         sides='\n'.join(side_rows(study)),
         together=interval(bootstrap(rank_correlation, *volumes)),
         directions=directions(places),
-        repeats='\n'.join(repeat_rows(study, repeats)),
+        again=AGAIN.format(repeats='\n'.join(repeat_rows(study, repeats))) if repeats else '',
         outliers='\n'.join(outlier_rows(study, looked_at)),
     )
 
@@ -490,7 +514,9 @@ def main() -> None:
         print(text)
         return
     args.page.write_text(text, encoding='utf-8')
-    draw(study, places, args.page.parents[1] / 'images')
+    images = args.page.parents[1] / 'images'
+    draw(study, places, images)
+    draw_frequency(out, images)
 
 
 if __name__ == '__main__':
