@@ -14,6 +14,7 @@ on the pages of the outliers is read from benchmarks/people_looked_at.tsv.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -394,7 +395,7 @@ The scans of some people were changed by what does not change the person: noise 
 PAGE = """\
 # What it finds in people
 
-{done} of {asked} people were processed by `participant` with its defaults: OpenNeuro ds002748, T1w of 0.87
+{done} of {asked} people were processed by `participant` with its defaults ({model}): OpenNeuro ds002748, T1w of 0.87
 × 0.87 × 1 mm, skull-stripped by their authors, aged {youngest:.0f} to {oldest:.0f}. Nobody has traced their
 spaces. This page shows whether what is found behaves as perivascular spaces do, not that each of it is one.
 Intervals are of 95 %, by resampling people. What an interval does not show is not confirmed.
@@ -438,7 +439,7 @@ python benchmarks/people.py COHORT WORK_DIR --page docs/explanation/people.md
 """
 
 
-def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: int) -> str:
+def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: int, model: str) -> str:
     """The page, in Markdown."""
     looked_at = {}
     if LOOKED_AT.exists():
@@ -450,6 +451,7 @@ def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: in
     return PAGE.format(
         done=len(study.scans),
         asked=asked,
+        model=model,
         youngest=ages.min(),
         oldest=ages.max(),
         count=study.scans['count'].describe(),
@@ -462,6 +464,15 @@ def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: in
         again=AGAIN.format(repeats='\n'.join(repeat_rows(study, repeats))) if repeats else '',
         outliers='\n'.join(outlier_rows(study, looked_at)),
     )
+
+
+def model_of(out: Path) -> str:
+    """Name and version of the model that made the masks of an output folder, and its threshold."""
+    masks = [
+        json.loads(path.read_text(encoding='utf-8')) for path in out.glob('sub-*/anat/*_label-PVS_mask.json')
+    ]
+    (model,) = {(m['ModelName'], m['ModelVersion'], m['Threshold']) for m in masks if 'ModelName' in m}
+    return '{} {}, threshold {}'.format(*model)
 
 
 def quartiles(clusters: pd.DataFrame, measure: str) -> str:
@@ -509,7 +520,7 @@ def main() -> None:
         for name in study.scans.index
     ]
     asked = len(list(args.cohort.glob('sub-*')))
-    text = page(study, places, repeats, asked)
+    text = page(study, places, repeats, asked, model_of(out))
     if args.page is None:
         print(text)
         return
