@@ -396,8 +396,10 @@ PAGE = """\
 # What it finds in people
 
 {done} of {asked} people were processed by `participant` with its defaults ({model}):
-OpenNeuro ds002748, T1w of 0.87 × 0.87 × 1 mm, skull-stripped by their authors, aged {youngest:.0f} to {oldest:.0f}.
-Nobody has traced their spaces. This page shows whether what is found behaves as perivascular spaces do, not that each of it is one.
+OpenNeuro ds002748, T1w of 0.87 × 0.87 × 1 mm, skull-stripped by their authors,
+aged {youngest:.0f} to {oldest:.0f}.
+Nobody has traced their spaces. This page shows whether what is found behaves as perivascular spaces do,
+not that each of it is one.
 Intervals are of 95 %, by resampling people. What an interval does not show is not confirmed.
 
 ![Volume by age, volumes of clusters, density by distance from ventricles and cortex](../images/people.webp)
