@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import ants
 import edt
 import matplotlib as mpl
 import nibabel as nib
@@ -35,9 +34,10 @@ from scipy.spatial.transform import Rotation
 from watching import run
 
 from pvs_bidsapp.anatomy import template
-from pvs_bidsapp.anatomy.ants_images import array_to_ants
 from pvs_bidsapp.anatomy.noise import noise_level
 from pvs_bidsapp.anatomy.regions import indices_of
+from pvs_bidsapp.anatomy.registration import Transform, apply
+from pvs_bidsapp.anatomy.resampling import Grid
 from pvs_bidsapp.anatomy.tissues import GM, WM
 from pvs_bidsapp.evaluation.agreement import agreement
 
@@ -190,7 +190,7 @@ def place_clusters(folder: Path, table: pd.DataFrame, rng: np.random.Generator) 
     tissues = np.asarray(image.dataobj)
     (regions,) = folder.glob('*_seg-regions_dseg.nii.gz')
     deep = np.isin(np.asarray(nib.load(regions).dataobj), indices_of('deep white matter', 'both'))
-    structures = structures_in(folder, tissue)
+    structures = structures_in(folder, Grid(tissues.shape, image.affine))
     ventricles = np.isin(structures, [c for f in VENTRICLES for c in template.FREESURFER_CODES[f]]) & (
         tissues == 1
     )
@@ -218,14 +218,12 @@ def place_clusters(folder: Path, table: pd.DataFrame, rng: np.random.Generator) 
     )
 
 
-def structures_in(folder: Path, like: Path) -> np.ndarray:
+def structures_in(folder: Path, grid: Grid) -> np.ndarray:
     """CerebrA labels of the template on a scan's grid, by the transform that the program wrote."""
-    (transform,) = folder.glob(f'*_from-{SPACE}_to-T1w_mode-image_xfm.h5')
+    (file,) = folder.glob(f'*_from-{SPACE}_to-T1w_mode-image_xfm.h5')
     atlas = template.load()
-    moving = array_to_ants(atlas.cerebra, atlas.affine)
-    fixed = ants.image_read(str(like))
-    moved = ants.apply_transforms(fixed, moving, [str(transform)], interpolator='nearestNeighbor')
-    return moved.numpy().astype(int)
+    to_scan = Transform((file,), (False,))
+    return apply(atlas.cerebra, atlas.affine, grid, to_scan, interpolation='nearestNeighbor').astype(int)
 
 
 # ---- statistics
