@@ -19,6 +19,8 @@ SIZE = (0.7, 1.7)
 #: Contrast of the spaces of a patch, as a fraction of that between CSF and the tissue around them; and the
 #: standard deviation of the natural logarithm of the contrast between its spaces.
 CONTRAST, CONTRAST_SPREAD = (0.35, 1.0), 0.2
+#: Amount of mimics in a patch, drawn uniformly; 1 is that of the numbers at each mimic below.
+MIMICS = (0.0, 1.5)
 #: A voxel belongs to a space if at least this fraction of it is inside.
 MASK_OCCUPANCY = 0.4
 
@@ -57,7 +59,7 @@ def draw_contents(anatomy: PatchAnatomy, rng: np.random.Generator) -> PatchConte
     """
     tubes, contrasts = draw_spaces(anatomy, rng)
     occupancy, contrast = fill_tubes(tubes, contrasts, anatomy.shape, anatomy.spacing, rng)
-    mimics = _Mimics(anatomy, rng, amount=float(rng.random()))
+    mimics = _Mimics(anatomy, rng, amount=rng.uniform(*MIMICS))
     mimics.draw()
     free = 1 - np.minimum(1, 3 * occupancy)  # mimics do not fill spaces
     for part in (mimics.fluid, mimics.vessel, mimics.grey, mimics.white):
@@ -109,7 +111,7 @@ def _draw_population(
     anatomy: PatchAnatomy, room: np.ndarray, size: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Starting points (mm), lengths and radii of the spaces of all regions."""
-    burden = rng.random() ** 0.7
+    burden = rng.random()
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for number, name in enumerate(REGIONS, start=1):
         population, flat = DENSITIES[name], np.flatnonzero(room == number)
@@ -173,7 +175,7 @@ class _Mimics:
     anatomy : PatchAnatomy
     rng : numpy.random.Generator
     amount : float
-        From 0 (none) to 1 (many).
+        In `MIMICS`.
     """
 
     def __init__(self, anatomy: PatchAnatomy, rng: np.random.Generator, *, amount: float) -> None:
@@ -209,7 +211,7 @@ class _Mimics:
 
     def _spots(self) -> None:
         """Punctate hyperintensities of deep white matter, 2 to 7 mm wide."""
-        self._blobs(self.lesion, self.anatomy.white, 60, (0.8, 3.5))
+        self._blobs(self.lesion, self.anatomy.white, 120, (0.8, 3.5))
 
     def _lacunes(self) -> None:
         """Cavities of 3 to 15 mm in white matter and deep nuclei, most of them with a rim."""
@@ -223,7 +225,8 @@ class _Mimics:
     def _pockets(self) -> None:
         """Bottoms of sulci that look isolated: CSF about the border of cortex and white matter, and in it."""
         to_cortex = self.anatomy.distance_to(CORTEX)
-        self._blobs(self.fluid, self.anatomy.white & (to_cortex < 1.5), 250, (0.5, 1.6))
+        depth = self.rng.uniform(1, 3)
+        self._blobs(self.fluid, self.anatomy.white & (to_cortex < depth), 400, (0.5, 1.6))
         self._blobs(self.fluid, self.anatomy.select(*codes.CORTEX), 80, (0.5, 1.6), flatness=0.5)
 
     def _fundi(self) -> None:
@@ -270,7 +273,7 @@ class _Mimics:
     def _strands(
         self, volume: np.ndarray, mask: np.ndarray, number: float, radius: tuple[float, float], *, tilt: float
     ) -> None:
-        """Tubes through a mask: on average `number` per litre of it, at the largest amount."""
+        """Tubes through a mask: on average `number` per litre of it at amount 1."""
         starts = self._places(mask, number)
         if not len(starts):
             return
