@@ -18,6 +18,8 @@ from .signals import Stopped, end_with_parent
 
 #: Attempts at a call that is made alone.
 ATTEMPTS = 2
+#: Seconds to wait for the thread of a pool without workers.
+_PATIENCE = 5.0
 
 
 def map_in_processes(
@@ -150,3 +152,18 @@ def kill_workers(pool: ProcessPoolExecutor) -> None:
     """End the processes of a pool at once; what they had begun is lost."""
     for process in list((getattr(pool, '_processes', None) or {}).values()):
         process.kill()
+
+
+def close_at_once(pool: ProcessPoolExecutor) -> None:
+    """End a pool with its processes; what they had begun is lost.
+
+    Parameters
+    ----------
+    pool : ProcessPoolExecutor
+    """
+    thread = getattr(pool, '_executor_manager_thread', None)  # shutdown forgets it
+    kill_workers(pool)
+    pool.shutdown(wait=False, cancel_futures=True)
+    if thread is not None:
+        # At its end it closes a pipe, to which Python's exit may write: OSError, bad file descriptor.
+        thread.join(_PATIENCE)

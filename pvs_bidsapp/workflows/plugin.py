@@ -17,7 +17,7 @@ from typing import Any
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
 from ..messages import options
-from ..runtime.processes import kill_workers, start_worker
+from ..runtime.processes import close_at_once, start_worker
 from .by_scan import ByScan
 from .scan import MEMORY
 
@@ -167,8 +167,7 @@ class Workers(ByScan, MultiProcPlugin):
         """End all workers at once; what they had begun is lost."""
         gc.unfreeze()
         for pool in (self.pool, *self._own_pools.values()):
-            kill_workers(pool)
-            pool.shutdown(wait=False, cancel_futures=True)
+            close_at_once(pool)
 
 
 def _start_fork_server() -> None:

@@ -1,10 +1,13 @@
 """Processes that work side by side."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from refusals import refused
 
 from pvs_bidsapp.errors import ImageError
 from pvs_bidsapp.messages import options
-from pvs_bidsapp.runtime.processes import map_in_processes
+from pvs_bidsapp.runtime.processes import close_at_once, map_in_processes
 from pvs_bidsapp.runtime.signals import Stopped
 
 PROGRAM = """
@@ -105,3 +108,14 @@ def test_workers_end_with_the_program(tmp_path, how, nap):
     program.send_signal(how)
     program.wait(30)
     assert wait_until(lambda: not any(is_alive(pid) for pid in found()), 10)
+
+
+def test_a_pool_that_is_closed_at_once_leaves_no_thread_behind():
+    before = set(threading.enumerate())
+    pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context('forkserver'))
+    nap = pool.submit(time.sleep, 600)
+    started = time.monotonic()
+    close_at_once(pool)
+    assert nap.done()
+    assert time.monotonic() - started < 10
+    assert set(threading.enumerate()) == before
