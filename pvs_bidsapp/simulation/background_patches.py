@@ -16,10 +16,11 @@ from ..anatomy.resampling import Grid, resample
 from ..segmentation.intensity import TissueNormalization
 from . import artefacts
 from .background import Background
+from .head import MASK_OCCUPANCY
 from .label_maps import random_affine
 from .patch_anatomy import PatchAnatomy, cut_anatomy
 from .patch_generator import MARGIN, MISPLACED, SPACING, GeneratedPatch, PatchSampler, draw_centre
-from .patch_spaces import MASK_OCCUPANCY, draw_spaces
+from .patch_spaces import draw_spaces
 from .tubes import Tubes, fill_tubes
 
 #: Fraction of the patches whose voxels are the scan's own; the others are resampled.

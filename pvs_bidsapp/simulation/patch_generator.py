@@ -17,9 +17,10 @@ from ..segmentation.intensity import TissueNormalization
 from . import artefacts, contrast
 from .contrast import Contrast, TissueRanges
 from .fields import control_points, smooth_field
+from .head import MASK_OCCUPANCY
 from .patch_anatomy import BRAIN, PatchAnatomy, draw_anatomy
 from .patch_source import PatchSource
-from .patch_spaces import MASK_OCCUPANCY, PatchContents, draw_contents
+from .patch_spaces import PatchContents, draw_contents
 
 #: Voxels that are made around a patch and cut off again, to avoid edge effects.
 MARGIN = 6

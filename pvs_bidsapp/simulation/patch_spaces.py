@@ -21,8 +21,6 @@ SIZE = (0.7, 1.7)
 CONTRAST, CONTRAST_SPREAD = (0.35, 1.0), 0.2
 #: Amount of mimics in a patch, drawn uniformly; 1 is that of the numbers at each mimic below.
 MIMICS = (0.0, 1.5)
-#: A voxel belongs to a space if at least this fraction of it is inside.
-MASK_OCCUPANCY = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.simulation import background_patches
 from pvs_bidsapp.simulation.background import Background, prepare_background
 from pvs_bidsapp.simulation.background_patches import BackgroundSampler, MixedSampler
-from pvs_bidsapp.simulation.patch_spaces import MASK_OCCUPANCY
+from pvs_bidsapp.simulation.head import MASK_OCCUPANCY
 
 NORMALIZATION = TissueNormalization()
 SHAPE = (24, 28, 20)
