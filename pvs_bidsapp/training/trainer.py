@@ -407,9 +407,17 @@ class Trainer:
                 if now - saved > 60 * schedule.checkpoint_minutes:
                     saved = now
                     self.save(self.last)
+                    self._tell_progress()
         if self.step < last:
             return not self.must_end(_TIME_UP)
         return True
+
+    def _tell_progress(self) -> None:
+        """A line for those who have no progress bar, within an epoch that takes long."""
+        steps = self.config.schedule.steps
+        minutes = (steps - self.step) * self._step_seconds / 60
+        if self.group.is_first:
+            LOG.info('step %d of %d, about %.0f min left without validation', self.step, steps, minutes)
 
     def _waits_too_long(self) -> bool:
         """Whether the time is up while a batch is waited for; several processes end after a step only."""

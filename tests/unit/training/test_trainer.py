@@ -356,3 +356,12 @@ def test_a_stop_request_comes_before_the_time_limit(tmp_path, images, make_confi
     trainer = Trainer(make_config(), tmp_path, CPU, stop=lambda: True, deadline=Deadline(0.0))
     trainer.fit(batches(images, 48), supervised())
     assert (trainer.stopped, trainer.time_is_up) == (True, False)
+
+
+def test_a_long_epoch_tells_where_it_is(tmp_path, images, make_config, caplog):
+    caplog.set_level('INFO', 'pvs_bidsapp')
+    trainer = Trainer(make_config(epochs=1, checkpoint_minutes=1e-9), tmp_path, CPU)
+    trainer.fit(batches(images, 12), supervised())
+    lines = [line for line in caplog.messages if 'left without validation' in line]
+    assert len(lines) == 12
+    assert lines[0].startswith('step 1 of 12, about 0 min left')
