@@ -1,7 +1,7 @@
 """Brain extraction: the template's brain mask, registered to the scan and refined by tissue classes.
 
-The mask includes the ventricles and the CSF of narrow sulci: tissue is closed by 3 mm. Wide CSF spaces (over
-the convexity, in the Sylvian fissure, around the insula) are left out.
+The mask includes the ventricles and the CSF of narrow sulci: tissue is closed by 3 mm, together with the
+ventricles. Wide CSF spaces (over the convexity, in the Sylvian fissure, around the insula) are left out.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ STRIPPED_VOLUME = (550, 2100)
 SMALLEST_BRAIN = 2e5
 #: Radius of the closing of the brain mask, in mm.
 CLOSING = 3.0
+#: Distance (mm) from the template's ventricles up to which CSF belongs to the scan's; and radius of an opening,
+#: so that cisterns to which a fissure leads do not.
+VENTRICLE_REACH, FISSURE = 7.0, 2.0
 #: Voxel size (mm) at which the template is registered, and at which bias field and tissue classes are refined
 #: together.
 COARSE_SPACING = 2.0
@@ -400,7 +403,9 @@ def extract_brain(
     findings = check_fit(fit, fraction_outside(grid, to_template))
     given = brain_mask
     if given is None and segmentation is not None:
-        given = close(largest_component(segmentation >= tissues.GM), CLOSING)
+        given = _closed(
+            segmentation >= tissues.GM, segmentation == tissues.CSF, _expected_ventricles(grid, to_subject)
+        )
     elif given is None and stripped:
         given = ndimage.binary_fill_holes(image > 0.02 * np.percentile(image, 99))
     box = _brain_box(grid, coarse_grid, to_subject, given)
@@ -480,8 +485,10 @@ def _find_tissues(
         classes, _ = tissues.classify(corrected, around, priors, start=mixture, iterations=8)
     else:
         classes = segmentation
-    mask = around if is_final else refine_mask(classes, prior > 0.5 if initial is None else initial)
-    return field, classes, mask
+    if is_final:
+        return field, classes, around
+    brain = prior > 0.5 if initial is None else initial
+    return field, classes, refine_mask(classes, brain, _expected_ventricles(grid, to_subject))
 
 
 def check_volume(mask: np.ndarray) -> None:
@@ -546,7 +553,14 @@ def _tissue_priors(grid: Grid, to_subject: Transform) -> list[np.ndarray]:
     return [np.clip(1 - grey - white, 0, 1), grey, white]
 
 
-def refine_mask(classes: np.ndarray, prior: np.ndarray) -> np.ndarray:
+def _expected_ventricles(grid: Grid, to_subject: Transform) -> np.ndarray:
+    """The template's ventricles in the scan, boolean, shape (x, y, z)."""
+    atlas = template.load()
+    ventricles = np.isin(atlas.cerebra, template.VENTRICLES).astype(np.float32)
+    return apply(ventricles, atlas.affine, grid, to_subject) > 0.5
+
+
+def refine_mask(classes: np.ndarray, prior: np.ndarray, ventricles: np.ndarray) -> np.ndarray:
     """The brain mask from tissue classes: grey and white matter in one component, closed by 3 mm.
 
     Parameters
@@ -555,6 +569,8 @@ def refine_mask(classes: np.ndarray, prior: np.ndarray) -> np.ndarray:
         Tissue classes in and around the brain, at 1 mm.
     prior : ndarray of bool, shape (x, y, z)
         The template's brain in the scan; tissue more than 1 mm outside it is not brain.
+    ventricles : ndarray of bool, shape (x, y, z)
+        The template's ventricles in the scan.
 
     Returns
     -------
@@ -564,7 +580,21 @@ def refine_mask(classes: np.ndarray, prior: np.ndarray) -> np.ndarray:
     core = edt.edt(tissue) > 1.5  # opened by 1.5 mm: thin bridges connect dura and veins to the brain
     core = largest_component(core)
     tissue &= edt.edt(~core) < 2.6
-    return close(largest_component(tissue), CLOSING)
+    return _closed(tissue, (classes == tissues.CSF) & prior, ventricles)
+
+
+def _closed(tissue: np.ndarray, fluid: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """The largest component of tissue with the ventricles, closed, its holes filled; shape (x, y, z).
+
+    Ventricles are no hole in tissue where they are open to the cisterns, as wide ones are at the choroid
+    fissure. They are the template's, `expected`, and the `fluid` about them.
+    """
+    fluid = expected | (fluid & (edt.edt(~expected) < VENTRICLE_REACH))
+    core = edt.edt(fluid) > FISSURE
+    labels = cc3d.connected_components(core, connectivity=6)
+    core = np.isin(labels, np.unique(labels[expected & core]))
+    ventricles = expected | (fluid & (edt.edt(~core) <= FISSURE))
+    return close(largest_component(tissue) | ventricles, CLOSING)
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:

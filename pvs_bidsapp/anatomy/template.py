@@ -35,6 +35,9 @@ FREESURFER_CODES = {
     60: (26, 25), 28: (77, 76),
 }  # fmt: skip
 
+#: CerebrA codes of the ventricles.
+VENTRICLES = tuple(value for code in (4, 43, 5, 44, 14, 15) for value in FREESURFER_CODES[code])
+
 #: CerebrA right-hemisphere codes of the cortex by lobe; the left code is 51 more.
 LOBES = {
     'frontal': (42, 7, 15, 16, 32, 44, 22, 35, 1, 38, 30, 8),

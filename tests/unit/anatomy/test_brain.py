@@ -60,9 +60,24 @@ def test_refinement_removes_what_thin_bridges_connect():
     classes = np.where(ball(shape, (40, 45, 45), 25), tissues.WM, 0)
     classes[64:80, 45, 45] = tissues.GM  # a vein
     classes |= np.where(ball(shape, (82, 45, 45), 5), tissues.GM, 0)  # an eye
-    mask = brain.refine_mask(classes, np.ones(shape, bool))
+    mask = brain.refine_mask(classes, np.ones(shape, bool), np.zeros(shape, bool))
     assert mask[40, 45, 45]
     assert not mask[75:].any()
+
+
+def test_a_ventricle_that_is_open_to_the_outside_is_brain():
+    shape = (90, 90, 90)
+    head, ventricle = ball(shape, (45, 45, 45), 35), ball(shape, (45, 45, 45), 14)
+    channel = np.zeros(shape, bool)
+    channel[41:50, 41:50, :45] = True  # 9 mm wide: a closing by 3 mm leaves it open
+    classes = np.where(head & ~ventricle & ~channel, tissues.WM, np.where(head, tissues.CSF, 0))
+    expected = ball(shape, (45, 45, 43), 11)  # smaller than the scan's, and beside it
+    everywhere = np.ones(shape, bool)
+    assert not brain.refine_mask(classes, everywhere, np.zeros(shape, bool))[ventricle].all()
+    expected |= channel & (np.arange(90) > 25)
+    mask = brain.refine_mask(classes, everywhere, expected)
+    assert mask[ventricle].all()
+    assert not mask[45, 45, 10:20].any()
 
 
 IDENTITY = Transform((), ())
