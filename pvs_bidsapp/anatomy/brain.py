@@ -38,8 +38,8 @@ STRIPPED_VOLUME = (550, 2100)
 SMALLEST_BRAIN = 2e5
 #: Radius of the closing of the brain mask, in mm.
 CLOSING = 3.0
-#: Distance (mm) from the template's ventricles up to which CSF belongs to the scan's; and radius of an opening,
-#: so that cisterns to which a fissure leads do not.
+#: Distance (mm) from the template's ventricles up to which CSF belongs to the scan's; and radius of an
+#: opening, so that cisterns to which a fissure leads do not.
 VENTRICLE_REACH, FISSURE = 7.0, 2.0
 #: Voxel size (mm) at which the template is registered, and at which bias field and tissue classes are refined
 #: together.
