@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.simulation import patch_generator, patch_source, patch_spaces
+from pvs_bidsapp.simulation.head import MASK_OCCUPANCY
 from pvs_bidsapp.simulation.label_maps import CORTEX, VENTRICLES, WHITE_MATTER
 from pvs_bidsapp.simulation.patch_anatomy import draw_anatomy
 from pvs_bidsapp.simulation.patch_generator import PatchGenerator
@@ -74,7 +75,7 @@ def test_patches_are_what_a_network_gets(generator):
         assert patch.image.max() <= NORMALIZATION.high
         assert np.all(patch.image[:, ~patch.brain] == NORMALIZATION.outside)
         assert set(np.unique(patch.label)) <= {0.0, 1.0}
-        assert np.all(patch.label == ((patch.occupancy >= patch_spaces.MASK_OCCUPANCY) & patch.brain))
+        assert np.all(patch.label == ((patch.occupancy >= MASK_OCCUPANCY) & patch.brain))
         assert np.all((patch.spacing >= 0.6) & (patch.spacing <= 1.2))
     assert sum(patch.label.any() for patch in patches) >= 8
     assert len({tuple(patch.spacing) for patch in patches}) == len(patches)
