@@ -21,13 +21,13 @@ from suites import print_table
 from watching import run
 
 from pvs_bidsapp.outputs.result_tables import find_results
-from pvs_bidsapp.segmentation.model import Model, load_model
+from pvs_bidsapp.segmentation.model import load_model
 
 
 def read_clusters(out_dir: Path) -> pd.DataFrame:
     """The clusters of all scans of outputs of `participant`."""
     results, _ = find_results(out_dir)
-    tables = [path.with_name(path.name.replace('stats', 'dseg')) for path in results.values()]
+    tables = [names.anat('dseg', '.tsv', desc='pvs') for names in results]
     return pd.concat([pd.read_csv(table, sep='\t', na_values='n/a') for table in tables], ignore_index=True)
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     args = p.parse_args()
     rows = []
     for spec in args.models:
-        model: Model = load_model(spec)
+        model = load_model(spec)
         name = f'{model.card.name} {model.card.version}'
         for label, options in (('all', ()), ('excluded', ('--exclude-wmh', args.exclude_wmh))):
             out = args.work_dir / f'{Path(spec).name}-{label}'

@@ -393,7 +393,7 @@ The scans of some people were changed by what does not change the person: noise 
 PAGE = """\
 # What it finds in people
 
-{done} of {asked} people were processed by `participant` with its defaults ({model}):
+{done} of {asked} people were processed by `participant` with {model}:
 OpenNeuro ds002748, T1w of 0.87 × 0.87 × 1 mm, skull-stripped by their authors,
 aged {youngest:.0f} to {oldest:.0f}.
 Nobody has traced their spaces. This page shows whether what is found behaves as perivascular spaces do,
