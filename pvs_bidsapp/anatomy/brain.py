@@ -38,9 +38,8 @@ STRIPPED_VOLUME = (550, 2100)
 SMALLEST_BRAIN = 2e5
 #: Radius of the closing of the brain mask, in mm.
 CLOSING = 3.0
-#: Distance (mm) from the template's ventricles up to which CSF belongs to the scan's; and radius of an
-#: opening, so that cisterns to which a fissure leads do not.
-VENTRICLE_REACH, FISSURE = 7.0, 2.0
+#: Radius (mm) of an opening of the ventricles: cisterns to which a fissure leads are no part of them.
+FISSURE = 2.0
 #: Voxel size (mm) at which the template is registered, and at which bias field and tissue classes are refined
 #: together.
 COARSE_SPACING = 2.0
@@ -589,7 +588,7 @@ def _closed(tissue: np.ndarray, fluid: np.ndarray, expected: np.ndarray) -> np.n
     Ventricles are no hole in tissue where they are open to the cisterns, as wide ones are at the choroid
     fissure. They are the template's, `expected`, and the `fluid` about them.
     """
-    fluid = expected | (fluid & (edt.edt(~expected) < VENTRICLE_REACH))
+    fluid = expected | (fluid & (edt.edt(~expected) < template.VENTRICLE_REACH))
     core = edt.edt(fluid) > FISSURE
     labels = cc3d.connected_components(core, connectivity=6)
     core = np.isin(labels, np.unique(labels[expected & core]))

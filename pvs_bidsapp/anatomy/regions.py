@@ -379,7 +379,7 @@ def find_ventricles(classes: np.ndarray, brain_mask: np.ndarray, structures: np.
     ventricles : ndarray of bool, shape (x, y, z)
     """
     expected = np.isin(structures, (Structure.VENTRICLE, Structure.THIRD_VENTRICLE))
-    fluid = (classes == tissues.CSF) & brain_mask & (edt.edt(~expected) < 7)
+    fluid = (classes == tissues.CSF) & brain_mask & (edt.edt(~expected) < template.VENTRICLE_REACH)
     labels = cc3d.connected_components(fluid | (expected & (classes != tissues.WM)), connectivity=6)
     hit = np.unique(labels[expected])
     ventricles = np.isin(labels, hit[hit > 0])

@@ -37,6 +37,8 @@ FREESURFER_CODES = {
 
 #: CerebrA codes of the ventricles.
 VENTRICLES = tuple(value for code in (4, 43, 5, 44, 14, 15) for value in FREESURFER_CODES[code])
+#: Distance (mm) from the template's ventricles up to which CSF belongs to the scan's.
+VENTRICLE_REACH = 7.0
 
 #: CerebrA right-hemisphere codes of the cortex by lobe; the left code is 51 more.
 LOBES = {
