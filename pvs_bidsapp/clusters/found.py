@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .label import label_clusters, rounded, within_regions
+from .label import label_clusters, rounded, within_regions, without_edges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ def find_clusters(
     *,
     threshold: float,
     minimum: float,
+    edge: float = 0.0,
     lesions: np.ndarray | None = None,
     most_in_lesions: float | None = None,
 ) -> Found:
@@ -55,6 +56,8 @@ def find_clusters(
         Smallest probability of a voxel of a cluster.
     minimum : float
         Smallest volume of a cluster in mm3.
+    edge : float
+        Smallest probability beside a voxel of probability 1, see `pvs_bidsapp.clusters.label.without_edges`.
     lesions : ndarray of bool, shape (x, y, z), or None
         White matter hyperintensities.
     most_in_lesions : float or None
@@ -64,11 +67,13 @@ def find_clusters(
     -------
     found : Found
     """
-    probability, regions = within_regions(rounded(probability), regions, threshold)
+    probability = rounded(probability)
+    mask = without_edges(probability, edge) >= threshold
+    probability, regions = within_regions(probability, regions, mask)
     voxel = abs(float(np.linalg.det(affine[:3, :3])))
 
     def label(probability: np.ndarray) -> np.ndarray:
-        return label_clusters(probability, threshold=threshold, minimum=minimum, voxel_volume=voxel)
+        return label_clusters(mask & (probability > 0), minimum=minimum, voxel_volume=voxel)
 
     clusters = label(probability)
     if lesions is not None and most_in_lesions is not None:

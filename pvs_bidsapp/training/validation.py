@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..clusters.label import without_edges
 from ..evaluation.metrics import dice
 from ..messages import training
 from ..segmentation.engine import TorchEngine
@@ -21,6 +22,9 @@ from .recipes import Recipe
 LOG = logging.getLogger(__name__)
 #: Candidates for a model's default threshold.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+#: Edge of trained models, see `pvs_bidsapp.clusters.label.without_edges`; half, as the best threshold is half
+#: of the Dice.
+EDGE = 0.5
 #: Threshold of a model that could not be validated.
 DEFAULT_THRESHOLD = 0.5
 #: Thresholds count as equally good if their mean Dice is within this of the best.
@@ -210,7 +214,7 @@ class Validator:
                 probability = self.probability(network, image, within_scans)
             except Interrupted:
                 return
-            reference = image.label > 0
+            probability, reference = without_edges(probability, EDGE), image.label > 0
             scores = np.zeros((2, len(THRESHOLDS)))
             for k, threshold in enumerate(THRESHOLDS):
                 predicted = probability >= threshold
