@@ -22,9 +22,8 @@ from .recipes import Recipe
 LOG = logging.getLogger(__name__)
 #: Candidates for a model's default threshold.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-#: Edge of trained models, see `pvs_bidsapp.clusters.label.without_edges`; half, as the best threshold is half
-#: of the Dice.
-EDGE = 0.5
+#: Edge of trained models, see `pvs_bidsapp.clusters.label.without_edges`; that of the bundled T1w model.
+EDGE = 0.4
 #: Threshold of a model that could not be validated.
 DEFAULT_THRESHOLD = 0.5
 #: Thresholds count as equally good if their mean Dice is within this of the best.
