@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .label import label_clusters, rounded, within_regions, without_edges
+from .label import label_clusters, lower_edges, rounded, within_regions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +67,12 @@ def find_clusters(
     -------
     found : Found
     """
-    probability = rounded(probability)
-    mask = without_edges(probability, edge) >= threshold
-    probability, regions = within_regions(probability, regions, mask)
+    lowered = lower_edges(rounded(probability), threshold, edge)
+    probability, regions = within_regions(lowered, regions, threshold)
     voxel = abs(float(np.linalg.det(affine[:3, :3])))
 
     def label(probability: np.ndarray) -> np.ndarray:
-        return label_clusters(mask & (probability > 0), minimum=minimum, voxel_volume=voxel)
+        return label_clusters(probability, threshold=threshold, minimum=minimum, voxel_volume=voxel)
 
     clusters = label(probability)
     if lesions is not None and most_in_lesions is not None:

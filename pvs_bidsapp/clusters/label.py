@@ -52,14 +52,37 @@ def without_edges(probability: np.ndarray, edge: float) -> np.ndarray:
     return np.where(probability >= edge * largest**2, probability, 0)
 
 
+def lower_edges(probability: np.ndarray, threshold: float, edge: float) -> np.ndarray:
+    """Lower what `without_edges` leaves out to just below a threshold, which then gives what is marked.
+
+    Parameters
+    ----------
+    probability : ndarray of float32, shape (x, y, z)
+        In [0, 1], multiples of `PROBABILITY_STEP`.
+    threshold : float
+        Smallest probability of a voxel of a cluster.
+    edge : float
+        As `without_edges`.
+
+    Returns
+    -------
+    probability : ndarray of float32, shape (x, y, z)
+        Such multiples, too.
+    """
+    is_left_out = (probability >= threshold) & (without_edges(probability, edge) < threshold)
+    below = (np.ceil(threshold / PROBABILITY_STEP) - 1) * PROBABILITY_STEP
+    return np.where(is_left_out, np.float32(below), probability)
+
+
 def within_regions(
-    probability: np.ndarray, regions: np.ndarray, mask: np.ndarray
+    probability: np.ndarray, regions: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Restrict a probability map to the regions, keeping clusters whole.
 
-    Clusters (26-connected) of marked voxels are kept or removed as a whole. A cluster of which at least half
-    is inside the regions is kept, including its voxels outside: where PVS reach the cortex, they are dark and
-    classified as grey matter, which is not part of a region. Other clusters are removed.
+    Clusters (26-connected) of voxels that reach the threshold are kept or removed as a whole. A cluster of
+    which at least half is inside the regions is kept, including its voxels outside: where PVS reach the
+    cortex, they are dark and classified as grey matter, which is not part of a region. Other clusters are
+    removed.
 
     Parameters
     ----------
@@ -67,8 +90,8 @@ def within_regions(
         In [0, 1].
     regions : ndarray of int, shape (x, y, z)
         Region map, 0 outside.
-    mask : ndarray of bool, shape (x, y, z)
-        Voxels that reach the threshold, see `without_edges`.
+    threshold : float
+        Smallest probability of a voxel of a cluster.
 
     Returns
     -------
@@ -77,6 +100,7 @@ def within_regions(
     regions : ndarray of int, shape (x, y, z)
         Extended by voxels of kept clusters, which are added to the region that holds most of the cluster.
     """
+    mask = probability >= threshold
     labels, number = cc3d.connected_components(mask, connectivity=26, return_N=True)
     inside = regions > 0
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
@@ -89,17 +113,20 @@ def within_regions(
 
 
 def label_clusters(
-    mask: np.ndarray,
+    probability: np.ndarray,
     *,
+    threshold: float,
     minimum: float,
     voxel_volume: float,
 ) -> np.ndarray:
-    """Number the clusters (26-connected) of marked voxels.
+    """Number the clusters (26-connected) of voxels that reach the threshold.
 
     Parameters
     ----------
-    mask : ndarray of bool, shape (x, y, z)
-        Voxels of kept clusters, see `within_regions`.
+    probability : ndarray, shape (x, y, z)
+        Probability within the regions, from `within_regions`.
+    threshold : float
+        Smallest probability of a voxel of a cluster.
     minimum : float
         Smallest volume of a cluster in mm3; smaller ones are removed.
     voxel_volume : float
@@ -110,6 +137,7 @@ def label_clusters(
     clusters : ndarray of int32, shape (x, y, z)
         1, 2, ... by descending size (ties by position), 0 elsewhere.
     """
+    mask = probability >= threshold
     labels, number = cc3d.connected_components(mask, connectivity=26, return_N=True)
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
     sizes[0] = 0

@@ -10,9 +10,9 @@ from pvs_bidsapp.clusters.label import label_clusters, within_regions, without_e
 
 def test_threshold_is_inclusive(two_clusters):
     probability, _ = two_clusters
-    assert label_clusters(probability >= 0.6, minimum=0, voxel_volume=1).max() == 2
-    assert label_clusters(probability >= 0.61, minimum=0, voxel_volume=1).max() == 1
-    assert label_clusters(probability >= 0.5, minimum=2, voxel_volume=1).max() == 1
+    assert label_clusters(probability, threshold=0.6, minimum=0, voxel_volume=1).max() == 2
+    assert label_clusters(probability, threshold=0.61, minimum=0, voxel_volume=1).max() == 1
+    assert label_clusters(probability, threshold=0.5, minimum=2, voxel_volume=1).max() == 1
 
 
 @pytest.mark.parametrize(('inside', 'kept'), [(6, 6), (3, 6), (2, 0), (0, 0)])
@@ -20,7 +20,7 @@ def test_a_cluster_is_kept_whole_if_half_of_it_is_inside_the_regions(two_cluster
     probability = np.where(two_clusters[0] > 0.8, two_clusters[0], 0.1)
     regions = np.zeros(probability.shape, np.uint8)
     regions[:, :, 4 : 4 + inside] = 22
-    found, grown = within_regions(probability, regions, probability >= 0.9)
+    found, grown = within_regions(probability, regions, 0.9)
     assert (found >= 0.9).sum() == kept
     faint = probability < 0.9
     np.testing.assert_array_equal(found[faint], np.where(regions > 0, probability, 0)[faint])
@@ -30,13 +30,13 @@ def test_a_cluster_is_kept_whole_if_half_of_it_is_inside_the_regions(two_cluster
 def test_voxels_outside_the_regions_join_the_one_that_holds_most(two_clusters):
     probability, regions = two_clusters
     regions[5, 5, 4:10] = (1, 2, 2, 0, 0, 0)
-    grown = within_regions(probability, regions, probability >= 0.7)[1]
+    grown = within_regions(probability, regions, 0.7)[1]
     assert grown[5, 5, 4:10].tolist() == [1, 2, 2, 2, 2, 2]
     assert grown.dtype == regions.dtype
 
 
 def test_clusters_are_numbered_by_descending_size(two_clusters):
-    clusters = label_clusters(two_clusters[0] >= 0.5, minimum=0, voxel_volume=1)
+    clusters = label_clusters(two_clusters[0], threshold=0.5, minimum=0, voxel_volume=1)
     assert (clusters == 1).sum() == 6
     assert (clusters == 2).sum() == 1
 
@@ -51,7 +51,9 @@ def test_a_clear_space_is_not_drawn_wide_and_a_faint_one_is_kept(found_of):
     narrow = wide.copy()
     narrow[2, 3] = False
     np.testing.assert_array_equal(found.clusters > 0, narrow)
-    np.testing.assert_allclose(found.probability, probability, atol=label.PROBABILITY_STEP)
+    np.testing.assert_array_equal(found.probability >= 0.2, narrow)
+    np.testing.assert_allclose(found.probability[narrow], probability[narrow], atol=label.PROBABILITY_STEP)
+    np.testing.assert_allclose(found.probability[2, 3, 2:8], 0.2, atol=label.PROBABILITY_STEP)
 
 
 def test_what_lies_about_a_removed_cluster_is_not_found_in_its_place(found_of):

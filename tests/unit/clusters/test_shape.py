@@ -11,7 +11,7 @@ from pvs_bidsapp.clusters.shape import measure
 
 
 def test_shape_of_a_line(two_clusters):
-    clusters = label_clusters(two_clusters[0] >= 0.5, minimum=0, voxel_volume=1)
+    clusters = label_clusters(two_clusters[0], threshold=0.5, minimum=0, voxel_volume=1)
     affine = np.diag([-0.5, 0.5, 2.0, 1])
     affine[:3, 3] = (10, -20, 5)
     line, dot = measure(clusters, affine)

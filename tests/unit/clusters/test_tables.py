@@ -15,7 +15,7 @@ from pvs_bidsapp.clusters.visual_grades import estimate_grades
 
 def test_tables(two_clusters, around):
     probability, regions = two_clusters
-    clusters = label_clusters(probability >= 0.5, minimum=0, voxel_volume=1)
+    clusters = label_clusters(probability, threshold=0.5, minimum=0, voxel_volume=1)
     shapes = measure(clusters, np.eye(4))
     table = cluster_table(shapes, probability, regions, np.zeros((2, 3)), surroundings=[around()] * 2)
     assert list(table) == list(CLUSTER_COLUMNS)
@@ -44,7 +44,7 @@ def test_tables_without_clusters(two_clusters):
 
 def test_the_share_in_lesions_is_told(two_clusters, around):
     probability, regions = two_clusters
-    shapes = measure(label_clusters(probability >= 0.5, minimum=0, voxel_volume=1), np.eye(4))
+    shapes = measure(label_clusters(probability, threshold=0.5, minimum=0, voxel_volume=1), np.eye(4))
     lesions = np.zeros(probability.shape, bool)
     lesions[5, 5, 4:7] = True
     table = cluster_table(
