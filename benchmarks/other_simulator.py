@@ -40,7 +40,6 @@ from suites import print_table, range_name
 from pvs_bidsapp.anatomy.resampling import Grid
 from pvs_bidsapp.bids.dataset import describe_derivative, describe_raw
 from pvs_bidsapp.bids.naming import Naming, labels_dir
-from pvs_bidsapp.clusters.label import without_edges
 from pvs_bidsapp.evaluation.detection import recall_table, space_table
 from pvs_bidsapp.evaluation.metrics import count_false
 from pvs_bidsapp.evaluation.sweep import average_precision, sweep
@@ -132,7 +131,7 @@ class HeadScores:
     calibration: np.ndarray
 
 
-def score_head(name: str, head: Head, probability: np.ndarray, card: ModelCard) -> HeadScores:
+def score_head(name: str, head: Head, probability: np.ndarray, threshold: float) -> HeadScores:
     """Compare a probability map with the truth.
 
     Parameters
@@ -142,19 +141,18 @@ def score_head(name: str, head: Head, probability: np.ndarray, card: ModelCard) 
     head : Head
     probability : ndarray of float, shape (x, y, z)
         In [0, 1]; 0 outside of the brain.
-    card : ModelCard
-        Its threshold and edge decide the mask.
+    threshold : float
+        That of the model.
     """
     reference, touched = head.reference, head.index > 0
-    thresholds = sorted({*THRESHOLDS, card.threshold})
-    sharp = without_edges(probability, card.edge)
-    table = sweep(sharp, reference, 1.0, thresholds=thresholds, sizes=(0.0,))
-    mask = sharp >= card.threshold
+    thresholds = sorted({*THRESHOLDS, threshold})
+    table = sweep(probability, reference, 1.0, thresholds=thresholds, sizes=(0.0,))
+    mask = probability >= threshold
     given, true = probability[head.brain], reference[head.brain]
     return HeadScores(
         auprc=average_precision(probability, reference, head.brain),
         dice=table.set_index('threshold')['dice'],
-        volume=pd.Series({t: (sharp >= t).sum() / reference.sum() for t in thresholds}),
+        volume=pd.Series({t: (probability >= t).sum() / reference.sum() for t in thresholds}),
         spaces=space_table(
             name,
             mask,
@@ -232,7 +230,7 @@ def judge(model: Model, heads: Heads) -> dict[str, list[HeadScores]]:
     """Scores of a model on all heads, by suite."""
     scores: dict[str, list[HeadScores]] = {}
     for (suite, number), head in heads.items():
-        found = score_head(number, head, probability_map(head, model), model.card)
+        found = score_head(number, head, probability_map(head, model), model.card.threshold)
         print(model.card.name, suite, number, f'AUPRC {found.auprc:.3f}', file=sys.stderr, flush=True)
         scores.setdefault(suite, []).append(found)
     return scores

@@ -471,9 +471,8 @@ def model_of(out: Path) -> str:
     masks = [
         json.loads(path.read_text(encoding='utf-8')) for path in out.glob('sub-*/anat/*_label-PVS_mask.json')
     ]
-    keys = ('ModelName', 'ModelVersion', 'Threshold', 'Edge')
-    (model,) = {tuple(m[key] for key in keys) for m in masks if 'ModelName' in m}
-    return '{} {}, threshold {}, edge {}'.format(*model)
+    (model,) = {(m['ModelName'], m['ModelVersion'], m['Threshold']) for m in masks if 'ModelName' in m}
+    return '{} {}, threshold {}'.format(*model)
 
 
 def quartiles(clusters: pd.DataFrame, measure: str) -> str:

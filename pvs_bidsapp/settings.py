@@ -42,9 +42,6 @@ class Analysis:
         Input channels of the model.
     threshold : float
         Probability from which a voxel counts as PVS, in (0, 1].
-    edge : float
-        Probability from which a voxel beside one of probability 1 counts as PVS, in [0, 1]; see
-        `pvs_bidsapp.clusters.label.without_edges`.
     min_cluster_size : float
         Smaller clusters are dropped, in mm3.
     output_spaces : tuple of str
@@ -80,7 +77,6 @@ class Analysis:
     exclude_wmh: float | None = None
     output_spaces: tuple[str, ...] = ()
     burden: dict[str, Any] | None = None
-    edge: float = 0.0
 
     @property
     def is_of_given_mask(self) -> bool:
@@ -123,8 +119,6 @@ class Analysis:
         }
         if self.precision != 'auto':  # so that scans that were finished before there was a choice stay so
             content['precision'] = self.precision
-        if self.edge:
-            content['edge'] = self.edge
         if self.exclude_wmh is not None:
             content['exclude_wmh'] = self.exclude_wmh
         if self.burden is not None:

@@ -315,7 +315,6 @@ def _analysis(args: argparse.Namespace) -> Analysis:
         model_dir=str(model.folder.resolve()),
         channels=card.channels,
         threshold=threshold,
-        edge=card.edge,
         min_cluster_size=minimum,
         random_seed=args.random_seed,
         modality=args.modality,

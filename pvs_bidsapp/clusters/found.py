@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .label import label_clusters, lower_edges, rounded, within_regions
+from .label import label_clusters, rounded, within_regions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,6 @@ def find_clusters(
     *,
     threshold: float,
     minimum: float,
-    edge: float = 0.0,
     lesions: np.ndarray | None = None,
     most_in_lesions: float | None = None,
 ) -> Found:
@@ -56,8 +55,6 @@ def find_clusters(
         Smallest probability of a voxel of a cluster.
     minimum : float
         Smallest volume of a cluster in mm3.
-    edge : float
-        Smallest probability beside a voxel of probability 1, see `pvs_bidsapp.clusters.label.without_edges`.
     lesions : ndarray of bool, shape (x, y, z), or None
         White matter hyperintensities.
     most_in_lesions : float or None
@@ -67,8 +64,7 @@ def find_clusters(
     -------
     found : Found
     """
-    lowered = lower_edges(rounded(probability), threshold, edge)
-    probability, regions = within_regions(lowered, regions, threshold)
+    probability, regions = within_regions(rounded(probability), regions, threshold)
     voxel = abs(float(np.linalg.det(affine[:3, :3])))
 
     def label(probability: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cc3d
 import numpy as np
-from scipy import ndimage
 
 #: Probabilities are multiples of this step, which 16 bits hold without a rest.
 PROBABILITY_STEP = 2.0**-14
@@ -22,56 +21,6 @@ def rounded(probability: np.ndarray) -> np.ndarray:
     """
     step = np.float32(PROBABILITY_STEP)
     return np.rint(probability / step) * step
-
-
-def without_edges(probability: np.ndarray, edge: float) -> np.ndarray:
-    """Probabilities without those about surer voxels; a threshold then gives what counts as spaces.
-
-    The threshold that maximises an expected Dice is half of that Dice (Lipton et al. 2014,
-    doi:10.1007/978-3-662-44851-9_15): low where noise nearly hides the spaces, high where they are plain to
-    see. One threshold for both either misses faint spaces or draws clear ones too wide. How plain a space is
-    to see is told by the largest probability m among a voxel and its 26 neighbours: voxels below
-    ``edge * m ** 2`` are left out.
-
-    Parameters
-    ----------
-    probability : ndarray of float, shape (x, y, z)
-        In [0, 1].
-    edge : float
-        Smallest probability beside a voxel of probability 1, in [0, 1]; 0: the threshold decides alone.
-        Thresholds from `edge` on give the same with and without it.
-
-    Returns
-    -------
-    probability : ndarray of float, shape (x, y, z)
-        0 where it is below that.
-    """
-    if not edge:
-        return probability
-    largest = ndimage.maximum_filter(probability, 3, mode='constant')
-    return np.where(probability >= edge * largest**2, probability, 0)
-
-
-def lower_edges(probability: np.ndarray, threshold: float, edge: float) -> np.ndarray:
-    """Lower what `without_edges` leaves out to just below a threshold, which then gives what is marked.
-
-    Parameters
-    ----------
-    probability : ndarray of float32, shape (x, y, z)
-        In [0, 1], multiples of `PROBABILITY_STEP`.
-    threshold : float
-        Smallest probability of a voxel of a cluster.
-    edge : float
-        As `without_edges`.
-
-    Returns
-    -------
-    probability : ndarray of float32, shape (x, y, z)
-        Such multiples, too.
-    """
-    is_left_out = (probability >= threshold) & (without_edges(probability, edge) < threshold)
-    below = (np.ceil(threshold / PROBABILITY_STEP) - 1) * PROBABILITY_STEP
-    return np.where(is_left_out, np.float32(below), probability)
 
 
 def within_regions(

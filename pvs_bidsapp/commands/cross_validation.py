@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from ..bids.labelled_scans import LabelledScan
-from ..clusters.label import without_edges
 from ..clusters.tables import to_tsv
 from ..evaluation.metrics import Scores, score
 from ..evaluation.sweep import SIZES, bootstrap, sweep
@@ -137,13 +136,13 @@ def _test(config: TrainingConfig, folder: Path, cached: Sequence[CachedImage], l
     model, device = load_model(folder), config.devices[0]
     images = [read_cached(files) for files in cached]
     validator = Validator.of(config.recipe, images, device)
-    network, card = model.network().to(device), model.card
+    network, threshold = model.network().to(device), model.card.threshold
     rows, sweeps = [], []
     for image in images:
         limits.check()
         probability, reference = validator.probability(network, image), image.label > 0
-        scores = _scores(without_edges(probability, card.edge) >= card.threshold, reference)
-        rows.append({'scan': image.name, 'threshold': card.threshold} | scores)
+        scores = _scores(probability >= threshold, reference)
+        rows.append({'scan': image.name, 'threshold': threshold} | scores)
         table = sweep(probability, reference, image.voxel_volume, sizes=SIZES)
         if not reference.any():
             table = table.assign(**scores, large_dice=np.nan)

@@ -23,7 +23,7 @@ class Cohort:
     voxels : dict of str to ndarray
         By scan: flat indices of the voxels of the frequency map that its clusters pass through.
     model : tuple of str
-        Name, checksum, threshold, smallest cluster (mm3) and edge of the model that made the masks.
+        Name, checksum, threshold and smallest cluster (mm3) of the model that made the masks.
     missing : dict of str to str
         Reason by name of the scan, for scans without results.
     damaged : tuple of str

@@ -121,7 +121,6 @@ class _MeasureInputSpec(BaseInterfaceInputSpec):
     lesions = File(exists=True, desc='white matter hyperintensities, on any grid')
     source = File(exists=True, desc="the scan's own file, with which the lesions have to agree")
     threshold = traits.Float(mandatory=True)
-    edge = traits.Float(0.0, usedefault=True, desc='smallest probability beside a voxel of probability 1')
     min_cluster_size = traits.Float(mandatory=True, desc='mm3')
     burden = traits.Dict(usedefault=True, desc="calibration in the model's card; empty: there is none")
     exclude_wmh = traits.Float(desc='leave out clusters of which this share and more lies in lesions')
@@ -190,7 +189,6 @@ class Measure(SimpleInterface):
             read_image(self.inputs.regions)[0],
             affine,
             threshold=self.inputs.threshold,
-            edge=self.inputs.edge,
             minimum=self.inputs.min_cluster_size,
             lesions=lesions,
             most_in_lesions=self.inputs.exclude_wmh if isdefined(self.inputs.exclude_wmh) else None,

@@ -313,7 +313,7 @@ def _model_of(sidecars: Mapping[Naming, dict[str, Any]]) -> tuple[str, ...]:
     """Model and thresholds of the masks; results of different ones are not combined."""
     seen: dict[tuple[str, ...], list[str]] = {}
     for names, content in sidecars.items():
-        keys = ('ModelName', 'ModelSHA256', 'Threshold', 'MinimumClusterSize', 'Edge')
+        keys = ('ModelName', 'ModelSHA256', 'Threshold', 'MinimumClusterSize')
         seen.setdefault(tuple(str(content.get(k)) for k in keys), []).append(names.stem)
     if len(seen) > 1:
         found = '; '.join(f'{k[0]} at {k[2]}: {len(v)} scans, e.g. {v[0]}' for k, v in seen.items())

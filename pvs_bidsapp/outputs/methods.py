@@ -68,15 +68,8 @@ def _segmentation(a: Analysis) -> str:
     paper = PAPERS[a.architecture].name if a.architecture in PAPERS else a.architecture
     return (
         f'The network {a.model_name} {a.model_version} (after {paper}; sha256 {a.model_sha256[:12]}) was '
-        f'applied. Voxels with a probability of at least {a.threshold:g}{_edge(a)}'
+        f'applied. Voxels with a probability of at least {a.threshold:g}'
     )
-
-
-def _edge(a: Analysis) -> str:
-    """What else a voxel has to reach; empty if the threshold decides alone."""
-    if a.edge <= a.threshold:
-        return ''
-    return f', and of at least {a.edge:g} times the square of the largest one beside them,'
 
 
 def references(analysis: Analysis) -> str:

@@ -243,8 +243,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     Returns
     -------
     content : dict
-        ``ModelName ModelSHA256 Threshold MinimumClusterSize Edge BrainMaskVolume``; the last is NaN if it is
-        not there, the one before it 0.
+        ``ModelName ModelSHA256 Threshold MinimumClusterSize BrainMaskVolume``; the last is NaN if it is not
+        there.
 
     Raises
     ------
@@ -257,12 +257,11 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise people.RESULT_DAMAGED.error(path, reason='it is no JSON') from error
     if not isinstance(content, dict):
         raise people.RESULT_DAMAGED.error(path, reason='it is no object')
-    limits = {'Threshold': 1.0, 'MinimumClusterSize': math.inf, 'Edge': 1.0, 'BrainMaskVolume': math.inf}
-    absent = {'BrainMaskVolume': math.nan, 'Edge': 0.0}
+    limits = {'Threshold': 1.0, 'MinimumClusterSize': math.inf, 'BrainMaskVolume': math.inf}
     for key, most in limits.items():
         value = content.get(key)
-        if value is None and key in absent:
-            content[key] = absent[key]
+        if value is None and key == 'BrainMaskVolume':
+            content[key] = math.nan
         elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
             raise people.RESULT_DAMAGED.error(path, reason=f'{key} is {str(value)[:40]!r}')
         else:

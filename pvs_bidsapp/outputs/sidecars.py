@@ -53,7 +53,6 @@ def model(settings: Settings) -> dict[str, Any]:
     excluded = {'ExcludedFromLesionShare': analysis.exclude_wmh} if analysis.exclude_wmh is not None else {}
     return excluded | {
         'Threshold': analysis.threshold,
-        'Edge': analysis.edge,
         'MinimumClusterSize': analysis.min_cluster_size,
         'ModelName': analysis.model_name,
         'ModelVersion': analysis.model_version,

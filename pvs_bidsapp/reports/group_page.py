@@ -82,7 +82,7 @@ def _plotly() -> Markup:
 
 def methods(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
     """Paragraph for a methods section."""
-    name, _, threshold, smallest, *_ = cohort.model
+    name, _, threshold, smallest = cohort.model
     people = cohort.scans['participant_id'].nunique()
     scans = len(cohort.scans)
     model = f'model {name}, threshold {threshold}, smallest cluster {smallest} mm3'

@@ -56,8 +56,8 @@ EXPECTED = {
     'expected volume (mm³)': ('expected_volume_mm3', 'expected_volume_low_mm3', 'expected_volume_high_mm3'),
 }
 _SETTINGS = (
-    'ModelName', 'ModelVersion', 'ModelSHA256', 'Threshold', 'Edge', 'MinimumClusterSize', 'Device',
-    'Engine', 'Precision', 'RandomSeed', 'TemplateCorrelation', 'SoftwareVersions',
+    'ModelName', 'ModelVersion', 'ModelSHA256', 'Threshold', 'MinimumClusterSize', 'Device', 'Engine',
+    'Precision', 'RandomSeed', 'TemplateCorrelation', 'SoftwareVersions',
 )  # fmt: skip
 
 Row = dict[str, str]

@@ -51,9 +51,6 @@ class ModelCard:
         The normalization, see `pvs_bidsapp.segmentation.intensity.TissueNormalization.card`.
     threshold : float
         A voxel is segmented if its probability is at least this, in (0, 1].
-    edge : float
-        Smallest probability beside a voxel of probability 1, in [0, 1]; 0: the threshold decides alone. See
-        `pvs_bidsapp.clusters.label.without_edges`.
     min_cluster_size : float
         Clusters below this volume (mm³) are removed.
     trained_on, limits, licence : str
@@ -90,7 +87,6 @@ class ModelCard:
     training: dict[str, Any] = field(default_factory=dict)
     sha256: str = ''
     burden: dict[str, Any] | None = None
-    edge: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -283,7 +279,6 @@ RULES: dict[str, Rule] = {
     'training': MAPPING,
     'sha256': CHECKSUM,
     'burden': optional(MAPPING),
-    'edge': number(0, 1),
 }
 #: What each entry of ``burden`` has to be, and what each of its two calibrations.
 BURDEN: dict[str, Rule] = {'count': MAPPING, 'volume': MAPPING, 'n_scans': integer(1, 1_000_000)}

@@ -25,7 +25,7 @@ from .datasets import TrainingImage
 from .losses import undo_positive_weight
 from .recipes import Recipe
 from .trainer import TrainingEnd
-from .validation import DEFAULT_THRESHOLD, EDGE, Validator
+from .validation import DEFAULT_THRESHOLD, Validator
 
 #: Names of the model's card for fields of `Recipe`, where they differ.
 _CARD_NAMES = {'positive_fraction': 'positive_share', 'all_orientations': 'turns'}
@@ -131,7 +131,6 @@ def make_card(config: TrainingConfig, description: str = '') -> ModelCard:
         box=recipe.box,
         intensity=TissueNormalization().card(),
         threshold=DEFAULT_THRESHOLD,
-        edge=EDGE,
         min_cluster_size=0.0,
         trained_on=text,
         limits='Research only; not a medical device. Not tested on scans unlike those it was trained on.',

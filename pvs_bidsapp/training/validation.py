@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..clusters.label import without_edges
 from ..evaluation.metrics import dice
 from ..messages import training
 from ..segmentation.engine import TorchEngine
@@ -22,8 +21,6 @@ from .recipes import Recipe
 LOG = logging.getLogger(__name__)
 #: Candidates for a model's default threshold.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-#: Edge of trained models, see `pvs_bidsapp.clusters.label.without_edges`; that of the bundled T1w model.
-EDGE = 0.4
 #: Threshold of a model that could not be validated.
 DEFAULT_THRESHOLD = 0.5
 #: Thresholds count as equally good if their mean Dice is within this of the best.
@@ -213,7 +210,7 @@ class Validator:
                 probability = self.probability(network, image, within_scans)
             except Interrupted:
                 return
-            probability, reference = without_edges(probability, EDGE), image.label > 0
+            reference = image.label > 0
             scores = np.zeros((2, len(THRESHOLDS)))
             for k, threshold in enumerate(THRESHOLDS):
                 predicted = probability >= threshold

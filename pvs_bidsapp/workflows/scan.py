@@ -106,7 +106,6 @@ def make_nodes(scan: Scan, settings: Settings) -> Nodes:
         'segment': _segment(scan, settings),
         'measure': Measure(
             threshold=analysis.threshold,
-            edge=analysis.edge,
             min_cluster_size=analysis.min_cluster_size,
             burden=analysis.burden or {},
             **lesions,

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from pvs_bidsapp.clusters import label
-from pvs_bidsapp.clusters.label import label_clusters, within_regions, without_edges
+from pvs_bidsapp.clusters.label import label_clusters, within_regions
 
 
 def test_threshold_is_inclusive(two_clusters):
@@ -39,38 +38,6 @@ def test_clusters_are_numbered_by_descending_size(two_clusters):
     clusters = label_clusters(two_clusters[0], threshold=0.5, minimum=0, voxel_volume=1)
     assert (clusters == 1).sum() == 6
     assert (clusters == 2).sum() == 1
-
-
-def test_a_clear_space_is_not_drawn_wide_and_a_faint_one_is_kept(found_of):
-    probability = np.zeros((10, 10, 10), np.float32)
-    probability[2, 2, 2:8], probability[2, 3, 2:8] = 0.9, 0.3
-    probability[7, 7, 2:8], probability[7, 8, 2:8] = 0.4, 0.3
-    wide = found_of(probability, threshold=0.2).clusters > 0
-    found = found_of(probability, threshold=0.2, edge=0.5)
-    np.testing.assert_array_equal(wide, probability > 0)
-    narrow = wide.copy()
-    narrow[2, 3] = False
-    np.testing.assert_array_equal(found.clusters > 0, narrow)
-    np.testing.assert_array_equal(found.probability >= 0.2, narrow)
-    np.testing.assert_allclose(found.probability[narrow], probability[narrow], atol=label.PROBABILITY_STEP)
-    np.testing.assert_allclose(found.probability[2, 3, 2:8], 0.2, atol=label.PROBABILITY_STEP)
-
-
-def test_what_lies_about_a_removed_cluster_is_not_found_in_its_place(found_of):
-    probability = np.zeros((10, 10, 10), np.float32)
-    probability[2, 2, 2:8], probability[2, 3, 2:8] = 0.9, 0.3
-    regions = np.zeros(probability.shape, np.uint8)
-    regions[:, 3:] = 1
-    assert not found_of(probability, regions, threshold=0.2, edge=0.5).clusters.any()
-
-
-@given(arrays(np.float32, (4, 4, 4), elements=st.floats(0, 1, width=16)), st.floats(0, 1), st.floats(0, 1))
-def test_edges_take_no_space_away(probability, edge, threshold):
-    sharp = without_edges(probability, edge)
-    np.testing.assert_array_equal(sharp[sharp > 0], probability[sharp > 0])
-    if threshold >= edge:
-        np.testing.assert_array_equal(sharp >= threshold, probability >= threshold)
-    assert sharp.max() == probability.max()  # the surest voxel of each space is left
 
 
 @given(st.floats(0, 1, width=32))

@@ -54,7 +54,7 @@ def test_each_entry_of_a_card_has_a_rule():
 @pytest.mark.parametrize('name', bundled_names())
 def test_the_bundled_cards_are_read_as_they_stand(name):
     path = BUNDLED / name / 'model.json'
-    optional = {'burden': None, 'edge': 0.0}
+    optional = {'burden': None}
     assert json.loads(json.dumps(asdict(read_card(path)))) == optional | json.loads(path.read_text())
 
 
@@ -68,7 +68,7 @@ def test_the_bundled_cards_are_read_as_they_stand(name):
         {'architecture': {'name': 'ensemble', 'members': 5, 'of': SMALL}},
         {'training': {'recipe': {'spacing': [0.6, 1.2]}, 'note': 'two\nlines'}},
         {'metrics': {'validation_dice': None}},
-        {'burden': BURDEN}, {'edge': 0.5},
+        {'burden': BURDEN},
     ],
 )  # fmt: skip
 def test_what_may_stand_in_a_card(tmp_path, change):
