@@ -8,7 +8,7 @@ COHORT is a BIDS dataset with the columns age, sex and group in its participants
 stopped and run once more. Some people (--repeated) are processed four times more, each time with the scan
 changed by something that does not change the person: noise as strong as its own, a shift by half a voxel,
 voxels of 1 mm, a turn by 5 degrees. The page gets what is measured, and figures beside it; what somebody saw
-on the pages of the outliers is read from benchmarks/people_looked_at.tsv.
+on the pages of people is read from benchmarks/people_looked_at.tsv.
 """
 
 from __future__ import annotations
@@ -327,6 +327,15 @@ def outlier_rows(study: Study, looked_at: dict[str, str]) -> list[str]:
     return rows
 
 
+def looked_at_rows(study: Study, looked_at: dict[str, str]) -> list[str]:
+    """Everybody whose clusters were looked at."""
+    rows = ['| person | age | number | seen on the page |', '| --- ' * 4 + '|']
+    for name in sorted(study.scans.index.intersection(list(looked_at))):
+        scan = study.scans.loc[name]
+        rows.append(f'| {name} | {scan["age"]:.0f} | {scan["count"]:.0f} | {looked_at[name]} |')
+    return rows
+
+
 def directions(places: list[Place]) -> str:
     """Whether spaces run toward the ventricles, in a sentence."""
     own = np.array([np.degrees(np.arccos(np.median(p.along))) for p in places])
@@ -396,8 +405,9 @@ PAGE = """\
 {done} of {asked} people were processed by `participant` with {model}:
 OpenNeuro ds002748, T1w of 0.87 × 0.87 × 1 mm, skull-stripped by their authors,
 aged {youngest:.0f} to {oldest:.0f}.
-Nobody has traced their spaces. This page shows whether what is found behaves as perivascular spaces do,
-not that each of it is one.
+Six of them (sub-01, 07, 11, 21, 29, 35) lent backgrounds to the training; what may be their own spaces was
+left out of its loss. Nobody has traced their spaces. This page shows whether what is found behaves as
+perivascular spaces do, not that each of it is one.
 Intervals are of 95 %, by resampling people. What an interval does not show is not confirmed.
 
 ![Volume by age, volumes of clusters, density by distance from ventricles and cortex](../images/people.webp)
@@ -433,6 +443,12 @@ The people farthest from the line of volume against age.
 
 {outliers}
 
+## Looked at
+
+One of the developers looked at the clusters, in three sections each. **This is not an expert rating.**
+
+{looked_at}
+
 ```bash
 python benchmarks/people.py COHORT WORK_DIR --page docs/explanation/people.md
 ```
@@ -463,6 +479,7 @@ def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: in
         directions=directions(places),
         again=AGAIN.format(repeats='\n'.join(repeat_rows(study, repeats))) if repeats else '',
         outliers='\n'.join(outlier_rows(study, looked_at)),
+        looked_at='\n'.join(looked_at_rows(study, looked_at)),
     )
 
 
