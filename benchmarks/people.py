@@ -445,8 +445,8 @@ The people farthest from the line of volume against age.
 
 ## Looked at
 
-One of the developers looked at the clusters, in three sections each. **This is not an expert rating.** Up to sub-21,
-the masks were those of a threshold of 0.2, with more small clusters.
+One of the developers looked at the clusters, in three sections each. **This is not an expert rating.**
+Up to sub-21, the masks were those of a threshold of 0.2, with more small clusters.
 
 {looked_at}
 
