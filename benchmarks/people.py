@@ -308,32 +308,29 @@ def repeat_rows(study: Study, repeats: dict[str, Study]) -> list[str]:
     return rows
 
 
-def outlier_rows(study: Study, looked_at: dict[str, str]) -> list[str]:
+def outlier_rows(study: Study) -> list[str]:
     """The five people farthest from the line of volume against age."""
     age, volume = study.scans['age'].to_numpy(float), np.log(study.scans['volume_mm3'].to_numpy(float) + 1)
     line = stats.theilslopes(volume, age)
     residual = pd.Series(volume - line.intercept - line.slope * age, study.scans.index)
     worst = residual.abs().sort_values(ascending=False).index[:5]
     rows = [
-        '| person | age | number | volume, mm³ | times that expected at the age | seen on the page |',
-        '| --- ' * 6 + '|',
+        '| person | age | number | volume, mm³ | times that expected at the age |',
+        '| --- ' * 5 + '|',
     ]
     for name in worst:
         scan = study.scans.loc[name]
         rows.append(
             f'| {name} | {scan["age"]:.0f} | {scan["count"]:.0f} | {scan["volume_mm3"]:.0f} '
-            f'| {np.exp(residual[name]):.1f} | {looked_at.get(name, "not looked at")} |'
+            f'| {np.exp(residual[name]):.1f} |'
         )
     return rows
 
 
-def looked_at_rows(study: Study, looked_at: dict[str, str]) -> list[str]:
+def looked_at_rows(looked_at: pd.DataFrame) -> list[str]:
     """Everybody whose clusters were looked at."""
-    rows = ['| person | age | number | seen on the page |', '| --- ' * 4 + '|']
-    for name in sorted(study.scans.index.intersection(list(looked_at))):
-        scan = study.scans.loc[name]
-        rows.append(f'| {name} | {scan["age"]:.0f} | {scan["count"]:.0f} | {looked_at[name]} |')
-    return rows
+    rows = ['| person | threshold of the masks | seen |', '| --- ' * 3 + '|']
+    return rows + [f'| {r.participant_id} | {r.threshold:g} | {r.seen} |' for r in looked_at.itertuples()]
 
 
 def directions(places: list[Place]) -> str:
@@ -446,7 +443,6 @@ The people farthest from the line of volume against age.
 ## Looked at
 
 One of the developers looked at the clusters, in three sections each. **This is not an expert rating.**
-Up to sub-21, the masks were those of a threshold of 0.2, with more small clusters.
 
 {looked_at}
 
@@ -458,9 +454,6 @@ python benchmarks/people.py COHORT WORK_DIR --page docs/explanation/people.md
 
 def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: int, model: str) -> str:
     """The page, in Markdown."""
-    looked_at = {}
-    if LOOKED_AT.exists():
-        looked_at = pd.read_csv(LOOKED_AT, sep='\t').set_index('participant_id')['seen'].to_dict()
     order = study.scans.index
     parts = ('basal ganglia', 'deep white matter')
     volumes = [study.of(part, 'both', 'volume_mm3').reindex(order).to_numpy(float) for part in parts]
@@ -479,8 +472,8 @@ def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: in
         together=interval(bootstrap(rank_correlation, *volumes)),
         directions=directions(places),
         again=AGAIN.format(repeats='\n'.join(repeat_rows(study, repeats))) if repeats else '',
-        outliers='\n'.join(outlier_rows(study, looked_at)),
-        looked_at='\n'.join(looked_at_rows(study, looked_at)),
+        outliers='\n'.join(outlier_rows(study)),
+        looked_at='\n'.join(looked_at_rows(pd.read_csv(LOOKED_AT, sep='\t'))),
     )
 
 
