@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import threading
@@ -40,13 +41,15 @@ class Watched:
         # a page is written before the next scan begins, so that a look that sees the scan sees the page, too
         looked = time.monotonic()
         sizes: dict[str, int] = {}
-        for path in (self.out / 'work').glob('pvs/*/**/*'):
-            try:
-                size = path.stat().st_size
-            except OSError:  # has just been removed
-                continue
-            scan = path.relative_to(self.out / 'work' / 'pvs').parts[0]
-            sizes[scan] = sizes.get(scan, 0) + size
+        scans = self.out / 'work' / 'pvs'
+        for folder, _, names in os.walk(scans):  # passes over folders that have just been removed
+            for path in (Path(folder, name) for name in names):
+                try:
+                    size = path.stat().st_size
+                except OSError:  # has just been removed
+                    continue
+                scan = path.relative_to(scans).parts[0]
+                sizes[scan] = sizes.get(scan, 0) + size
         self.work_sizes.append(sizes)
         for scan in sizes:
             self.seen.setdefault(scan.split('_')[2], time.monotonic())
