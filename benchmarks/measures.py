@@ -10,7 +10,9 @@ Prints
   capsule, the corpus callosum and what lies within 15 mm of the third ventricle are no deep white matter;
 - bias and limits of agreement (mean, 1.96 standard deviations) of length and width, measured on the true
   masks, with the tubes that were drawn;
-- agreement of the grades estimated from the found mask with those from the true mask: weighted kappa.
+- agreement (weighted kappa) of the grades estimated from the found mask with those from the true one, counted
+  by the same rules; and with those from the spaces that were drawn, each counted by itself also where it
+  touches another one, which nobody could see.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cc3d
@@ -26,10 +29,13 @@ import edt
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
+from sklearn.metrics import cohen_kappa_score
+from tqdm.auto import tqdm
 
 from pvs_bidsapp.anatomy.acpc import Frame
-from pvs_bidsapp.anatomy.regions import CENTRAL, REGIONS, TOTALS
+from pvs_bidsapp.anatomy.regions import CENTRAL, REGIONS, TOTALS, Region
 from pvs_bidsapp.clusters.shape import measure
 from pvs_bidsapp.clusters.visual_grades import GRADES, estimate_grades
 
@@ -64,8 +70,68 @@ class Head:
         (regions,) = folder.glob('*_seg-regions_dseg.nii.gz')
         (stats,) = folder.glob('*_desc-pvs_stats.json')
         image = nib.load(truth)
-        data = [np.asarray(nib.load(p).dataobj).astype(int) for p in (truth, aseg, regions)]
+        data = [np.asarray(nib.load(p).dataobj).astype(np.int32) for p in (truth, aseg, regions)]
         return cls(pd.read_csv(table, sep='\t'), *data, image.affine, json.loads(stats.read_text()))
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """The true mask's clusters, numbered: spaces that touch are one."""
+        return cc3d.connected_components(self.truth > 0, connectivity=26).astype(np.int32)
+
+    def grades(self, spaces: np.ndarray) -> dict[str, int]:
+        """Grades by numbered spaces."""
+        stored = self.stats['AcPcFrame']
+        frame = Frame(origin=np.array(stored['Origin']), axes=np.array(stored['Axes']))
+        rows = [
+            (index, owner.name, owner.hemisphere)
+            for index, voxels in pieces(spaces)
+            if (owner := self.owner(voxels)) is not None
+        ]
+        table = pd.DataFrame(rows, columns=['index', 'region', 'hemisphere'])
+        found = estimate_grades(spaces, table, self.affine, frame)
+        return {key: found[key].value for key in GRADES}
+
+    def owner(self, voxels: tuple[np.ndarray, ...]) -> Region | None:
+        """The region of most of the voxels that are in one; None if none is."""
+        shares = np.bincount(self.regions[voxels], minlength=2)[1:]
+        return BY_INDEX[int(shares.argmax()) + 1] if shares.any() else None
+
+
+def pieces(numbered: np.ndarray) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
+    """Number and voxels of each numbered piece of a volume."""
+    voxels = np.nonzero(numbered)
+    numbers = numbered[voxels]
+    order = np.argsort(numbers, kind='stable')
+    names, starts = np.unique(numbers[order], return_index=True)
+    for name, own in zip(names, np.split(order, starts[1:]), strict=True):
+        yield int(name), tuple(axis[own] for axis in voxels)
+
+
+@dataclass
+class Measured:
+    """What the heads add up to.
+
+    Attributes
+    ----------
+    places : Counter
+        Spaces by the region in which they were drawn and the total in which they are found.
+    shapes : list of tuple
+        Width drawn in mm; relative errors of length and width.
+    grades : list of dict of str to tuple of int
+        By scale and region: grade by the found mask, by the true one, and by the spaces drawn.
+    """
+
+    places: Counter[tuple[str, str]] = field(default_factory=Counter)
+    shapes: list[tuple[float, float, float]] = field(default_factory=list)
+    grades: list[dict[str, tuple[int, ...]]] = field(default_factory=list)
+
+    def add(self, head: Head) -> None:
+        """Add a head."""
+        self.places.update(places(head))
+        self.shapes += shapes(head)
+        true, drawn = head.grades(head.clusters), head.grades(head.truth)
+        found = head.stats['EstimatedVisualGrades']
+        self.grades.append({key: (found[key]['Value'], true[key], drawn[key]) for key in GRADES})
 
 
 def main() -> None:
@@ -73,57 +139,67 @@ def main() -> None:
     given = [Path(argument) for argument in sys.argv[1:]]
     if len(given) < 2 or len(given) % 2:
         sys.exit(__doc__)
-    heads = [
-        Head.read(folder / 'anat', data / 'derivatives' / 'labels' / folder.name / 'anat')
+    found = [
+        (folder / 'anat', data / 'derivatives' / 'labels' / folder.name / 'anat')
         for out, data in zip(given[::2], given[1::2], strict=True)
         for folder in sorted(out.glob('sub-*'))
         if folder.is_dir()
     ]
-    print(f'{len(heads)} heads\n')
-    print_regions(heads)
-    print_shapes(heads)
-    print_grades(heads)
+    measured = Measured()
+    for folder, labels in tqdm(found, desc='heads', disable=None):
+        measured.add(Head.read(folder, labels))
+    print(f'{len(found)} heads\n')
+    print_places(measured.places)
+    print_shapes(measured.shapes)
+    print_grades(measured.grades)
 
 
-def print_regions(heads: list[Head]) -> None:
+def places(head: Head) -> Iterator[tuple[str, str]]:
+    """Region in which each space of two voxels and more was drawn, and the total in which it is found."""
+    from_third = edt.edt(~np.isin(head.labels, THIRD), anisotropy=tuple(map(float, voxel_sizes(head.affine))))
+    drawn = head.table.set_index('index')['region']
+    for index, voxels in pieces(head.truth):
+        if len(voxels[0]) < 2:
+            continue
+        region = drawn[index]
+        owner = head.owner(voxels)
+        if owner is None:
+            yield region, 'in no region'
+            continue
+        code = np.bincount(head.labels[voxels]).argmax()
+        total = TOTAL_OF[owner.name]
+        is_central = code in CALLOSUM or from_third[voxels].mean() <= CENTRAL
+        if region == 'white-matter' and is_central and total != 'deep white matter':
+            total = 'not lobar, as it should be'
+        if region == 'midbrain' and code in VENTRAL and total != 'midbrain':
+            total = 'ventral diencephalon by the label map'
+        yield region, total
+
+
+def print_places(counts: Counter[tuple[str, str]]) -> None:
     """Where the spaces of each region are."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for head in heads:
-        spacing = tuple(map(float, np.linalg.norm(head.affine[:3, :3], axis=0)))
-        from_third = edt.edt(~np.isin(head.labels, THIRD), anisotropy=spacing)
-        for index, region in zip(head.table['index'], head.table['region'], strict=True):
-            inside = head.truth == index
-            labels = Counter(head.labels[inside].tolist())
-            if inside.sum() < 2 or not (found := np.bincount(head.regions[inside])[1:]).any():
-                counts[region, 'in no region'] += inside.sum() >= 2
-                continue
-            code = labels.most_common(1)[0][0]
-            total = TOTAL_OF[BY_INDEX[int(found.argmax()) + 1].name]
-            is_central = code in CALLOSUM or from_third[inside].mean() <= CENTRAL
-            if region == 'white-matter' and is_central and total != 'deep white matter':
-                total = 'not lobar, as it should be'
-            if region == 'midbrain' and code in VENTRAL and total != 'midbrain':
-                total = 'ventral diencephalon by the label map'
-            counts[region, total] += 1
     print('| drawn in | spaces | found in |\n| --- | --- | --- |')
     for region in EXPECTED:
-        own = {total: n for (drawn, total), n in counts.items() if drawn == region and n}
+        own = {total: n for (drawn, total), n in counts.items() if drawn == region}
         whole = sum(own.values())
         shares = ', '.join(f'{t} {n / whole:.3f}' for t, n in sorted(own.items(), key=lambda i: -i[1]))
         print(f'| {region} | {whole} | {shares or "-"} |')
 
 
-def print_shapes(heads: list[Head]) -> None:
-    """Length and width of the true masks by those that were drawn."""
+def shapes(head: Head) -> list[tuple[float, float, float]]:
+    """Width drawn, and errors of length and width, of the true spaces without branches."""
+    drawn = head.table.set_index('index')
     rows = []
-    for head in heads:
-        drawn = head.table.set_index('index')
-        for shape in measure(whole_ones(head.truth), head.affine):
-            row = drawn.loc[shape.index]
-            if len(shape.voxels) >= 4 and row['n_branches'] == 0:
-                rows.append(
-                    (row['width_mm'], shape.length / row['length_mm'] - 1, shape.width / row['width_mm'] - 1)
-                )
+    for shape in measure(whole_ones(head.truth), head.affine):
+        row = drawn.loc[shape.index]
+        if len(shape.voxels) >= 4 and row['n_branches'] == 0:
+            errors = shape.length / row['length_mm'] - 1, shape.width / row['width_mm'] - 1
+            rows.append((row['width_mm'], *errors))
+    return rows
+
+
+def print_shapes(rows: list[tuple[float, float, float]]) -> None:
+    """Length and width of the true masks by those that were drawn."""
     table = pd.DataFrame(rows, columns=['drawn', 'length', 'width'])
     print('\n| width drawn, mm | spaces | length, % | width, % |\n| --- | --- | --- | --- |')
     for low, high in ((0, 1), (1, 1.5), (1.5, 2), (2, 9)):
@@ -137,49 +213,21 @@ def whole_ones(truth: np.ndarray) -> np.ndarray:
     kept = truth.astype(np.int32)
     for index, box in enumerate(ndimage.find_objects(kept), start=1):
         if box and cc3d.connected_components(kept[box] == index, connectivity=26, return_N=True)[1] > 1:
-            kept[kept == index] = 0
+            kept[box][kept[box] == index] = 0
     return kept
 
 
-def print_grades(heads: list[Head]) -> None:
-    """Grades of found and true masks."""
-    found: dict[str, list[tuple[int, int]]] = {key: [] for key in GRADES}
-    for head in heads:
-        frame = Frame(
-            origin=np.array(head.stats['AcPcFrame']['Origin']), axes=np.array(head.stats['AcPcFrame']['Axes'])
-        )
-        rows = []
-        for index in np.unique(head.truth[head.truth > 0]):
-            inside = np.bincount(head.regions[head.truth == index], minlength=2)[1:]
-            if inside.any():
-                region = BY_INDEX[int(inside.argmax()) + 1]
-                rows.append((index, region.name, region.hemisphere))
-        table = pd.DataFrame(rows, columns=['index', 'region', 'hemisphere'])
-        true = estimate_grades(head.truth, table, head.affine, frame)
-        for key in GRADES:
-            found[key].append((true[key].value, head.stats['EstimatedVisualGrades'][key]['Value']))
-    print('\n| grade | heads | equal | weighted kappa |\n| --- | --- | --- | --- |')
-    for key, pairs in found.items():
-        true, own = np.array(pairs).T
-        print(f'| {key} | {len(pairs)} | {(true == own).sum()} | {kappa(true, own):.2f} |')
-
-
-def kappa(first: np.ndarray, second: np.ndarray) -> float:
-    """Cohen's kappa with quadratic weights."""
-    levels = np.arange(max(first.max(), second.max()) + 1)
-    joint = (
-        np.histogram2d(first, second, bins=[*levels, levels[-1] + 1])[0]
-        if len(levels) > 1
-        else np.ones((1, 1))
-    )
-    joint /= joint.sum()
-    weights = np.subtract.outer(levels, levels) ** 2
-    chance = np.outer(joint.sum(1), joint.sum(0))
-    return (
-        1 - float((weights * joint).sum() / (weights * chance).sum())
-        if (weights * chance).sum()
-        else float('nan')
-    )
+def print_grades(heads: list[dict[str, tuple[int, ...]]]) -> None:
+    """Agreement of the grades."""
+    print('\n| grade | heads | equal | weighted kappa | by spaces drawn: equal | weighted kappa |')
+    print('| --- | --- | --- | --- | --- | --- |')
+    for key in GRADES:
+        found, *others = np.array([head[key] for head in heads]).T
+        cells = [
+            f'{(found == true).sum()} | {cohen_kappa_score(found, true, weights="quadratic"):.2f}'
+            for true in others
+        ]
+        print(f'| {key} | {len(heads)} | {" | ".join(cells)} |')
 
 
 if __name__ == '__main__':

@@ -2,8 +2,9 @@
 
 A rater counts the PVS in one axial section, the one with the most PVS in a hemisphere (Potter et al. 2015,
 doi:10.1159/000375153) or in the brain (Zhu et al. 2010, doi:10.1161/STROKEAHA.110.591586). The number of
-clusters in three dimensions is a different quantity. Sections are parallel to the AC-PC plane. A cluster
-counts in each section that holds a voxel of it, always for the one region that it belongs to.
+clusters in three dimensions is a different quantity. Sections are parallel to the AC-PC plane. What lies
+apart in a section counts apart there, as it does for a rater, even where it touches in another section: the
+pieces of a cluster all count for the one region that the cluster belongs to.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cc3d
 import numpy as np
 import pandas as pd
 
@@ -101,7 +103,7 @@ def estimate_grades(
 
 
 class _Sections:
-    """Which clusters each section holds.
+    """Which pieces of clusters each section holds.
 
     Parameters
     ----------
@@ -114,11 +116,16 @@ class _Sections:
         voxels = np.argwhere(clusters > 0)
         heights = frame.heights(voxels @ affine[:3, :3].T + affine[:3, 3])
         numbers = np.floor(heights / self.thickness + 0.5).astype(int)
-        pairs = np.stack([numbers, clusters[tuple(voxels.T)]], 1)
-        self.numbers, self.members = np.unique(pairs, axis=0).T
+        at = tuple(voxels.T)
+        parts = np.zeros(clusters.shape, np.uint32)  # what a cluster has in a section, in one piece or several
+        pairs, which = np.unique(np.stack([numbers, clusters[at]], 1), axis=0, return_inverse=True)
+        parts[at] = which.reshape(-1) + 1
+        pieces = cc3d.connected_components(parts, connectivity=26)[at]
+        _, first = np.unique(pieces, return_index=True)
+        self.numbers, self.members = pairs[which.reshape(-1)[first]].T
 
     def worst(self, table: pd.DataFrame) -> tuple[int, float | None]:
-        """Most clusters of a table in one section, and the height of this section in mm."""
+        """Most pieces of a table's clusters in one section, and the height of this section in mm."""
         numbers = self.numbers[np.isin(self.members, table['index'])]
         if not len(numbers):
             return 0, None

@@ -52,6 +52,18 @@ def test_a_space_counts_in_each_section_that_it_crosses_but_once():
     assert (grade.count, grade.height) == (2, 3.0)
 
 
+def test_what_lies_apart_in_a_section_counts_apart():
+    """Three spaces that meet above the section with most of them are one cluster, and are seen as three."""
+    clusters = np.zeros((20, 9, 9), np.int32)
+    for x in (4, 8, 12):
+        clusters[x, 4, :6] = 1
+    clusters[4:13, 4, 6] = 1
+    clusters[18, 4, 2] = 2
+    table = table_of([('lentiform nucleus', 'left')] * 2)
+    grade = visual_grades.estimate_grades(clusters, table, np.eye(4), FRAME)['potter_basal_ganglia']
+    assert (grade.count, grade.height) == (4, 2.0)
+
+
 def test_sections_follow_the_frame_not_the_voxels():
     """Spaces that lie in one section of a head that was scanned at an angle."""
     angle = np.radians(20)
