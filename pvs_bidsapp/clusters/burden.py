@@ -19,6 +19,9 @@ from scipy.optimize import minimize
 
 #: Of the clusters that may be spaces: the probability that one of their voxels has at least.
 CANDIDATE = 0.1
+#: Voxels with less are left out of expected volumes: a network gives a little to every voxel, and over a whole
+#: brain this is as much as the spaces of a person with few.
+FAINTEST = 0.05
 #: What the intervals are meant to hold.
 COVERAGE = 0.95
 #: Added to an expected value in its variance: one space, and a volume of a small one in mm3. Without it, no
@@ -119,7 +122,7 @@ def sum_probabilities(
 ) -> dict[str, np.ndarray]:
     """Sums of the probabilities by region.
 
-    For the volume, all voxels are summed. For the number, each cluster of the mask counts with its largest
+    For the volume, all voxels of `FAINTEST` and more are summed. For the number, each cluster of the mask counts with its largest
     probability, and so does each group of voxels (26-connected) of `CANDIDATE` and more without a
     cluster. A group belongs to the region of most of its voxels.
 
@@ -140,8 +143,8 @@ def sum_probabilities(
         ``count`` (spaces) and ``volume`` (mm3) by the index of the region.
     """
     inside = regions > 0
-    where = regions[inside].astype(int)
-    volume = np.bincount(where, probability[inside], minlength=256) * voxel_volume
+    summed = inside & (probability >= FAINTEST)
+    volume = np.bincount(regions[summed].astype(int), probability[summed], minlength=256) * voxel_volume
     candidates, number = cc3d.connected_components(
         inside & (probability >= CANDIDATE), connectivity=26, return_N=True
     )

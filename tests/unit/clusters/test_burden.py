@@ -17,13 +17,14 @@ FIRST, SECOND = REGIONS[0].index, REGIONS[1].index
 
 @pytest.fixture
 def scan() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probability, clusters and regions: one cluster, two candidates, one voxel below all candidates."""
+    """Probability, clusters and regions: one cluster, two candidates, two voxels below all candidates."""
     probability = np.zeros((12, 5, 5))
     probability[1:3, 2, 2] = 0.9, 0.6
     probability[3, 2, 2] = 0.2  # beside the cluster: no candidate of its own
     probability[6, 2, 2] = 0.25
     probability[8:11, 2, 2] = 0.1, 0.3, 0.2
     probability[6, 0, 0] = 0.05
+    probability[4, 4, 4] = 0.04  # what a network gives everywhere
     regions = np.full((12, 5, 5), FIRST)
     regions[9:] = SECOND
     return probability, (probability >= 0.5).astype(int), regions
