@@ -2,12 +2,13 @@
 """What the program finds in people: a cohort from its scans to a page of the documentation.
 
     python benchmarks/people.py COHORT WORK_DIR [--page docs/explanation/people.md] [--repeated 12]
+        [--lent sub-01 sub-07 ...]
 
 COHORT is a BIDS dataset with the columns age, sex and group in its participants.tsv. It is processed by
 ``participant`` and ``group``; what is done already in WORK_DIR is not done again, so that the command may be
 stopped and run once more. Some people (--repeated) are processed four times more, each time with the scan
 changed by something that does not change the person: noise as strong as its own, a shift by half a voxel,
-voxels of 1 mm, a turn by 5 degrees. The page gets what is measured, and figures beside it; what somebody saw
+voxels of 1 mm, a turn by 5 degrees. --lent names people whose scans the model has learnt from. The page gets what is measured, and figures beside it; what somebody saw
 on the pages of people is read from benchmarks/people_looked_at.tsv.
 """
 
@@ -402,8 +403,7 @@ PAGE = """\
 {done} of {asked} people were processed by `participant` with {model}:
 OpenNeuro ds002748, T1w of 0.87 × 0.87 × 1 mm, skull-stripped by their authors,
 aged {youngest:.0f} to {oldest:.0f}.
-Six of them (sub-01, 07, 11, 21, 29, 35) lent backgrounds to the training; what may be their own spaces was
-left out of its loss. Nobody has traced their spaces. This page shows whether what is found behaves as
+{lent}Nobody has traced their spaces. This page shows whether what is found behaves as
 perivascular spaces do, not that each of it is one.
 Intervals are of 95 %, by resampling people. What an interval does not show is not confirmed.
 
@@ -447,12 +447,14 @@ One of the developers looked at the clusters, in three sections each. **This is 
 {looked_at}
 
 ```bash
-python benchmarks/people.py COHORT WORK_DIR --page docs/explanation/people.md
+python benchmarks/people.py COHORT WORK_DIR{option} --page docs/explanation/people.md
 ```
 """
 
 
-def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: int, model: str) -> str:
+def page(
+    study: Study, places: list[Place], repeats: dict[str, Study], *, asked: int, model: str, lent: list[str]
+) -> str:
     """The page, in Markdown."""
     order = study.scans.index
     parts = ('basal ganglia', 'deep white matter')
@@ -462,6 +464,8 @@ def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: in
         done=len(study.scans),
         asked=asked,
         model=model,
+        lent=lenders(lent),
+        option=f' --lent {" ".join(lent)}' if lent else '',
         youngest=ages.min(),
         oldest=ages.max(),
         count=study.scans['count'].describe(),
@@ -474,6 +478,16 @@ def page(study: Study, places: list[Place], repeats: dict[str, Study], asked: in
         again=AGAIN.format(repeats='\n'.join(repeat_rows(study, repeats))) if repeats else '',
         outliers='\n'.join(outlier_rows(study)),
         looked_at='\n'.join(looked_at_rows(pd.read_csv(LOOKED_AT, sep='\t'))),
+    )
+
+
+def lenders(people: list[str]) -> str:
+    """What the page says of the people whose scans the model has learnt from."""
+    if not people:
+        return ''
+    return (
+        f'{len(people)} of them ({", ".join(people)}) lent backgrounds to the training; what may be\n'
+        'their own spaces was left out of its loss. '
     )
 
 
@@ -500,6 +514,9 @@ def main() -> None:
     p.add_argument('work_dir', type=Path)
     p.add_argument('--page', type=Path, help='where the page is written; printed without it')
     p.add_argument('--repeated', type=int, default=12, help='people whose scans are changed (default 12)')
+    p.add_argument(
+        '--lent', nargs='*', default=[], metavar='SUB', help='people whose scans the model has learnt from'
+    )
     p.add_argument('--nprocs', type=int, default=2)
     args = p.parse_args()
     out = args.work_dir / 'out'
@@ -531,7 +548,7 @@ def main() -> None:
         for name in study.scans.index
     ]
     asked = len(list(args.cohort.glob('sub-*')))
-    text = page(study, places, repeats, asked, model_of(out))
+    text = page(study, places, repeats, asked=asked, model=model_of(out), lent=args.lent)
     if args.page is None:
         print(text)
         return

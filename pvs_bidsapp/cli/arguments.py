@@ -9,6 +9,7 @@ import math
 import os
 import re
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ LAYOUTS = ('bids', 'ds005595', 'valdo')
 _NEGATIVE = re.compile(r'^-(\d|\.\d|inf|nan)', re.IGNORECASE)
 
 
-class Value:
+class Value(ABC):
     """A type of argument that says in its text what it takes."""
 
     def __call__(self, text: str) -> Any:
@@ -41,9 +42,9 @@ class Value:
         except ValueError:
             raise argparse.ArgumentTypeError(str(self)) from None
 
+    @abstractmethod
     def convert(self, text: str) -> Any:
         """The value that a text stands for; a ValueError if there is none."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
