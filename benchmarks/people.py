@@ -8,8 +8,9 @@ COHORT is a BIDS dataset with the columns age, sex and group in its participants
 ``participant`` and ``group``; what is done already in WORK_DIR is not done again, so that the command may be
 stopped and run once more. Some people (--repeated) are processed four times more, each time with the scan
 changed by something that does not change the person: noise as strong as its own, a shift by half a voxel,
-voxels of 1 mm, a turn by 5 degrees. --lent names people whose scans the model has learnt from. The page gets what is measured, and figures beside it; what somebody saw
-on the pages of people is read from benchmarks/people_looked_at.tsv.
+voxels of 1 mm, a turn by 5 degrees. --lent names people whose scans the model has learnt from. The page gets
+what is measured, and figures beside it; what somebody saw on the pages of people is read from
+benchmarks/people_looked_at.tsv.
 """
 
 from __future__ import annotations

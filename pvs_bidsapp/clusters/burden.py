@@ -19,8 +19,8 @@ from scipy.optimize import minimize
 
 #: Of the clusters that may be spaces: the probability that one of their voxels has at least.
 CANDIDATE = 0.1
-#: Voxels with less are left out of expected volumes: a network gives a little to every voxel, and over a whole
-#: brain this is as much as the spaces of a person with few.
+#: Voxels with less are left out of expected volumes: a network gives a little to every voxel, which over a
+#: whole brain is as much as the spaces of a person with few.
 FAINTEST = 0.05
 #: What the intervals are meant to hold.
 COVERAGE = 0.95
@@ -122,9 +122,9 @@ def sum_probabilities(
 ) -> dict[str, np.ndarray]:
     """Sums of the probabilities by region.
 
-    For the volume, all voxels of `FAINTEST` and more are summed. For the number, each cluster of the mask counts with its largest
-    probability, and so does each group of voxels (26-connected) of `CANDIDATE` and more without a
-    cluster. A group belongs to the region of most of its voxels.
+    For the volume, all voxels of `FAINTEST` and more are summed. For the number, each cluster of the mask
+    counts with its largest probability, and so does each group of voxels (26-connected) of `CANDIDATE` and
+    more without a cluster. A group belongs to the region of most of its voxels.
 
     Parameters
     ----------

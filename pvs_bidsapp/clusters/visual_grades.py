@@ -117,7 +117,7 @@ class _Sections:
         heights = frame.heights(voxels @ affine[:3, :3].T + affine[:3, 3])
         numbers = np.floor(heights / self.thickness + 0.5).astype(int)
         at = tuple(voxels.T)
-        parts = np.zeros(clusters.shape, np.uint32)  # what a cluster has in a section, in one piece or several
+        parts = np.zeros(clusters.shape, np.uint32)  # numbers what a cluster has in a section
         pairs, which = np.unique(np.stack([numbers, clusters[at]], 1), axis=0, return_inverse=True)
         parts[at] = which.reshape(-1) + 1
         pieces = cc3d.connected_components(parts, connectivity=26)[at]
