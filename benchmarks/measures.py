@@ -6,8 +6,9 @@
 OUT_DIR is what ``participant`` wrote for the simulated DATASET; the truth lies in its ``derivatives/labels``.
 Prints
 
-- the share of simulated spaces that lie in the region in which they were drawn, by the label maps: those of a
-  capsule, the corpus callosum and what lies within 15 mm of the third ventricle are no deep white matter;
+- the share of simulated spaces that lie in the region in which they were drawn. The label maps' white matter
+  holds more than deep white matter: the corpus callosum, what lies within 15 mm of the third ventricle, the
+  internal capsule (between the nuclei of an axial section) and the external one (within 6 mm of the putamen);
 - bias and limits of agreement (mean, 1.96 standard deviations) of length and width, measured on the true
   masks, with the tubes that were drawn;
 - agreement (weighted kappa) of the grades estimated from the found mask with those from the true one, counted
@@ -36,6 +37,7 @@ from tqdm.auto import tqdm
 
 from pvs_bidsapp.anatomy.acpc import Frame
 from pvs_bidsapp.anatomy.regions import CENTRAL, REGIONS, TOTALS, Region
+from pvs_bidsapp.anatomy.structures import FROM_PUTAMEN, Structure, add_internal_capsule
 from pvs_bidsapp.clusters.shape import measure
 from pvs_bidsapp.clusters.visual_grades import GRADES, estimate_grades
 
@@ -44,8 +46,12 @@ EXPECTED = {
     'white-matter': 'deep white matter', 'basal-ganglia': 'basal ganglia',
     'midbrain': 'midbrain', 'hippocampus': 'hippocampus',
 }  # fmt: skip
-#: FreeSurfer codes of the corpus callosum, the third ventricle, ventral diencephalon.
-CALLOSUM, THIRD, VENTRAL = (251, 252, 253, 254, 255), (14,), (28, 60)
+#: FreeSurfer codes of the corpus callosum, the third ventricle, ventral diencephalon, the putamen, nuclei.
+CALLOSUM, THIRD, VENTRAL, PUTAMEN = (251, 252, 253, 254, 255), (14,), (28, 60), (12, 51)
+NUCLEI = {
+    Structure.CAUDATE: (11, 50), Structure.LENTIFORM: (*PUTAMEN, 13, 52), Structure.THALAMUS: (10, 49),
+}  # fmt: skip
+CAPSULES = ('internal capsule', 'external capsule')
 BY_INDEX = {region.index: region for region in REGIONS}
 TOTAL_OF = {name: total for total, names in TOTALS.items() for name in names}
 
@@ -69,9 +75,25 @@ class Head:
         (aseg,) = labels.glob('*_seg-aseg_dseg.nii.gz')
         (regions,) = folder.glob('*_seg-regions_dseg.nii.gz')
         (stats,) = folder.glob('*_desc-pvs_stats.json')
-        image = nib.load(truth)
-        data = [np.asarray(nib.load(p).dataobj).astype(np.int32) for p in (truth, aseg, regions)]
-        return cls(pd.read_csv(table, sep='\t'), *data, image.affine, json.loads(stats.read_text()))
+        images = [nib.as_closest_canonical(nib.load(path)) for path in (truth, aseg, regions)]
+        data = [np.asarray(image.dataobj).astype(np.int32) for image in images]
+        return cls(pd.read_csv(table, sep='\t'), *data, images[0].affine, json.loads(stats.read_text()))
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Sides of a voxel in mm."""
+        return tuple(map(float, voxel_sizes(self.affine)))
+
+    @property
+    def capsules(self) -> np.ndarray:
+        """The capsules by the label map; the external one may reach into the insula."""
+        structures = np.full(self.labels.shape, Structure.LOBAR, np.uint8)
+        for structure, codes in NUCLEI.items():
+            structures[np.isin(self.labels, codes)] = structure
+        middle = np.argwhere(np.isin(self.labels, THIRD))[:, 0].mean()
+        add_internal_capsule(structures, np.arange(len(structures))[:, None, None] < middle)
+        internal = structures == Structure.INTERNAL_CAPSULE
+        return internal | (edt.edt(~np.isin(self.labels, PUTAMEN), anisotropy=self.spacing) <= FROM_PUTAMEN)
 
     @property
     def clusters(self) -> np.ndarray:
@@ -156,7 +178,8 @@ def main() -> None:
 
 def places(head: Head) -> Iterator[tuple[str, str]]:
     """Region in which each space of two voxels and more was drawn, and the total in which it is found."""
-    from_third = edt.edt(~np.isin(head.labels, THIRD), anisotropy=tuple(map(float, voxel_sizes(head.affine))))
+    from_third = edt.edt(~np.isin(head.labels, THIRD), anisotropy=head.spacing)
+    capsules = head.capsules
     drawn = head.table.set_index('index')['region']
     for index, voxels in pieces(head.truth):
         if len(voxels[0]) < 2:
@@ -171,6 +194,8 @@ def places(head: Head) -> Iterator[tuple[str, str]]:
         is_central = code in CALLOSUM or from_third[voxels].mean() <= CENTRAL
         if region == 'white-matter' and is_central and total != 'deep white matter':
             total = 'not lobar, as it should be'
+        elif region == 'white-matter' and owner.name in CAPSULES and capsules[voxels].mean() >= 0.5:
+            total = 'capsule, as it should be'
         if region == 'midbrain' and code in VENTRAL and total != 'midbrain':
             total = 'ventral diencephalon by the label map'
         yield region, total
