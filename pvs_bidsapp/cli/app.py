@@ -41,7 +41,8 @@ other commands (pvs COMMAND --help):
   challenge  one scan in, posterior and mask out: the contract of the field's challenge
 
 exit status of all commands: 0 all done; 1 some scan or file failed (the others are finished);
-2 wrong usage or input; 3 a model or template is missing or damaged.
+2 wrong usage or input; 3 a model or template is missing or damaged; 130 or 143 interrupted: run
+the same command again to go on.
 """
 
 

@@ -168,7 +168,7 @@ NO_GPU = Caution(
 NO_OPENVINO = Caution(
     code='model-no-openvino',
     text='OpenVINO cannot run this network ({reason})',
-    mend='torch runs it, which takes several times as long; the results differ by rounding',
+    mend='torch runs it, which takes about twice as long; the results differ by rounding',
 )
 NO_BF16 = Caution(
     code='model-no-bf16',
