@@ -8,6 +8,8 @@ the command line, with underscores.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -36,6 +38,8 @@ LOG = logging.getLogger(__name__)
 Image: TypeAlias = str | os.PathLike[str] | SpatialImage
 #: Share of the volume of a mask that may be lost, by resampling for example, before it is told.
 _LOST = 0.01
+#: Options of the group level that may be given several times.
+_REPEATED = ('compare',)
 
 
 @dataclass(frozen=True)
@@ -252,8 +256,8 @@ def measure(
         'min_cluster_size': min_cluster_size, 'random_seed': random_seed, 'omp_nthreads': threads,
         'device': 'cpu',
     }  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        mask_path = _as_path(mask, Path(scratch), 'mask')
+    with contextlib.ExitStack() as stack:
+        mask_path = _as_path(mask, Path(os.fspath(out_dir or '')).absolute(), 'mask', stack)
 
         def settings_for(scan: Path, out: Path, plugin: Path) -> Settings:
             arguments = [str(scan), str(out), *_spelt(options | {'plugin': plugin})]
@@ -328,6 +332,8 @@ def _spelt(options: dict[str, Any]) -> list[str]:
             continue
         if value is True:
             words.append(option)
+        elif name in _REPEATED and not isinstance(value, str):
+            words += [f'{option}={each}' for each in value]
         elif isinstance(value, Sequence) and not isinstance(value, str):
             words += [option, *map(str, value)]
         else:
@@ -349,9 +355,10 @@ def _process(
     temporary = tempfile.TemporaryDirectory() if out_dir is None else None
     out = Path(temporary.name if temporary is not None else os.fspath(out_dir or '')).absolute()
     plugin = files('pvs_bidsapp.data') / 'in_process.yml'
-    with tempfile.TemporaryDirectory() as scratch, as_file(plugin) as plugin_file:
-        scan, other = (_as_path(i, Path(scratch), n) for i, n in ((t1w, 'scan'), (t2w, 't2w')))
-        given = {name: _as_path(i, Path(scratch), name) for name, i in ready_made.items()}
+    with contextlib.ExitStack() as stack:
+        plugin_file = stack.enter_context(as_file(plugin))
+        scan, other = (_as_path(i, out, n, stack) for i, n in ((t1w, 'scan'), (t2w, 't2w')))
+        given = {name: _as_path(i, out, name, stack) for name, i in ready_made.items()}
         images = find_images(scan)
         settings = settings_for(scan, out, plugin_file)
         selection: Selection = select_scans(images, other, settings)
@@ -360,15 +367,24 @@ def _process(
     return PVSResult(out, names, temporary)
 
 
-def _as_path(image: Any, folder: Path, name: str) -> Any:
-    """The file of an image; one in memory is written to a folder, under its own name if it has one."""
+def _as_path(image: Any, out: Path, name: str, stack: contextlib.ExitStack) -> Any:
+    """The file of an image; one in memory is written to a temporary folder, under its own name if it has one.
+
+    The folder is named by what is in the image, so that the same image in another call is known to be so.
+    """
     if image is None or not isinstance(image, SpatialImage):
         return None if image is None else Path(image).absolute()
     own = image.get_filename()
     stem = Path(own).name.split('.nii')[0].split('.mg')[0] if own else name
-    (folder / name).mkdir()
-    path = folder / name / f'{stem}.nii.gz'
+    content = hashlib.sha256(f'{out} {name}'.encode('utf-8', 'surrogateescape'))
+    content.update(np.asarray(image.affine).tobytes())
+    content.update(np.asarray(image.dataobj).tobytes())
+    folder = Path(tempfile.gettempdir()) / f'pvs-{content.hexdigest()[:16]}'
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / f'{stem}.nii.gz'
     nib.save(nib.Nifti1Image.from_image(image), path)
+    os.utime(path, (0, 0))
     return path
 
 

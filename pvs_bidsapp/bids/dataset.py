@@ -15,6 +15,8 @@ URL = 'https://github.com/pvs-bidsapp/pvs-bidsapp'
 def describe_raw(root: Path, name: str, readme: str) -> None:
     """Write ``dataset_description.json`` and ``README`` of a raw (simulated) dataset.
 
+    In a folder without a description, a ``README`` is somebody's own, and stays.
+
     Parameters
     ----------
     root : Path
@@ -22,8 +24,10 @@ def describe_raw(root: Path, name: str, readme: str) -> None:
     readme : str
         Text of ``README``.
     """
+    description = root / 'dataset_description.json'
+    is_others = (root / 'README').exists() and not description.exists()
     write_json(
-        root / 'dataset_description.json',
+        description,
         {
             'Name': name,
             'BIDSVersion': BIDS_VERSION,
@@ -32,7 +36,8 @@ def describe_raw(root: Path, name: str, readme: str) -> None:
             'GeneratedBy': [generated_by()],
         },
     )
-    write_text(root / 'README', readme)
+    if not is_others:
+        write_text(root / 'README', readme)
 
 
 def describe_derivative(root: Path, name: str, source: Path | None = None) -> None:

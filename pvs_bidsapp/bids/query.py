@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import PVSError
+from ..errors import InputError, PVSError
 from ..messages import datasets
 from ..messages.message import Finding, one_line
 from ..runtime.input_files import check_file
@@ -540,8 +540,13 @@ def _find_lesions(t1w: Path, derivatives: Sequence[Path]) -> Path | None:
     for root in derivatives:
         folder = Naming.of(root, t1w).anat('mask', label='WMH').parent
         for path in sorted(folder.glob(f'sub-{own["sub"]}_*label-WMH*_mask.nii*')):
-            other = dict(parse_entities(path.name))
+            try:
+                other = dict(parse_entities(path.name))
+            except InputError as error:
+                LOG.warning('%s: not used as a mask of lesions: %s', t1w.name, error)
+                continue
             is_same = all(other.get(key) == own.get(key) for key in ('sub', 'ses'))
+            is_same &= other.get('run', own.get('run')) == own.get('run', other.get('run'))
             if is_same and other.get('space') in _OWN_SPACES:
                 LOG.info('%s: %s is used', t1w.name, path)
                 return path

@@ -10,15 +10,15 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import InputError
+from ..group.collect import TIME
 from ..messages import people
 from ..messages.message import Finding
+from ..messages.people import listed
 from .naming import Naming, SimulationNaming
-from .participants import read_column
+from .participants import MISSING, read_column
 from .tsv import read_text_table
 
 LOG = logging.getLogger(__name__)
-#: The column of ``*_scans.tsv`` that is read: when a scan was made.
-TIME = 'acq_time'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,17 @@ def read_sessions(bids_dir: Path, scans: Sequence[Naming]) -> Sessions:
     rows = {names.stem: _times(bids_dir, names, findings) for names in scans}
     for subject, own in _by_subject(scans).items():
         path = SimulationNaming(bids_dir).sessions(subject)
-        sessions = {_label(k): row for k, row in _read(path, 'session_id', findings).items()}
+        sessions: dict[str, dict[str, str]] = {}
+        for label, row in _read(path, 'session_id', findings).items():
+            sessions.setdefault(_label(label), row)
         for names in own:
-            rows[names.stem] |= sessions.get(str(names.session), {})
+            known = sessions.get(str(names.session), {})
+            rows[names.stem] |= {name: value for name, value in known.items() if not _is_missing(value)}
+        without = sorted({str(names.session) for names in own} - set(sessions))
+        if sessions and without:
+            findings.append(
+                people.SESSIONS_LACKING.log(LOG, path, lacking=listed(without), there=listed(sessions))
+            )
     cells = pd.DataFrame(list(rows.values()), index=list(rows), dtype=object).fillna('n/a')
     table = pd.DataFrame(index=cells.index)
     for name in cells:
@@ -104,6 +112,14 @@ def _read(path: Path, key: str, findings: list[Finding]) -> dict[str, dict[str, 
         findings.append(people.SESSIONS_UNREADABLE.log(LOG, path, reason=f'it has no column {key}'))
         return {}
     place = list(table.columns).index(key)
-    return {
-        row[place]: {c: v for c, v in zip(table.columns, row, strict=True) if c != key} for row in table.rows
-    }
+    rows: dict[str, dict[str, str]] = {}
+    for row in table.rows:
+        if row[place] in rows:
+            findings.append(people.SESSIONS_REPEATED.log(LOG, path, name=row[place]))
+            continue
+        rows[row[place]] = {c: v for c, v in zip(table.columns, row, strict=True) if c != key}
+    return rows
+
+
+def _is_missing(value: str) -> bool:
+    return value.strip().lower() in MISSING

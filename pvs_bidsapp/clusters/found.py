@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cc3d
 import numpy as np
 
+from .burden import CANDIDATE
 from .label import label_clusters, rounded, within_regions
 
 
@@ -58,7 +60,8 @@ def find_clusters(
     lesions : ndarray of bool, shape (x, y, z), or None
         White matter hyperintensities.
     most_in_lesions : float or None
-        Clusters of which this share and more lies in `lesions` are left out, and so is their probability.
+        Clusters of which this share and more lies in `lesions` are left out. Their probability is, too, with
+        that of what may be a space about them in the lesions.
 
     Returns
     -------
@@ -76,6 +79,9 @@ def find_clusters(
         inside = np.bincount(clusters[lesions], minlength=len(sizes))
         is_out = inside >= most_in_lesions * sizes
         is_out[0] = False
-        probability = np.where(is_out[clusters], 0, probability)
+        left_out = is_out[clusters]
+        about = cc3d.connected_components(probability >= CANDIDATE, connectivity=26)
+        left_out |= lesions & np.isin(about, np.unique(about[left_out])) & (clusters == 0) & (about > 0)
+        probability = np.where(left_out, 0, probability)
         clusters = label(probability)
     return Found(probability=probability, regions=regions, clusters=clusters, affine=affine)

@@ -273,9 +273,8 @@ def _read_other(name: str, options: GroupOptions, cohort: Cohort) -> Cohort:
     if os.path.isdir(folder) and os.path.samefile(folder, options.out_dir):
         raise people.COMPARED_WITH_ITSELF.error(name=name, folder=folder)
     other = read_cohort(None, folder, options.size_filters)
-    if other.model != cohort.model:
-        there, here = (f'{model[0]} at {model[2]}' for model in (other.model, cohort.model))
-        raise people.OTHER_MODEL.error(name=name, folder=folder, other=there, own=here)
+    if other.masks != cohort.masks:
+        raise people.OTHER_MODEL.error(name=name, folder=folder, other=other.masks, own=cohort.masks)
     for column in options.match:
         if column not in other.scans:
             raise people.COMPARED_LACKS.error(column=column, folder=folder)

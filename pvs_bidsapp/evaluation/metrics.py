@@ -114,7 +114,8 @@ def keep_large(clusters: np.ndarray, minimum: float, voxel_volume: float) -> np.
     clusters : ndarray of int
         With unchanged numbers.
     """
-    large = np.bincount(clusters.ravel(), minlength=1) * voxel_volume >= minimum
+    # the volume of a voxel may be rounded: of an oblique grid, a voxel of 1 mm3 has a little less
+    large = np.bincount(clusters.ravel(), minlength=1) * voxel_volume >= minimum - 1e-6
     large[0] = False
     return np.where(large[clusters], clusters, 0)
 

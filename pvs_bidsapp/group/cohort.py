@@ -11,6 +11,34 @@ from ..messages.message import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskSettings:
+    """What made the masks, in the words of the sidecars; results of different settings are not combined.
+
+    Attributes
+    ----------
+    model, sha256 : str
+        Name of the model, and checksum of its weights.
+    threshold : str
+        Of the probability.
+    min_cluster_size : str
+        In mm3.
+    excluded_wmh : str
+        Share in lesions from which clusters are left out; empty if none are.
+    """
+
+    model: str
+    sha256: str
+    threshold: str
+    min_cluster_size: str
+    excluded_wmh: str = ''
+
+    def __str__(self) -> str:
+        """Model and threshold, and what is left out, in a line."""
+        without = f', --exclude-wmh {self.excluded_wmh}' if self.excluded_wmh else ''
+        return f'{self.model} at {self.threshold}{without}'
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cohort:
     """All finished scans of one output folder.
 
@@ -22,8 +50,7 @@ class Cohort:
         One row for each scan: totals, ICV (mm3) and cluster counts, with the participants' columns.
     voxels : dict of str to ndarray
         By scan: flat indices of the voxels of the frequency map that its clusters pass through.
-    model : tuple of str
-        Name, checksum, threshold and smallest cluster (mm3) of the model that made the masks.
+    masks : MaskSettings
     missing : dict of str to str
         Reason by name of the scan, for scans without results.
     damaged : tuple of str
@@ -49,7 +76,7 @@ class Cohort:
     tidy: pd.DataFrame
     scans: pd.DataFrame
     voxels: dict[str, np.ndarray]
-    model: tuple[str, ...]
+    masks: MaskSettings
     missing: dict[str, str]
     columns: tuple[str, ...]
     without_scans: dict[str, str] = field(default_factory=dict)
@@ -65,4 +92,4 @@ class Cohort:
     @property
     def threshold(self) -> float:
         """Probability threshold of the masks."""
-        return float(self.model[2])
+        return float(self.masks.threshold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from .distributions import column
 
 #: Beginning of the names of the regions whose clusters are counted.
 DEEP = 'deep white matter'
+#: Column with the time of a scan, as in ``*_scans.tsv``.
+TIME = 'acq_time'
 #: Probability thresholds at which clusters are counted, if above that of the masks.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -117,6 +120,25 @@ def threshold_column(threshold: float) -> str:
     return f'count_p{threshold:g}'
 
 
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """The scans of each person in the order of their times, or of their names where a time is not known.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per scan: ``participant_id``, ``scan``, and perhaps `TIME`. In names, ``ses-2`` comes before
+        ``ses-10``.
+    """
+    names = [[int(p) if p.isdigit() else p for p in re.split(r'(\d+)', n)] for n in table['scan'].astype(str)]
+    days = pd.Series(pd.NaT, table.index, dtype='datetime64[ns, UTC]')
+    if TIME in table:
+        days = pd.to_datetime(table[TIME].astype(str), errors='coerce', utc=True, format='ISO8601')
+    is_known = days.notna().groupby(table['participant_id']).transform('all')
+    since = days.where(is_known, pd.Timestamp(0, tz='UTC'))
+    order = sorted(range(len(table)), key=lambda k: (since.iloc[k], names[k]))
+    return table.iloc[order]
+
+
 def first_scans(table: pd.DataFrame) -> pd.DataFrame:
-    """The first scan of each person, by name, since only different persons are independent."""
-    return table.sort_values('scan').drop_duplicates('participant_id')
+    """The first scan of each person, as `in_order`, since only different persons are independent."""
+    return in_order(table).drop_duplicates('participant_id').sort_values('scan')

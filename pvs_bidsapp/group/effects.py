@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.special import gammaln
 
 from ..errors import InputError
+from ..messages import people as messages
 from ..messages.people import listed
 from .design import Design, is_constant, objection
 from .measures import OUTCOMES, REGION, by_known_rows, false_discovery, logarithm, side_by_side
@@ -170,8 +171,8 @@ def adjust(people: pd.DataFrame, design: Design | None, without: tuple[str, ...]
     shared = [c for c in design.columns if c in without or (len(known) and is_constant(known[c]))]
     own = design.without(shared)
     if own is None:
-        reason = f'the formula holds {listed(shared)}, which names the cohorts or does not vary'
-        return Adjustment(names=design.label, matrix=plain, note=reason)
+        note = messages.FORMULA_COHORTS.finding(columns=listed(shared)).finding
+        return Adjustment(names=design.label, matrix=plain, note=note)
     if not own.columns:
         return Adjustment(names=NOTHING, matrix=plain)
     if known.empty:
@@ -236,8 +237,8 @@ def _differences(
     values = values.reindex(adjustment.matrix.index)
     rows = []
     for known, raw in by_known_rows(values):
-        matrix = adjustment.matrix[known].assign(cohort=is_second[adjustment.matrix.index[known]])
-        cohort = matrix['cohort'].to_numpy(bool)
+        matrix = with_cohort(adjustment.matrix[known], is_second)
+        cohort = matrix.iloc[:, -1].to_numpy(bool)
         found = describe_cohorts(raw, cohort)
         if note := adjustment.note or objection(matrix):
             rows.append(found.assign(note=note))
@@ -246,6 +247,22 @@ def _differences(
         tested = standardised_difference(logs, matrix.to_numpy(float), permute=permute)
         rows.append(found.join(tested.set_axis(raw.columns)))
     return pd.concat(rows).reindex(values.columns).rename_axis(REGION).reset_index()
+
+
+def with_cohort(matrix: pd.DataFrame, is_second: pd.Series) -> pd.DataFrame:
+    """A design matrix with the indicator of the second cohort as its last term.
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        Confounders, indexed by scan; one of them may be called ``cohort``.
+    is_second : Series of float
+        1 or 0, by scan.
+    """
+    name = 'cohort'
+    while name in matrix:
+        name += ' '
+    return matrix.assign(**{name: is_second[matrix.index]})
 
 
 def describe_cohorts(raw: pd.DataFrame, is_second: np.ndarray) -> pd.DataFrame:

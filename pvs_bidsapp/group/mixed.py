@@ -11,6 +11,7 @@ from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from ..errors import InputError
+from ..messages import people
 from .design import Design, constant_terms, dependent_terms
 from .measures import REGION, by_known_rows, false_discovery, logarithm, side_by_side
 
@@ -18,6 +19,8 @@ from .measures import REGION, by_known_rows, false_discovery, logarithm, side_by
 OUTCOMES = ('count', 'volume_mm3')
 #: Name of the term of time, and of the column with the years since the first scan.
 YEARS = 'years_since_first_scan'
+#: Numbers that are dates without hyphens, and years that nobody lives.
+_COMPACT_DATES, _LONGEST_LIFE = (19000101, 21001231), 120
 #: Columns of the table, with their descriptions.
 COLUMNS = {
     'region': 'name of the region',
@@ -38,27 +41,37 @@ COLUMNS = {
 }
 
 
-def years_since_first(times: pd.Series, people: pd.Series) -> pd.Series:
+def years_since_first(times: pd.Series, who: pd.Series) -> pd.Series:
     """Years since the first scan of each person.
 
     Parameters
     ----------
     times : Series
-        Of each scan: years (such as age) if numbers, else dates in the format of ISO 8601.
-    people : Series
+        Of each scan: years (such as age) if numbers, else dates in the format of ISO 8601; also 20210512.
+    who : Series
         ``participant_id``, with the same index.
 
     Returns
     -------
     years : Series of float
         NaN where a time is missing or no date.
+
+    Raises
+    ------
+    InputError
+        If scans of one person lie more than a life apart: the numbers are no years.
     """
-    if pd.api.types.is_numeric_dtype(times):
+    if pd.api.types.is_numeric_dtype(times) and not times.dropna().between(*_COMPACT_DATES).all():
         years = times.astype(float)
     else:
+        if pd.api.types.is_numeric_dtype(times):
+            times = times.map('{:.0f}'.format, na_action='ignore')
         dates = pd.to_datetime(times, errors='coerce', utc=True, format='ISO8601')
         years = (dates - dates.min()).dt.total_seconds() / (365.25 * 24 * 3600)
-    return years - years.groupby(people).transform('min')
+    since = years - years.groupby(who).transform('min')
+    if (longest := since.max()) > _LONGEST_LIFE:
+        raise people.TIME_UNIT.error(column=times.name, longest=f'{longest:.0f}')
+    return since
 
 
 def mixed_models(
@@ -99,22 +112,26 @@ def mixed_models(
     """
     tidy = tidy[tidy['hemisphere'] == 'both']
     scans = (tidy if scans is None else scans).drop_duplicates('scan').set_index('scan')
+    own = design.without([cohort]) if design is not None and cohort else design
+    matrix, reason = pd.DataFrame({'Intercept': 1.0}, scans.index), ''
     try:
-        matrix, reason = _matrix(scans, design, time=time, cohort=cohort), ''
+        matrix = _matrix(scans, own, time=time, cohort=cohort)
     except InputError as error:
-        matrix, reason = pd.DataFrame({'Intercept': 1.0}, scans.index), str(error)
+        reason = str(error)
+    if design is not None and own is None:
+        reason = people.FORMULA_COHORTS.finding(columns=cohort).finding
     rows: list[dict[str, Any]] = []
     for outcome in OUTCOMES:
         values = side_by_side(tidy, outcome).reindex(scans.index)
         for known, part in by_known_rows(values):
-            own, people = matrix[known], scans.loc[known, 'participant_id']
-            about = {'n_scans': len(own), 'n_people': people.nunique()}
-            note = reason or _objection(own, people)
+            terms, who = matrix[known], scans.loc[known, 'participant_id']
+            about = {'n_scans': len(terms), 'n_people': who.nunique()}
+            note = reason or _objection(terms, who)
             if design is not None and outcome in design.columns:
                 note = 'the outcome is a covariate'
             for place in part:
                 logs = logarithm(part[place], outcome)
-                fitted = _fit(logs, own, people) if not note else [{'term': '', 'note': note}]
+                fitted = _fit(logs, terms, who) if not note else [{'term': '', 'note': note}]
                 rows += [{'place': place, 'outcome': outcome} | about | row for row in fitted]
     table = pd.DataFrame(rows)
     table[REGION] = table.pop('place').tolist()
@@ -124,10 +141,9 @@ def mixed_models(
 
 def _matrix(scans: pd.DataFrame, design: Design | None, *, time: bool, cohort: str | None) -> pd.DataFrame:
     """Covariates, cohorts against the first one, time, and cohorts by time."""
-    own = design.without([cohort]) if design is not None and cohort else design
     matrix = pd.DataFrame({'Intercept': 1.0}, scans.index)
-    if own is not None and own.columns:
-        matrix = own.matrix(scans.reset_index()).set_axis(scans.index)
+    if design is not None and design.columns:
+        matrix = design.matrix(scans.reset_index()).set_axis(scans.index)
     levels = pd.get_dummies(scans[cohort], dtype=float).iloc[:, 1:] if cohort else pd.DataFrame()
     for name in levels:
         matrix[f'{cohort}[{name}]'] = levels[name]
@@ -138,8 +154,8 @@ def _matrix(scans: pd.DataFrame, design: Design | None, *, time: bool, cohort: s
     return matrix
 
 
-def _objection(matrix: pd.DataFrame, people: pd.Series) -> str:
-    number = people.nunique()
+def _objection(matrix: pd.DataFrame, who: pd.Series) -> str:
+    number = who.nunique()
     if len(matrix) == number:
         return 'nobody has several scans'
     if number <= matrix.shape[1] + 1:
@@ -151,20 +167,18 @@ def _objection(matrix: pd.DataFrame, people: pd.Series) -> str:
     return ''
 
 
-def _fit(logs: pd.Series, matrix: pd.DataFrame, people: pd.Series) -> list[dict[str, Any]]:
+def _fit(logs: pd.Series, matrix: pd.DataFrame, who: pd.Series) -> list[dict[str, Any]]:
     spread = float(logs.std())
     if not spread > 0:
         return [{'term': '', 'note': 'the outcome is constant'}]
-    if logs.groupby(people).nunique().max() == 1:
+    if logs.groupby(who).nunique().max() == 1:
         return [{'term': '', 'note': 'the scans of each person are the same'}]
     # the optimizer needs numbers of one size, which covariates (ICV: 1e6, sex: 1) do not have
     scale = matrix.std(ddof=0).where(lambda s: s > 0, 1.0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            model = MixedLM(
-                logs.to_numpy(float) / spread, (matrix / scale).to_numpy(float), people.to_numpy()
-            )
+            model = MixedLM(logs.to_numpy(float) / spread, (matrix / scale).to_numpy(float), who.to_numpy())
             result = model.fit(reml=True, method='bfgs')
     except (np.linalg.LinAlgError, ValueError) as error:
         return [{'term': '', 'note': f'no estimate: {" ".join(str(error).split())[:100]}'}]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.agreement import agreement
+from .collect import in_order
 
 #: Absolute robust z-score above which a scan is listed (Iglewicz & Hoaglin 1993).
 OUTLYING = 3.5
@@ -48,7 +49,7 @@ def repeated(totals: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     totals : DataFrame
-        One row per scan: ``participant_id``, ``scan``, ``count``, ``volume_mm3``.
+        One row per scan: ``participant_id``, ``scan``, ``count``, ``volume_mm3``, and perhaps its time.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def repeated(totals: pd.DataFrame) -> pd.DataFrame:
         One row per measure, columns as `pvs_bidsapp.evaluation.agreement.Agreement`; empty if nobody has two
         scans.
     """
-    ordered = totals.sort_values('scan')
+    ordered = in_order(totals)
     position = ordered.groupby('participant_id').cumcount()
     rows = []
     for measure in ('count', 'volume_mm3'):

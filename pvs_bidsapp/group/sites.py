@@ -11,7 +11,15 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
 from .design import Design, objection
-from .effects import NORMAL, Adjustment, adjust, describe_cohorts, fit_term, without_constant
+from .effects import (
+    NORMAL,
+    Adjustment,
+    adjust,
+    describe_cohorts,
+    fit_term,
+    with_cohort,
+    without_constant,
+)
 from .exclusions import level_text
 from .measures import OUTCOMES, REGION, by_known_rows, logarithm, side_by_side
 
@@ -143,8 +151,8 @@ def _effects(values: pd.DataFrame, outcome: str, adjustment: Adjustment, of: pd.
         matrix = adjustment.matrix[known]
         found = pd.DataFrame({'n': len(matrix)}, raw.columns)
         if isinstance(of, pd.Series):
-            matrix = matrix.assign(cohort=of[matrix.index])
-            counts = describe_cohorts(raw, matrix['cohort'].to_numpy(bool))
+            matrix = with_cohort(matrix, of)
+            counts = describe_cohorts(raw, matrix.iloc[:, -1].to_numpy(bool))
             found = found.join(counts[['n_1', 'n_2']])
         note = adjustment.note or objection(matrix)
         if not note and isinstance(of, str) and of not in matrix:

@@ -204,6 +204,21 @@ SESSIONS_UNREADABLE = Caution(
     text='is not used ({reason}): what differs between scans of a person is not known',
     mend='make it a tab-separated table with the column that BIDS demands, session_id or filename',
 )
+TIME_UNIT = Refusal(
+    code='people-time-unit',
+    text='--time {column}: scans of one person lie {longest} years apart',
+    mend='give years, such as age, or dates like 2021-05-12',
+)
+SESSIONS_LACKING = Caution(
+    code='people-sessions-lacking',
+    text='no row for {lacking}; there are rows for {there}',
+    mend='name the sessions as their folders',
+)
+SESSIONS_REPEATED = Caution(
+    code='people-sessions-repeated',
+    text='has several rows of {name}; the first counts',
+    mend='keep one',
+)
 SESSION_VALUES = Caution(
     code='people-session-values',
     text='column {column}: the value of the session is used for {count} scans, not that of participants.tsv',
@@ -285,6 +300,11 @@ FORMULA = Refusal(
     text='--formula {formula!r}: {reason}',
     mend='give the right-hand side of a formula of patsy, such as "age * sex + ICV"',
 )
+FORMULA_COHORTS = Caution(
+    code='people-formula-cohorts',
+    text='the formula holds {columns}, which names the cohorts or does not vary',
+    mend='leave it out',
+)
 FORMULA_NAME = Refusal(
     code='people-formula-name',
     text='--formula {formula!r}: {name} is neither a column nor a function of formulas; columns: {columns}',
@@ -357,6 +377,11 @@ RESULTS_MIXED = Refusal(
     code='people-results-mixed',
     text='scans were done with different models or settings ({found})',
     mend='run participant again on all',
+)
+PRECISION_MIXED = Caution(
+    code='people-precision-mixed',
+    text='masks were computed in different precisions ({found}), as by a GPU and a CPU; they differ slightly',
+    mend='run participant with one --precision on all',
 )
 RESULT_STRAY = Caution(
     code='people-results-stray',

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from ..bids.sessions import read_sessions
 from ..clusters.tables import REGION_COLUMNS
 from ..errors import ImageError, InputError, PVSError
 from ..group import maps
-from ..group.cohort import Cohort
+from ..group.cohort import Cohort, MaskSettings
 from ..group.collect import DEEP, collect, count_clusters
 from ..group.exclusions import level_text
 from ..messages import people
@@ -78,7 +79,7 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     listing = read_participants(bids_dir) if bids_dir else Participants(path=out_dir)
     findings += listing.findings
     read, damaged = _read_undamaged(files, sizes)
-    findings += damaged.values()
+    findings += [*damaged.values(), *read.findings]
     scans, regions = read.scans, read.regions
     taken = {*regions.columns, *read.quality.columns}
     joined = _join_people(listing, {names.subject for names in scans}, taken, findings)
@@ -93,7 +94,7 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     findings += more
     missing = dict(sorted({**missing, **{n.stem: _in_words(found) for n, found in damaged.items()}}.items()))
     return Cohort(
-        tidy=tidy, scans=_per_scan(tidy, read.rows.join(read.quality)), voxels=read.voxels, model=read.model,
+        tidy=tidy, scans=_per_scan(tidy, read.rows.join(read.quality)), voxels=read.voxels, masks=read.masks,
         missing=missing, damaged=tuple(names.stem for names in damaged),
         columns=joined.columns, renamed=joined.renamed, coded=joined.coded, measured=joined.measured,
         without_scans=without_t1w | _without_folder(joined, missing, without_t1w, scans),
@@ -109,14 +110,15 @@ def map_grid() -> tuple[tuple[int, int, int], np.ndarray]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Results:
-    """What is read of scans: regions by scan, counts and quality one row a scan, and voxels of the map."""
+    """What is read of scans: regions by scan, counts and quality one row a scan, voxels of maps, findings."""
 
     scans: list[Naming]
-    model: tuple[str, ...]
+    masks: MaskSettings
     regions: pd.DataFrame
     rows: pd.DataFrame
     quality: pd.DataFrame
     voxels: dict[str, np.ndarray]
+    findings: list[Finding]
 
 
 def _read_undamaged(
@@ -169,13 +171,16 @@ def _find_damaged(files: Mapping[Naming, Path], sizes: Sequence[float]) -> dict[
 
 def _read_results(files: Mapping[Naming, Path], sizes: Sequence[float]) -> _Results:
     sidecars = {names: read_sidecar(path.with_suffix('.json')) for names, path in files.items()}
-    model, scans = _model_of(sidecars), list(files)
+    masks, scans = _settings_of(sidecars), list(files)
     regions, _ = read_tables(list(files.values()), list(REGION_COLUMNS))
     check_totals(regions, list(files.values()), ('all', DEEP))
-    rows, voxels = _read_clusters(scans, sizes, float(model[2]))
+    rows, voxels = _read_clusters(scans, sizes, float(masks.threshold))
     rows.insert(1, 'ICV', [sidecars[names]['BrainMaskVolume'] for names in scans])
     quality = _read_quality(scans)
-    return _Results(scans=scans, model=model, regions=regions, rows=rows, quality=quality, voxels=voxels)
+    return _Results(
+        scans=scans, masks=masks, regions=regions, rows=rows, quality=quality, voxels=voxels,
+        findings=_mixed_precision(sidecars),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,16 +314,29 @@ def _per_scan(tidy: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     return scans
 
 
-def _model_of(sidecars: Mapping[Naming, dict[str, Any]]) -> tuple[str, ...]:
-    """Model and thresholds of the masks; results of different ones are not combined."""
-    seen: dict[tuple[str, ...], list[str]] = {}
+def _settings_of(sidecars: Mapping[Naming, dict[str, Any]]) -> MaskSettings:
+    """Model and settings of the masks; results of different ones are not combined."""
+    seen: dict[MaskSettings, list[str]] = {}
     for names, content in sidecars.items():
         keys = ('ModelName', 'ModelSHA256', 'Threshold', 'MinimumClusterSize')
-        seen.setdefault(tuple(str(content.get(k)) for k in keys), []).append(names.stem)
+        model, sha256, threshold, smallest = (str(content.get(key)) for key in keys)
+        masks = MaskSettings(
+            model=model, sha256=sha256, threshold=threshold, min_cluster_size=smallest,
+            excluded_wmh=str(content.get('ExcludedFromLesionShare') or ''),
+        )  # fmt: skip
+        seen.setdefault(masks, []).append(names.stem)
     if len(seen) > 1:
-        found = '; '.join(f'{k[0]} at {k[2]}: {len(v)} scans, e.g. {v[0]}' for k, v in seen.items())
+        found = '; '.join(f'{masks}: {len(scans)} scans, e.g. {scans[0]}' for masks, scans in seen.items())
         raise people.RESULTS_MIXED.error(found=found)
     return next(iter(seen))
+
+
+def _mixed_precision(sidecars: Mapping[Naming, dict[str, Any]]) -> list[Finding]:
+    """What there is to say if some masks were computed on a GPU in half precision, and others were not."""
+    seen = Counter(str(content['Precision']) for content in sidecars.values() if content['Precision'])
+    if len(seen) < 2:
+        return []
+    return [people.PRECISION_MIXED.log(LOG, found=', '.join(f'{n} in {name}' for name, n in seen.items()))]
 
 
 def _dataset(given: Path | None, out_dir: Path, findings: list[Finding]) -> Path | None:

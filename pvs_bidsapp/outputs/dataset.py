@@ -21,8 +21,9 @@ _TEXTS = {'README.md': 'README.md', '.bidsignore': 'bidsignore', 'CITATION.bib':
 def describe_output(settings: Settings) -> None:
     """Write the description, ``README.md``, ``.bidsignore`` and ``CITATION.bib``, and make ``logs``.
 
-    A text whose content would not change is not written again, nor is an existing description. What killed
-    runs have left is removed.
+    A text whose content would not change is not written again, nor is an existing description. In a folder
+    that had no description, texts that are there are somebody's own, and stay. What killed runs have left is
+    removed.
 
     Raises
     ------
@@ -32,12 +33,13 @@ def describe_output(settings: Settings) -> None:
     out = settings.out_dir
     check_own(out)
     out.mkdir(parents=True, exist_ok=True)
+    texts = {out / name: _package_text(source) for name, source in _TEXTS.items()}
     if not (out / 'dataset_description.json').exists():
+        texts = {path: text for path, text in texts.items() if not path.exists()}
         describe_derivative(out, 'Perivascular spaces (PVS BIDS-App)', settings.bids_dir)
-    for name, source in _TEXTS.items():
-        text = _package_text(source)
-        if not (out / name).exists() or (out / name).read_text(encoding='utf-8') != text:
-            write_text(out / name, text)
+    for path, text in texts.items():
+        if not path.exists() or path.read_bytes() != text.encode('utf-8'):
+            write_text(path, text)
     logs_dir(out).mkdir(exist_ok=True)
     for folder in (out, logs_dir(out)):
         remove_leftovers(folder)

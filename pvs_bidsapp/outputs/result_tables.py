@@ -243,8 +243,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     Returns
     -------
     content : dict
-        ``ModelName ModelSHA256 Threshold MinimumClusterSize BrainMaskVolume``; the last is NaN if it is not
-        there.
+        ``ModelName ModelSHA256 ExcludedFromLesionShare Precision``, None where they are not there, and
+        ``Threshold MinimumClusterSize BrainMaskVolume``, of which the last is NaN if it is not there.
 
     Raises
     ------
@@ -266,4 +266,5 @@ def read_sidecar(path: Path) -> dict[str, Any]:
             raise people.RESULT_DAMAGED.error(path, reason=f'{key} is {str(value)[:40]!r}')
         else:
             content[key] = float(value)
-    return {k: content.get(k) for k in ('ModelName', 'ModelSHA256', *limits)}
+    others = ('ModelName', 'ModelSHA256', 'ExcludedFromLesionShare', 'Precision')
+    return {key: content.get(key) for key in (*others, *limits)}

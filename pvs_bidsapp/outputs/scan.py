@@ -45,6 +45,8 @@ QUALITY_COLUMNS: dict[str, tuple[str, str | None]] = {
 }
 #: Characters in the name of an output.
 _FILE_NAME = re.compile('[a-zA-Z0-9_+.-]+')
+#: What is in the name of an output that not every run writes.
+_OPTIONAL = re.compile(r'_space-|_xfm\.|_desc-preproc_T2w\.')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +157,9 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
     """
     names = Naming.of(settings.out_dir, scan.anat)
     earlier = _recorded_files(names)
+    for path in earlier:  # if this run ended here, the next one would not know of them
+        if _OPTIONAL.search(path.name):
+            path.unlink(missing_ok=True)
     names.status.unlink(missing_ok=True)  # until all is written again, the scan is not done
     written = [
         *_write_anatomy(names, scan, settings, results),
@@ -173,7 +178,7 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
         'finished': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
         'files': [p.relative_to(settings.out_dir).as_posix() for p in written],
     }
-    for path in set(earlier) - set(written):  # of an earlier run with a T2w, for example
+    for path in set(earlier) - set(written):
         path.unlink(missing_ok=True)
     write_json(names.status, record)
     return written

@@ -63,7 +63,7 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
         missing=cohort.missing | cohort.without_scans,
         exclusions=_exclusions(results.exclusions), most_rows=MOST_ROWS,
         n_scans=len(cohort.scans), n_people=cohort.scans['participant_id'].nunique(),
-        model=[shown(part) for part in cohort.model],
+        masks=shown(_masks(cohort)),
         outliers=[_outlier(r) for r in results.outliers.to_dict('records')],
         tables=[(name, _download(t), _plain(t)) for name, t in tables.items() if t is not None],
         scans=_scan_rows(cohort), drawn=drawn, choices=html.as_json(as_choices(drawn)),
@@ -80,13 +80,22 @@ def _plotly() -> Markup:
     return Markup(get_plotlyjs())
 
 
+def _masks(cohort: Cohort) -> str:
+    """What made the masks, in words."""
+    masks = cohort.masks
+    words = f'model {masks.model}, threshold {masks.threshold}, smallest cluster {masks.min_cluster_size} mm3'
+    if masks.excluded_wmh:
+        words += f', without clusters of which {masks.excluded_wmh} or more lies in lesions'
+    return words
+
+
 def methods(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
     """Paragraph for a methods section."""
-    name, _, threshold, smallest = cohort.model
     people = cohort.scans['participant_id'].nunique()
     scans = len(cohort.scans)
-    model = f'model {name}, threshold {threshold}, smallest cluster {smallest} mm3'
-    parts = [f'{scans} scans of {people} people, processed with the PVS BIDS-App {__version__} ({model}).']
+    parts = [
+        f'{scans} scans of {people} people, processed with the PVS BIDS-App {__version__} ({_masks(cohort)}).'
+    ]
     if results.comparison is not None:
         sizes = ', '.join(f'{s:g}' for s in options.size_filters)
         matched = (

@@ -89,7 +89,13 @@ class Terminated(SystemExit):
 
 @contextlib.contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """Unwind on SIGTERM as on Ctrl-C, so that workers are ended, locks released and pages written."""
+    """Unwind on SIGTERM as on Ctrl-C, so that workers are ended, locks released and pages written.
+
+    In another thread than the main one, where Python allows no handlers, SIGTERM stays as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         raise Terminated

@@ -15,7 +15,7 @@ from ..interfaces.derivatives import WriteDerivatives
 from ..interfaces.quality import Assess
 from ..interfaces.reports import DrawFigures
 from ..interfaces.segmentation import Measure, ReadMask, Segment
-from ..settings import Settings
+from ..settings import RESULTS_VERSION, Settings
 from .step import Step
 
 Nodes = dict[str, pe.Node]
@@ -30,13 +30,15 @@ MEMORY = {
 
 
 def workflow_name(scan: Scan, settings: Settings) -> str:
-    """Name of a scan's workflow: its entities, as nipype allows them, and the key of its files.
+    """Name of a scan's workflow: its entities, as nipype allows them, the key of its files, a version.
 
     Work folders may be shared: without the key, a scan would be given the intermediate files of another one
-    of the same name, size and time.
+    of the same name, size and time. Without the version, a scan that is begun by one program and ended by a
+    newer one would be given the older one's.
     """
     stem = Naming.of(settings.out_dir, scan.anat).stem.replace('+', '__')
-    return f'scan_{re.sub(r"[^a-zA-Z0-9]", "_", stem)}_{scan.key}'
+    version = RESULTS_VERSION.replace('.', '_')
+    return f'scan_{re.sub(r"[^a-zA-Z0-9]", "_", stem)}_{scan.key}_{version}'
 
 
 def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -18,6 +19,7 @@ from pvs_bidsapp.api import find_pvs, group, measure
 from pvs_bidsapp.bids.naming import GroupNaming
 from pvs_bidsapp.cli.main import main
 from pvs_bidsapp.commands.group import GroupOutcome
+from pvs_bidsapp.errors import InputError
 from pvs_bidsapp.messages import datasets, masks, options, people, scans
 from pvs_bidsapp.outputs.methods import methods
 from pvs_bidsapp.runtime.files import save_image, write_text
@@ -109,6 +111,19 @@ def test_images_in_memory_reach_the_steps_as_files_do(tmp_path, t1w, model, work
     assert worked_on[1][0].anat.name == 'sub-scan_T1w.nii.gz'
 
 
+def test_an_image_in_memory_is_known_again_and_another_one_is_not(tmp_path, model, worked_on):
+    for _ in range(2):
+        find_pvs(cube(), out_dir=tmp_path / 'out', **model)
+    assert len(worked_on) == 1
+    with pytest.raises(InputError, match='OUT_DIR holds results for sub-scan'):
+        find_pvs(cube(61), out_dir=tmp_path / 'out', **model)
+
+
+def test_it_works_in_a_thread(tmp_path, t1w, model, worked_on):
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(find_pvs, t1w, **model).result().counts['all', 'both'] == 1
+
+
 def test_results_are_those_of_the_files(tmp_path, t1w, model, worked_on):
     result, arrays = find_pvs(t1w, **model), head()
     np.testing.assert_array_equal(result.mask.get_fdata(), arrays['clusters'] > 0)
@@ -184,8 +199,8 @@ def grouped(monkeypatch):
 
 def test_a_group_takes_the_options_of_the_command_and_returns_its_tables(tmp_path, grouped):
     tables = group(
-        tmp_path / 'out', tmp_path, cohort='site', match=['age', 'sex'], size_filters=[0, 5], rating=None
-    )
+        tmp_path / 'out', tmp_path, cohort='site', match=['age', 'sex'], size_filters=[0, 5], rating=None,
+    )  # fmt: skip
     wanted = grouped[0]
     assert (wanted.bids_dir, wanted.out_dir) == (tmp_path, tmp_path / 'out')
     assert (wanted.cohort, wanted.match, wanted.rating) == ('site', ('age', 'sex'), None)
@@ -194,6 +209,13 @@ def test_a_group_takes_the_options_of_the_command_and_returns_its_tables(tmp_pat
     assert tables['summary']['mean'].isna().tolist() == [True, False]
     assert tables['summary']['region'].tolist() == ['all', 'NA']
     assert tables['size_filters']['size'].tolist() == [5]
+
+
+def test_an_option_that_may_be_repeated_takes_a_list(tmp_path, grouped):
+    for name in ('one', 'two'):
+        (tmp_path / name).mkdir()
+    group(tmp_path / 'out', tmp_path, compare=[f'{name}={tmp_path / name}' for name in ('one', 'two')])
+    assert set(grouped[0].compare) == {'one', 'two'}
 
 
 def test_the_outputs_name_the_dataset_of_a_group(tmp_path, grouped):

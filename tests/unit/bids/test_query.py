@@ -617,6 +617,15 @@ def test_a_mask_of_hyperintensities_is_found(tmp_path, name):
     assert 'lesions' in scan.inputs
 
 
+def test_masks_of_other_runs_and_odd_names_are_passed_over(tmp_path, caplog):
+    put(tmp_path / 'bids', 'sub-01/anat/sub-01_run-1_T1w.nii.gz')
+    odd, other = 'sub-01_FLAIR_label-WMH_mask.nii.gz', 'sub-01_run-2_label-WMH_mask.nii.gz'
+    put(tmp_path / 'wmh', f'sub-01/anat/{odd}', f'sub-01/anat/{other}')
+    (scan,) = find(tmp_path / 'bids', derivatives=(tmp_path / 'wmh',)).scans
+    assert scan.lesions is None
+    assert odd in caplog.text
+
+
 def test_without_a_mask_of_hyperintensities_none_can_be_left_out(tmp_path):
     put(tmp_path / 'bids', 'sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz')
     put(tmp_path / 'wmh', 'sub-01/ses-2/anat/sub-01_ses-2_label-WMH_mask.nii.gz')

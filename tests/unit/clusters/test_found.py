@@ -27,6 +27,17 @@ def test_clusters_in_lesions_are_left_out_with_their_probability(found_of, proba
     assert found_of(probability, lesions=lesions).clusters.max() == 2
 
 
+def test_the_faint_rim_of_what_is_left_out_goes_with_it(found_of, probability):
+    """Else it would count as a space of its own where numbers are expected by the probabilities."""
+    probability[2, 3, 1:9] = 0.3
+    probability[8, 9, 2:6] = 0.3
+    lesions = np.zeros(probability.shape, bool)
+    lesions[2, 2:4] = True
+    found = found_of(probability, lesions=lesions, most_in_lesions=0.75)
+    assert not found.probability[2].any()
+    assert found.probability[8, 9, 3] == pytest.approx(0.3, abs=1e-3)
+
+
 def test_what_touches_no_lesion_stays(found_of, probability):
     lesions = np.zeros(probability.shape, bool)
     assert found_of(probability, lesions=lesions, most_in_lesions=1e-6).clusters.max() == 2

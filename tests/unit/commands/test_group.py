@@ -365,6 +365,19 @@ def test_results_that_cannot_be_read(study, tmp_path):
     sidecar.write_text(text.replace('0.6', '0.7'))
     with refused(people.RESULTS_MIXED, naming='sub-00003'):
         study.run()
+    sidecar.write_text(json.dumps(json.loads(text) | {'ExcludedFromLesionShare': 0.5}))
+    with refused(people.RESULTS_MIXED, naming='--exclude-wmh 0.5'):
+        study.run()
+
+
+def test_masks_of_two_precisions_are_used_with_a_warning(study):
+    for path in study.out.glob('sub-*/anat/*_desc-pvs_stats.json'):
+        precision = 'fp16' if 'sub-00003' in path.name else 'fp32'
+        path.write_text(json.dumps(json.loads(path.read_text()) | {'Precision': precision}))
+    page = study.run()
+    (finding,) = [f for f in study.sidecar('scans')['Findings'] if f['Code'] == people.PRECISION_MIXED.code]
+    assert '1 in fp16' in finding['Finding']
+    assert 'in different precisions' in page.read_text()
 
 
 def test_a_scan_with_damaged_results_is_named_and_the_others_are_used(study, caplog):
@@ -505,6 +518,34 @@ def test_dates_of_scans_are_times(longitudinal):
     assert change['mean_years'].unique() == pytest.approx([3.0], abs=0.01)
     codes = [f['Code'] for f in study.sidecar('scans')['Findings']]
     assert codes.count('people-sessions-unreadable') == 10
+
+
+def test_sessions_that_do_not_match_or_are_repeated_are_told(longitudinal):
+    study = longitudinal
+    for k, rows in enumerate((['1\t40', '2\t42'], ['ses-1\t50', 'ses-2\t52', 'ses-2\t99'])):
+        path = study.bids / f'sub-{k:05d}' / f'sub-{k:05d}_sessions.tsv'
+        path.write_text('\n'.join(['session_id\tage', *rows]) + '\n')
+    (study.bids / 'sub-00000' / 'sub-00000_sessions.tsv').write_text('session_id\tage\n01\t40\nses-02\t42\n')
+    study.run()
+    findings = {f['Code']: f['Finding'] for f in study.sidecar('scans')['Findings']}
+    assert 'no row for ses-1, ses-2; there are rows for ses-01, ses-02' in findings['people-sessions-lacking']
+    assert 'several rows of ses-2' in findings['people-sessions-repeated']
+    scans = study.read('scans').set_index('scan')
+    assert scans.loc['sub-00001_ses-2', 'age'] == 52
+
+
+def test_a_missing_time_does_not_hide_that_of_the_scan(longitudinal):
+    study = longitudinal
+    for folder in study.bids.glob('sub-*'):
+        rows = ['session_id\tacq_time', 'ses-1\tn/a', 'ses-2\tn/a']
+        (folder / f'{folder.name}_sessions.tsv').write_text('\n'.join(rows) + '\n')
+        for session, year in (('ses-1', 1914), ('ses-2', 1911)):
+            stem = f'{folder.name}_{session}'
+            (folder / session).mkdir(exist_ok=True)
+            text = f'filename\tacq_time\nanat/{stem}_T1w.nii.gz\t{year}-06-01\n'
+            (folder / session / f'{stem}_scans.tsv').write_text(text)
+    study.run(time='acq_time')
+    assert study.read('change')['mean_years'].unique() == pytest.approx([3.0], abs=0.01)
 
 
 def test_time_needs_two_times_of_one_person(study):

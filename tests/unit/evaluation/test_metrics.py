@@ -41,6 +41,7 @@ def test_small_clusters_are_dropped_by_volume():
     mask = volume((1, 1, 1), (5, 5, 5), (5, 5, 6))
     assert metrics.remove_small(mask, 2.0, 1.0).sum() == 2
     assert metrics.remove_small(mask, 2.0, 2.0).sum() == 3
+    assert metrics.remove_small(mask, 2.0, 1 - 1e-15).sum() == 2  # the rounded voxel of an oblique grid
 
 
 @settings(deadline=None, max_examples=25)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refused
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.meta_analysis import combine_effects, effectsize_smd
 
 from pvs_bidsapp.group import change, design, effects, mixed, permutation, regression, sites, table_one
+from pvs_bidsapp.messages import people as messages
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +103,22 @@ def test_a_confounder_is_held(rng):
     assert found.loc[('more', 'age'), 'ratio'] == pytest.approx(1.3, abs=0.1)
     assert found.loc[('more', 'age'), 'q'] < 0.01
     assert found.loc[('more', 'age'), 'ci_low'] < np.log(1.3) / 0.2 < found.loc[('more', 'age'), 'ci_high']
+
+
+def test_a_confounder_may_be_called_cohort(rng):
+    table, tidy = confounded(rng)
+    table['cohort'] = table['age'] + rng.normal(0, 0.01, len(table))
+    tidy = tidy.merge(table[['scan', 'cohort']], on='scan')
+    pairs = {('a', 'b'): tuple(part for _, part in table.groupby('group'))}
+    columns = design.of_covariates(['cohort', 'age'])
+    found = effects.cohort_effects(tidy, pairs, columns).query('outcome == "volume_mm3"')
+    found = found.set_index(['region', 'adjusted_for'])
+    assert found.loc[('more', 'cohort + age'), 'ratio'] == pytest.approx(1.3, abs=0.1)
+    assert found.loc[('same', 'cohort + age'), 'ratio'] == pytest.approx(1, abs=0.1)
+    cohorts = dict(zip('ab', pairs['a', 'b'], strict=True))
+    at_sites = sites.site_effects(tidy, table, columns, cohorts=cohorts).query('measure == "hedges_g"')
+    at_sites = at_sites[at_sites['outcome'] == 'volume_mm3'].set_index('region')
+    assert at_sites.loc['more', 'effect'] == pytest.approx(np.log(1.3) / 0.2, abs=0.4)
 
 
 def test_why_there_is_no_effect_is_said(rng):
@@ -202,6 +220,9 @@ def test_change_with_time_is_found_by_both_ways(rng):
     assert terms.loc[f'{mixed.YEARS}:slow', 'estimate'] == pytest.approx(-0.05, abs=0.007)
     assert terms.loc[mixed.YEARS, 'percent'] == pytest.approx(10.5, abs=0.6)
     assert terms.loc['age', 'q'] > 0.01
+    formula = design.of_formula('age + group', ['age', 'group'])
+    notes = mixed.mixed_models(tidy, formula, time=True, cohort='group')['note']
+    assert notes.str.contains('the formula holds group').all()
     groups = {name: part['participant_id'] for name, part in table.groupby('group')}
     rows = change.change_per_year(tidy, groups).query('outcome == "volume_mm3"').set_index('cohort')
     assert rows['n_people'].tolist() == [40, 20, 20]
@@ -234,6 +255,10 @@ def test_years_are_numbers_or_dates():
     np.testing.assert_allclose(ages, [1.5, 0, 0, np.nan])
     dates = pd.Series(['1901-01-01T10:00:00', '1903-01-01', '2000-02-30', '2000-01-01T00:00:00Z'])
     np.testing.assert_allclose(mixed.years_since_first(dates, who), [0, 2, np.nan, 0], atol=0.01)
+    compact = pd.Series([20190512, 20210512, np.nan, 20000101])
+    np.testing.assert_allclose(mixed.years_since_first(compact, who), [0, 2, np.nan, 0], atol=0.01)
+    with refused(messages.TIME_UNIT, naming='--time days'):
+        mixed.years_since_first(pd.Series([0, 730, 0, 365], name='days'), who)
 
 
 def test_table_one_describes_cohorts(rng, monkeypatch):

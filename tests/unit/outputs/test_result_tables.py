@@ -108,6 +108,8 @@ def test_totals_have_to_be_there_once(files, old, new, word):
 SIDECAR = {
     'ModelName': 'm',
     'ModelSHA256': '0',
+    'ExcludedFromLesionShare': None,
+    'Precision': 'fp32',
     'Threshold': 0.5,
     'MinimumClusterSize': 0,
     'BrainMaskVolume': 1e6,

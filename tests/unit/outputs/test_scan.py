@@ -38,6 +38,20 @@ def test_what_was_written_is_done(written):
     assert status(scan, settings) == 'missing'
 
 
+def test_what_only_some_runs_write_is_gone_before_the_record_is(written, monkeypatch, tmp_path):
+    """If a run ends while it writes, the next one does not know what the one before it had written."""
+    scan, settings, names = written
+    optional = names.anat('mask', space='MNI152NLin2009cSym', label='PVS')
+    optional.write_text('x')
+    files = json.loads(names.status.read_text())['files']
+    change_record(names, files=[*files, optional.relative_to(settings.out_dir).as_posix()])
+    monkeypatch.setattr('pvs_bidsapp.outputs.scan._write_anatomy', None)
+    with pytest.raises(TypeError):
+        write(scan, settings, make_results(tmp_path / 'again'))
+    assert not names.status.exists()
+    assert not optional.exists()
+
+
 @pytest.mark.parametrize(
     'text', ['', '[]', '5', 'null', '{', '{"files": 5}', '[' * 100_000, '{"a": 1, "b": "\ud800"}']
 )

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
-from pvs_bidsapp.group.cohort import Cohort
+from pvs_bidsapp.group.cohort import Cohort, MaskSettings
 from pvs_bidsapp.group.exclusions import Exclusion, exclusion_table
 from pvs_bidsapp.group.results import GroupOptions, GroupResults
 from pvs_bidsapp.messages.message import Finding
@@ -59,7 +59,8 @@ def render(word):
         'count_0': [2.0, 3.0], word: [word, None],
     })  # fmt: skip
     cohort = Cohort(
-        tidy=scans, scans=scans, voxels={}, model=(word, '0', '0.5', '0.0'), missing={'sub-3': word},
+        tidy=scans, scans=scans, voxels={}, missing={'sub-3': word},
+        masks=MaskSettings(model=word, sha256='0', threshold='0.5', min_cluster_size='0.0'),
         without_scans={f'sub-{word}': word}, columns=(word,),
     )  # fmt: skip
     regression = pd.DataFrame({

@@ -5,7 +5,7 @@ import pytest
 from layouts import put
 
 from pvs_bidsapp.bids.query import Scan
-from pvs_bidsapp.workflows.scan import init_scan_wf
+from pvs_bidsapp.workflows.scan import init_scan_wf, workflow_name
 
 
 def segment_inputs(settings):
@@ -18,6 +18,13 @@ def test_new_weights_in_the_same_folder_are_run_anew_in_an_old_work_folder(setti
     other = replace(settings, analysis=replace(settings.analysis, **change))
     assert segment_inputs(settings) == segment_inputs(settings)
     assert segment_inputs(settings) != segment_inputs(other)
+
+
+def test_a_newer_program_does_not_go_on_with_what_an_older_one_began(settings, monkeypatch):
+    scan = Scan(Path(settings.bids_dir) / 'sub-1' / 'anat' / 'sub-1_T1w.nii.gz')
+    before = workflow_name(scan, settings)
+    monkeypatch.setattr('pvs_bidsapp.workflows.scan.RESULTS_VERSION', '99')
+    assert workflow_name(scan, settings) != before
 
 
 def test_a_ready_made_mask_takes_the_place_of_the_network(settings, tmp_path):
