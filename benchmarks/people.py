@@ -396,17 +396,20 @@ The scans of some people were changed by what does not change the person: noise 
 
 {repeats}
 
+Noise and coarser voxels hide faint and thin spaces. Compare scans of like quality, or hold quality as a
+covariate, such as `qc_noise` ([group analysis](../how-to/group.md)).
+
 """
 
 PAGE = """\
 # What it finds in people
 
-{done} of {asked} people were processed by `participant` with {model}:
-OpenNeuro ds002748, T1w of 0.87 × 0.87 × 1 mm, skull-stripped by their authors,
+{done} of {asked} people of OpenNeuro ds002748 were processed by `participant` with {model}:
+T1w of 0.87 × 0.87 × 1 mm, skull-stripped by their authors,
 aged {youngest:.0f} to {oldest:.0f}.
 {lent}Nobody has traced their spaces. This page shows whether what is found behaves as
 perivascular spaces do, not that each of it is one.
-Intervals are of 95 %, by resampling people. What an interval does not show is not confirmed.
+Intervals are of 95 %, by resampling people. An effect whose interval includes no effect is not confirmed.
 
 ![Volume by age, volumes of clusters, density by distance from ventricles and cortex](../images/people.webp)
 
@@ -444,6 +447,7 @@ The people farthest from the line of volume against age.
 ## Looked at
 
 One of the developers looked at the clusters, in three sections each. **This is not an expert rating.**
+Masks of a lower threshold than that of this page hold more voxels.
 
 {looked_at}
 

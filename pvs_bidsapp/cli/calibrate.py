@@ -10,7 +10,7 @@ from .folders import check_input
 DESCRIPTION = """\
 Find out how far the numbers of a model may be off. `participant` writes an expected number and an
 expected volume of spaces beside those of the mask: by the probabilities, those too faint for the
-mask included, with a 95 % interval. The intervals come from scans like yours with reference masks:
+mask included, with a 90 % interval. The intervals come from scans like yours with reference masks:
 PRED_DIR is the output of `participant` with the model for at least 10 scans (better 40), REF_DIR a
 dataset with their reference masks. They are written to the card of the model, MODEL_DIR/model.json,
 and used from then on. The weights stay as they are."""

@@ -11,21 +11,21 @@ doi:10.1080/01621459.2017.1307116).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import cc3d
 import numpy as np
-from scipy.optimize import minimize
 
 #: Of the clusters that may be spaces: the probability that one of their voxels has at least.
 CANDIDATE = 0.1
 #: Voxels with less are left out of expected volumes: a network gives a little to every voxel, which over a
 #: whole brain is as much as the spaces of a person with few.
 FAINTEST = 0.05
-#: What the intervals are meant to hold.
-COVERAGE = 0.95
-#: Added to an expected value in its variance: one space, and a volume of a small one in mm3. Without it, no
-#: probability anywhere would be certainty.
+#: Share of new scans whose truth the intervals are meant to hold. Scans that hide most of their spaces decide
+#: the ends of wider ones, which would then say little of all others.
+COVERAGE = 0.9
+#: Added to expected and true values before their ratio is taken: one space, and a volume of a small one in
+#: mm3. Without it, no probability anywhere would be certainty.
 UNITS = {'count': 1.0, 'volume': 5.0}
 
 
@@ -33,37 +33,19 @@ UNITS = {'count': 1.0, 'volume': 5.0}
 class Calibration:
     """How a number, or a volume, follows from the sum of probabilities.
 
-    With a sum s, the expected value is e = `scale` s, and the variance of what is true is ``variance (e + u)
-    + (spread e)^2``, with u as `UNITS`: a part that is proportional to the expected value, as of spaces that
-    are found or missed each by itself, and one of what all of a scan's spaces have in common.
+    With a sum s, the expected value is e = `scale` s. The ends of the interval are `low` (e + u) - u and
+    `high` (e + u) - u, with u as `UNITS`.
 
     Attributes
     ----------
     scale : float
-    variance : float
-        In spaces, or in mm3.
-    spread : float
-        Relative.
     low, high : float
-        Ends of the interval in standard deviations from the expected value.
+        Factors.
     """
 
     scale: float
-    variance: float
-    spread: float
     low: float
     high: float
-
-    def deviation(self, expected: np.ndarray, unit: float) -> np.ndarray:
-        """Standard deviation of the true about the expected values.
-
-        Parameters
-        ----------
-        expected : ndarray of float
-        unit : float
-            Of `UNITS`.
-        """
-        return np.sqrt(self.variance * (expected + unit) + (self.spread * expected) ** 2)
 
     def interval(self, sums: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Expected values with the ends of their intervals.
@@ -80,8 +62,7 @@ class Calibration:
             None below 0.
         """
         expected = self.scale * np.asarray(sums, float)
-        deviation = self.deviation(expected, unit)
-        low, high = (np.maximum(expected + end * deviation, 0) for end in (self.low, self.high))
+        low, high = (np.maximum(factor * (expected + unit) - unit, 0) for factor in (self.low, self.high))
         return expected, low, high
 
 
@@ -194,9 +175,9 @@ def fit(
 ) -> Calibration:
     """Fit a calibration to scans with reference masks.
 
-    Scale and variances are those under which the truth is likeliest (normal distribution); the ends of the
-    interval are quantiles of the standardised differences, over the totals and over all rows, the wider
-    of the two, with the correction for a finite number of scans of conformal prediction.
+    With the scale, half of the totals are above what is expected. The factors are quantiles of the ratios of
+    true and expected values, over the totals and over all rows, the wider of the two, with the correction
+    for a finite number of scans of conformal prediction.
 
     Parameters
     ----------
@@ -211,35 +192,17 @@ def fit(
     -------
     calibration : Calibration
     """
-    s, y = np.concatenate(list(sums)), np.concatenate(list(truth))
-    ratio = max(float(y.sum()), unit) / max(float(s.sum()), unit)
-
-    def loss(log: np.ndarray) -> float:
-        tried = _without_ends(log)
-        expected = tried.scale * s
-        deviation = tried.deviation(expected, unit)
-        return float((np.log(deviation) + 0.5 * ((y - expected) / deviation) ** 2).mean())
-
-    bounds = np.log([(ratio / 20, ratio * 20), (1e-3 * unit, 1e3 * unit), (1e-3, 10)])
-    start = np.log([ratio, unit, 0.2])
-    best = minimize(loss, start, method='Nelder-Mead', bounds=bounds, options={'maxiter': 2000})
-    fitted = _without_ends(best.x)
-    totals = np.array([row[0] for row in sums]), np.array([row[0] for row in truth])
-    ends = [_quantiles(fitted, unit, x, true, coverage) for x, true in (totals, (s, y))]
-    return replace(fitted, low=min(end[0] for end in ends), high=max(end[1] for end in ends))
+    s, y = np.stack(list(sums)), np.stack(list(truth))
+    scale = float(np.median(np.maximum(y[:, 0], unit) / np.maximum(s[:, 0], unit)))
+    ratios = (y + unit) / (scale * s + unit)
+    ends = [_quantiles(part, coverage) for part in (ratios[:, 0], ratios.ravel())]
+    # the expected value itself is always inside
+    low, high = min(1.0, *(end[0] for end in ends)), max(1.0, *(end[1] for end in ends))
+    return Calibration(scale=scale, low=low, high=high)
 
 
-def _without_ends(log: np.ndarray) -> Calibration:
-    """The calibration of the logarithms of scale, variance and spread."""
-    scale, variance, spread = (float(value) for value in np.exp(log))
-    return Calibration(scale=scale, variance=variance, spread=spread, low=0, high=0)
-
-
-def _quantiles(
-    fitted: Calibration, unit: float, sums: np.ndarray, truth: np.ndarray, coverage: float
-) -> tuple[float, float]:
-    """Quantiles of the standardised differences between which the wanted share lies."""
-    expected = fitted.scale * sums
-    z = np.sort((truth - expected) / fitted.deviation(expected, unit))
-    outside = max(0, int((1 - coverage) / 2 * (len(z) + 1)) - 1)
-    return float(z[outside]), float(z[-1 - outside])
+def _quantiles(ratios: np.ndarray, coverage: float) -> tuple[float, float]:
+    """Quantiles between which the wanted share lies."""
+    ordered = np.sort(ratios)
+    outside = max(0, int((1 - coverage) / 2 * (len(ordered) + 1)) - 1)
+    return float(ordered[outside]), float(ordered[-1 - outside])

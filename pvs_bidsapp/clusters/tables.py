@@ -72,11 +72,11 @@ REGION_COLUMNS = {
         'number of spaces by the probabilities, the faint ones included; n/a without a calibration',
         None,
     ),
-    'expected_count_low': ('lower end of its 95 % interval', None),
-    'expected_count_high': ('upper end of its 95 % interval', None),
+    'expected_count_low': ('lower end of its 90 % interval', None),
+    'expected_count_high': ('upper end of its 90 % interval', None),
     'expected_volume_mm3': ('volume of the spaces by the probabilities, as expected_count', 'mm3'),
-    'expected_volume_low_mm3': ('lower end of its 95 % interval', 'mm3'),
-    'expected_volume_high_mm3': ('upper end of its 95 % interval', 'mm3'),
+    'expected_volume_low_mm3': ('lower end of its 90 % interval', 'mm3'),
+    'expected_volume_high_mm3': ('upper end of its 90 % interval', 'mm3'),
 }
 #: Columns of what is expected and of the ends of its interval, by quantity.
 EXPECTED_COLUMNS = {

@@ -21,7 +21,7 @@ from ..segmentation.model import load_model, write_card
 
 LOG = logging.getLogger(__name__)
 #: Scans below which nothing is fitted, and from which the ends of the intervals are quantiles, not extremes.
-FEWEST, ENOUGH = 10, 39
+FEWEST, ENOUGH = 10, 19
 #: The row of all regions.
 TOTAL = ('all', 'both')
 

@@ -284,10 +284,8 @@ RULES: dict[str, Rule] = {
 BURDEN: dict[str, Rule] = {'count': MAPPING, 'volume': MAPPING, 'n_scans': integer(1, 1_000_000)}
 CALIBRATION: dict[str, Rule] = {
     'scale': number(0, 1e6, above=True),
-    'variance': number(0, 1e6),
-    'spread': number(0, 1e3),
-    'low': number(-1e3, 1e3),
-    'high': number(-1e3, 1e3),
+    'low': number(0, 1),
+    'high': number(1, 1e6),
 }
 #: What each entry of ``intensity`` has to be.
 INTENSITY: dict[str, Rule] = {

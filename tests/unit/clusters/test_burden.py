@@ -48,17 +48,15 @@ def test_nothing_is_expected_where_no_probability_is() -> None:
 @given(
     sums=st.lists(st.floats(0, 1e4), min_size=1, max_size=5),
     scale=st.floats(0.1, 10),
-    variance=st.floats(0, 100),
-    spread=st.floats(0, 2),
+    low=st.floats(0, 1),
+    high=st.floats(1, 20),
 )
-def test_an_interval_holds_what_is_expected(
-    sums: list[float], scale: float, variance: float, spread: float
-) -> None:
-    calibration = Calibration(scale=scale, variance=variance, spread=spread, low=-1.5, high=2.0)
-    expected, low, high = calibration.interval(np.array(sums), 1.0)
-    assert (low >= 0).all()
-    assert (low <= expected).all()
-    assert (expected <= high).all()
+def test_an_interval_holds_what_is_expected(sums: list[float], scale: float, low: float, high: float) -> None:
+    calibration = Calibration(scale=scale, low=low, high=high)
+    expected, lower, upper = calibration.interval(np.array(sums), 1.0)
+    assert (lower >= 0).all()
+    assert (lower <= expected + 1e-9).all()
+    assert (expected <= upper + 1e-9).all()
 
 
 def test_a_fit_finds_the_scale_and_holds_new_scans() -> None:
@@ -73,22 +71,22 @@ def test_a_fit_finds_the_scale_and_holds_new_scans() -> None:
     sums, truth = scans(400)
     _, low, high = calibration.interval(np.array([s[0] for s in sums]), UNITS['count'])
     is_held = (low <= [t[0] for t in truth]) & ([t[0] for t in truth] <= high)
-    assert 0.90 < is_held.mean() <= 1
+    assert 0.85 < is_held.mean() < 0.97
 
 
 def test_the_region_table_has_them_for_regions_and_totals(
     scan: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     sums = sum_probabilities(*scan, voxel_volume=1.0)
-    exact = Calibration(scale=2.0, variance=1.0, spread=0.0, low=-1.0, high=1.0)
+    exact = Calibration(scale=2.0, low=0.5, high=3.0)
     burden = Burden.from_entry(Burden(count=exact, volume=exact, n_scans=40).entry())
     clusters = pd.DataFrame(columns=list(CLUSTER_COLUMNS))
     table = region_table(clusters, scan[2], 1.0, burden=burden, sums=sums)
     total = table.set_index(['region', 'hemisphere']).loc[('all', 'both')]
     assert list(table) == list(REGION_COLUMNS)
     assert total['expected_count'] == pytest.approx(2 * (0.9 + 0.25 + 0.3))
-    assert total['expected_count_high'] == pytest.approx(2.9 + np.sqrt(2.9 + 1))
-    assert total['expected_volume_low_mm3'] == pytest.approx(5.2 - np.sqrt(5.2 + 5))
+    assert total['expected_count_high'] == pytest.approx(3 * (2.9 + 1) - 1)
+    assert total['expected_volume_low_mm3'] == pytest.approx(0.5 * (5.2 + 5) - 5)
 
 
 def test_without_a_calibration_nothing_is_expected(scan: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:

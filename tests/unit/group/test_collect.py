@@ -12,7 +12,7 @@ from pvs_bidsapp.group.collect import TIME, first_scans
     ('names', 'times', 'first'),
     [
         (['sub-1_ses-10', 'sub-1_ses-2'], [], 'sub-1_ses-2'),
-        (['sub-1_ses-2yr', 'sub-1_ses-baseline'], ['2021-05-12', '2019-05-12T10:00:00'], 'sub-1_ses-baseline'),
+        (['sub-1_ses-2yr', 'sub-1_ses-baseline'], ['2021-05-12', '2019-05-12T10:00'], 'sub-1_ses-baseline'),
         (['sub-1_ses-1', 'sub-1_ses-2'], ['n/a', '2019-05-12'], 'sub-1_ses-1'),
     ],
     ids=['numbers', 'times', 'one time unknown'],

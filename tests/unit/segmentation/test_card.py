@@ -31,7 +31,7 @@ from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.segmentation.model import BUNDLED, bundled_names
 
 A = 'architecture.'
-CALIBRATION = {'scale': 1.2, 'variance': 1.5, 'spread': 0.3, 'low': -2, 'high': 2.5}
+CALIBRATION = {'scale': 1.2, 'low': 0.4, 'high': 2.5}
 BURDEN = {'count': CALIBRATION, 'volume': CALIBRATION, 'n_scans': 40}
 M2SS = {'name': 'm2ss', 'in_channels': 2, 'filters': 2, 'side_filters': 2, 'levels': 2, 'multi_scale': True}
 INTENSITY = TissueNormalization().card()
@@ -125,7 +125,7 @@ def test_an_entry_that_is_not_what_it_has_to_be_is_named(tmp_path, key, value):
         ({'volume': {}}, 'burden.volume.scale'),
         ({'count': CALIBRATION | {'scale': 0}}, 'burden.count.scale'),
         ({'count': CALIBRATION | {'low': 'NaN'}}, 'burden.count.low'),
-        ({'count': CALIBRATION | {'spread': -1}}, 'burden.count.spread'),
+        ({'count': CALIBRATION | {'high': 0.9}}, 'burden.count.high'),
     ],
 )  # fmt: skip
 def test_a_calibration_that_is_none_is_named(tmp_path, change, key):
