@@ -237,8 +237,12 @@ def whole_ones(truth: np.ndarray) -> np.ndarray:
     """The numbered spaces without those of which the voxels are no single piece."""
     kept = truth.astype(np.int32)
     for index, box in enumerate(ndimage.find_objects(kept), start=1):
-        if box and cc3d.connected_components(kept[box] == index, connectivity=26, return_N=True)[1] > 1:
-            kept[box][kept[box] == index] = 0
+        if box is None:
+            continue
+        own = kept[box] == index
+        # as numbers: of boolean arrays of one row, cc3d 4.1 expects fewer pieces than there may be
+        if cc3d.connected_components(own.view(np.uint8), connectivity=26, return_N=True)[1] > 1:
+            kept[box][own] = 0
     return kept
 
 
