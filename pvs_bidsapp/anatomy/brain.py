@@ -54,12 +54,13 @@ BOX_MARGIN = 12.0
 #: Correlation of scan and template in the brain after the affine registration, below which it is begun anew
 #: from the best of many tilts.
 USUAL_FIT = 0.45
-#: The same correlation. After the affine registration, T1w heads reach 0.46 to 0.71
-#: and T2w heads 0.45 to 0.60, heads whose header turns them the wrong way at most 0.28, scans of the other
-#: contrast and noise at most 0.01. Below the first value a scan is refused. It is measured before the
-#: deformable registration, which bends the template onto anything. Heads then reach 0.67 to 0.84; below the
-#: second value it is told.
-MIN_FIT, GOOD_FIT = 0.37, 0.62
+#: The same correlation, by what the scan is, below which it is refused. After the affine registration, T1w
+#: heads reach 0.46 to 0.71 and T2w heads 0.29 to 0.60, least with thick slices; heads whose header turns them
+#: the wrong way at most 0.28 and 0.15, scans of the other contrast and noise at most 0.01. It is measured
+#: before the deformable registration, which bends the template onto anything.
+MIN_FIT = {'T1w': 0.37, 'T2w': 0.22}
+#: The same after the deformable registration, where heads reach 0.67 to 0.84; below it is told.
+GOOD_FIT = 0.62
 #: Fraction of the template's brain outside of the field of view that is told, and that is refused.
 NOTABLE_CUT, MAX_CUT = 0.05, 0.5
 #: Voxel size (mm) of the bias field of the whole head, which is corrected for registration only.
@@ -225,8 +226,8 @@ def register_template(
         other_fit = template_fit(image, grid, other, suffix)
         if other_fit > fit:
             linear, fit = other, other_fit
-    if not fit >= MIN_FIT:
-        raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
+    if not fit >= MIN_FIT[suffix]:
+        raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT[suffix])
     region = near_brain(DEFORMED_MARGIN, head, linear)
     box = bounding_box(region, round(FIELD_MARGIN / COARSE_SPACING))
     inner = crop(head, box)
@@ -324,7 +325,7 @@ def fraction_outside(grid: Grid, to_template: Transform) -> float:
     return float(1 - are_inside(places, grid.shape).mean())
 
 
-def check_fit(fit: float, outside: float) -> tuple[Finding, ...]:
+def check_fit(fit: float, outside: float, suffix: str = 'T1w') -> tuple[Finding, ...]:
     """What the fit of the template says of a scan.
 
     Parameters
@@ -333,14 +334,16 @@ def check_fit(fit: float, outside: float) -> tuple[Finding, ...]:
         As `template_fit` measures it.
     outside : float
         As `fraction_outside` measures it.
+    suffix : str
+        What the scan is: ``T1w`` or ``T2w``.
 
     Raises
     ------
     ImageError
         If the template does not fit, or more than half of the brain is not in the scan.
     """
-    if not fit >= MIN_FIT:
-        raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT)
+    if not fit >= MIN_FIT[suffix]:
+        raise scans.NO_FIT.error(correlation=fit, limit=MIN_FIT[suffix])
     if outside > MAX_CUT:
         raise scans.HALF_BRAIN.error(percent=100 * outside)
     findings = []
@@ -399,7 +402,7 @@ def extract_brain(
         corrected, coarse_grid, folder, stripped=stripped, suffix=suffix, threads=threads
     )
     fit = template_fit(corrected, coarse_grid, to_subject, suffix)
-    findings = check_fit(fit, fraction_outside(grid, to_template))
+    findings = check_fit(fit, fraction_outside(grid, to_template), suffix)
     given = brain_mask
     if given is None and segmentation is not None:
         given = _closed(

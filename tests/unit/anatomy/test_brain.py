@@ -101,7 +101,7 @@ def test_the_template_fits_itself_and_no_other_contrast():
     assert brain.template_fit(atlas.t2w, grid, IDENTITY) < 0
     assert brain.template_fit(atlas.t2w, grid, IDENTITY, 'T2w') > 0.999
     assert brain.template_fit(atlas.t1w, grid, IDENTITY, 'T2w') < 0
-    assert brain.template_fit(atlas.t1w[:, ::-1], grid, IDENTITY) < brain.MIN_FIT
+    assert brain.template_fit(atlas.t1w[:, ::-1], grid, IDENTITY) < brain.MIN_FIT['T1w']
     assert brain.template_fit(np.ones_like(noise), grid, IDENTITY) == 0
 
 
@@ -138,6 +138,9 @@ def test_a_poor_fit_and_a_cut_brain_are_told(fit, outside, caution):
 def test_a_scan_that_the_template_does_not_fit_is_refused():
     with refused(scans.NO_FIT, naming='0.36'):
         brain.check_fit(0.36, 0.0)
+    assert brain.check_fit(0.36, 0.0, 'T2w')  # told, as a T2w with thick slices fits less
+    with refused(scans.NO_FIT, naming='0.22'):
+        brain.check_fit(0.2, 0.0, 'T2w')
     with refused(scans.NO_FIT):
         brain.check_fit(float('nan'), 0.0)
     with refused(scans.HALF_BRAIN, naming='60 %'):
