@@ -7,7 +7,9 @@
 LABEL_MAPS is a folder of label maps that the models were not trained on (of the bundled ones: SynthSeg's
 seg_13 to seg_16). Each suite is simulated to WORK_DIR/SUITE; each model, a bundled one or a folder, segments
 it by `participant` with the scans that it takes, at its own threshold, and `evaluate` compares. What is done
-already in WORK_DIR is not done again, so that the command may be stopped and run once more.
+already in WORK_DIR is not done again, so that the command may be stopped and run once more. The head moves
+between T1w and T2w, and the truth lies in the T1w: for a model of the T2w alone, the T2w scans are laid on it
+by their headers, in WORK_DIR/SUITE-aligned.
 
 Means over heads with 95 % bootstrap intervals. "d' from 6" is the recall of the spaces that an observer who
 knows their shape hardly ever misses, with that observer's own recall at the same rate of false clusters.
@@ -16,8 +18,12 @@ knows their shape hardly ever misses, with that observer's own recall at the sam
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 from watching import run
 
@@ -43,10 +49,27 @@ def segment(suite: Path, model: Model, label: str, nprocs: int) -> Path:
         suite.with_name(f'{suite.name}-{label}'),
         suite.with_name(f'{suite.name}-{label}-evaluation'),
     )
-    run(suite, out, 'participant', '--model', model.folder, '--modality', '+'.join(model.card.channels),
+    scans = aligned(suite) if model.card.channels == ('T2w',) else suite
+    run(scans, out, 'participant', '--model', model.folder, '--modality', '+'.join(model.card.channels),
         '--nprocs', nprocs)  # fmt: skip
     run('evaluate', out, labels_dir(suite), tables)
     return tables
+
+
+def aligned(suite: Path) -> Path:
+    """A dataset of the T2w scans of a suite, whose headers say where they are in the T1w."""
+    folder = suite.with_name(f'{suite.name}-aligned')
+    for source in sorted(suite.glob('sub-*/**/*_T2w.nii.gz')):
+        target = folder / source.relative_to(suite)
+        if target.exists():
+            continue
+        sidecar = source.with_name(source.name.replace('.nii.gz', '.json'))
+        motion = np.array(json.loads(sidecar.read_text(encoding='utf-8'))['SimulatedMotion'])
+        image = nib.load(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), motion @ image.affine), target)
+    shutil.copy(suite / 'dataset_description.json', folder)
+    return folder
 
 
 def scores(tables: Path) -> list[str]:

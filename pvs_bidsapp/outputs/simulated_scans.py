@@ -49,6 +49,8 @@ def write_simulated_scan(names: Naming, subject: Subject, scanner: Scanner, head
             'SimulatedSNR': round(scanner.snr, 1),
             'SimulatedFWHM': [round(f, 2) for f in scanner.fwhm],
         }
+        if suffix == 'T2w':  # so that the ground truth, which lies in the T1w, can be laid on it
+            content['SimulatedMotion'] = [[round(value, 6) for value in row] for row in head.motion.tolist()]
         write_json(names.anat(suffix, '.json'), content)
 
 

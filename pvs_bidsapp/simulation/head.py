@@ -59,6 +59,9 @@ class SimulatedHead:
         Magnitude images in arbitrary units. The T2w is on its own grid, everything else on that of the T1w.
     affine, t2w_affine : ndarray, shape (4, 4)
         Voxel to scanner RAS+ mm, oblique.
+    motion : ndarray, shape (4, 4)
+        From where a point is in the T2w to where it is in the T1w, both in scanner RAS+ mm: the head moves
+        between the scans.
     frame : ndarray, shape (4, 4)
         From the anatomy's mm to scanner mm.
     anatomy : Anatomy
@@ -76,6 +79,7 @@ class SimulatedHead:
     t2w: np.ndarray
     affine: np.ndarray
     t2w_affine: np.ndarray
+    motion: np.ndarray
     frame: np.ndarray
     anatomy: Anatomy
     mimics: Mimics
@@ -224,7 +228,7 @@ def scan(
     change = artefacts.blur(change, np.array(scanner.fwhm), anatomy.spacing)
     t2w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t2w, rng)
     t1w = artefacts.blur(t1w, np.array(scanner.fwhm), anatomy.spacing)
-    t2w, t2w_affine = _slice_t2w(t2w, anatomy, scanner, rng, is_moved=is_moved)
+    t2w, t2w_affine, motion = _slice_t2w(t2w, anatomy, scanner, rng, is_moved=is_moved)
     has_motion = rng.random() < difficulty.motion
     t1w = _acquire(t1w, anatomy.spacing, scanner, rng, motion=bool(has_motion))
     t2w = _acquire(t2w, np.array(scanner.t2w_voxel), scanner, rng, motion=False)
@@ -233,6 +237,7 @@ def scan(
         t2w=t2w,
         affine=frame @ anatomy.affine,
         t2w_affine=frame @ t2w_affine,
+        motion=frame @ motion @ np.linalg.inv(frame),
         frame=frame,
         anatomy=anatomy,
         mimics=person.mimics,
@@ -254,8 +259,8 @@ def _tilt(rng: np.random.Generator, degrees: float) -> np.ndarray:
 
 def _slice_t2w(
     image: np.ndarray, anatomy: Anatomy, scanner: Scanner, rng: np.random.Generator, *, is_moved: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Resample a T2w, moved slightly, to its own grid."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Resample a T2w, moved slightly, to its own grid; the image, its affine, and the motion."""
     voxel = np.array(scanner.t2w_voxel)
     shape = tuple(np.ceil(np.array(anatomy.labels.shape) * anatomy.spacing / voxel).astype(int))
     grid = np.diag([*voxel, 1.0])
@@ -264,7 +269,7 @@ def _slice_t2w(
     moved = move if is_moved else np.eye(4)
     smooth = artefacts.blur(image, scanner.t2w_fwhm, anatomy.spacing)
     sliced = artefacts.regrid(smooth, anatomy.affine, moved @ grid, shape)
-    return np.maximum(sliced, 0), grid
+    return np.maximum(sliced, 0), grid, moved
 
 
 def _acquire(

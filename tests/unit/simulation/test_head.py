@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from pvs_bidsapp.anatomy.resampling import Grid, resample
 from pvs_bidsapp.simulation import head, label_maps
 from pvs_bidsapp.simulation.scanner import SUITES, draw_scanner
 
@@ -70,6 +71,19 @@ def test_a_person_is_the_same_on_another_grid(simulated):
         middle = ndimage.center_of_mass(drawn.rendering.occupancy)
         middles.append(nib.affines.apply_affine(drawn.anatomy.affine, middle))
     np.testing.assert_allclose(*middles, atol=0.1)
+
+
+def test_the_motion_lays_the_t2w_on_the_t1w(simulated):
+    """Structures are of one brightness where the T2w lies on the labels, and mixed where it does not."""
+    labels = simulated.anatomy.labels
+
+    def mixed(affine):
+        on_labels = resample(simulated.t2w, affine, Grid(labels.shape, simulated.affine), order=1)
+        parts = [on_labels[labels == code] for code in np.unique(labels[labels > 0])]
+        return sum(part.var() * part.size for part in parts)
+
+    assert mixed(simulated.motion @ simulated.t2w_affine) < 0.9 * mixed(simulated.t2w_affine)
+    np.testing.assert_allclose(simulated.motion[:3, :3] @ simulated.motion[:3, :3].T, np.eye(3), atol=1e-9)
 
 
 def test_people_of_the_dense_suite_have_the_burdens_and_densities_that_it_says(template_head, monkeypatch):
