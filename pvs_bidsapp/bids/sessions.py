@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import InputError
-from ..group.collect import TIME
 from ..messages import people
 from ..messages.message import Finding
 from ..messages.people import listed
@@ -19,6 +18,8 @@ from .participants import MISSING, read_column
 from .tsv import read_text_table
 
 LOG = logging.getLogger(__name__)
+#: The column of ``*_scans.tsv`` that is read: when a scan was made.
+TIME = 'acq_time'
 
 
 @dataclass(frozen=True, kw_only=True)

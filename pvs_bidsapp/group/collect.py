@@ -12,7 +12,7 @@ from .distributions import column
 
 #: Beginning of the names of the regions whose clusters are counted.
 DEEP = 'deep white matter'
-#: Column with the time of a scan, as in ``*_scans.tsv``.
+#: Column with the time of a scan, as BIDS calls it in ``*_scans.tsv``.
 TIME = 'acq_time'
 #: Probability thresholds at which clusters are counted, if above that of the masks.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
