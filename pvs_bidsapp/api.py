@@ -257,7 +257,9 @@ def measure(
         'device': 'cpu',
     }  # fmt: skip
     with contextlib.ExitStack() as stack:
-        mask_path = _as_path(mask, Path(os.fspath(out_dir or '')).absolute(), 'mask', stack)
+        # without a folder for the results, nothing of this call is shared with another one
+        owner = stack.enter_context(tempfile.TemporaryDirectory()) if out_dir is None else out_dir
+        mask_path = _as_path(mask, Path(owner).absolute(), 'mask', stack)
 
         def settings_for(scan: Path, out: Path, plugin: Path) -> Settings:
             arguments = [str(scan), str(out), *_spelt(options | {'plugin': plugin})]

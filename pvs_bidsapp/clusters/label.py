@@ -61,6 +61,19 @@ def within_regions(
     return np.where(np.where(mask, kept[labels], inside), probability, 0), regions
 
 
+def reaches(volumes: np.ndarray, minimum: float) -> np.ndarray:
+    """Whether volumes are at least a minimum, but for rounding, as of a voxel of an oblique grid.
+
+    Parameters
+    ----------
+    volumes : ndarray of float
+        In mm3.
+    minimum : float
+        In mm3.
+    """
+    return volumes >= minimum - 1e-6
+
+
 def label_clusters(
     probability: np.ndarray,
     *,
@@ -91,7 +104,8 @@ def label_clusters(
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
     sizes[0] = 0
     order = np.argsort(-sizes, kind='stable')
-    kept = [k for k in order if k and sizes[k] * voxel_volume >= minimum - 1e-6]
+    large = reaches(sizes * voxel_volume, minimum)
+    kept = [k for k in order if k and large[k]]
     lookup = np.zeros(number + 1, np.int32)
     lookup[kept] = np.arange(1, len(kept) + 1)
     return lookup[labels]

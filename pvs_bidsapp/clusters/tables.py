@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..anatomy.regions import REGIONS, TOTALS, indices_of
 from .burden import UNITS, Burden
+from .label import reaches
 from .shape import Shape
 from .surroundings import LIKE_LESION, Surroundings, is_like_lesion, lesion_fractions
 
@@ -174,8 +175,9 @@ def region_table(
     rows = []
     for (name, side), members in row_members().items():
         own = clusters[np.isin(owner, members)]
-        large = own.loc[own['volume_mm3'] >= COMPARABLE - 1e-6, 'volume_mm3']
-        volume, whole = float(own['volume_mm3'].sum()), float(sizes[members].sum())
+        volumes = own['volume_mm3'].to_numpy(float)
+        large = volumes[reaches(volumes, COMPARABLE)]
+        volume, whole = float(volumes.sum()), float(sizes[members].sum())
         rows.append([
             name, side, len(own), volume, whole, volume / whole if whole else np.nan,
             own['length_mm'].mean(), own['width_mm'].mean(), len(large), float(large.sum()),

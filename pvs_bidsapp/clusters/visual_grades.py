@@ -119,10 +119,11 @@ class _Sections:
         at = tuple(voxels.T)
         parts = np.zeros(clusters.shape, np.uint32)  # numbers what a cluster has in a section
         pairs, which = np.unique(np.stack([numbers, clusters[at]], 1), axis=0, return_inverse=True)
-        parts[at] = which.reshape(-1) + 1
+        which = which.reshape(-1)
+        parts[at] = which + 1
         pieces = cc3d.connected_components(parts, connectivity=26)[at]
         _, first = np.unique(pieces, return_index=True)
-        self.numbers, self.members = pairs[which.reshape(-1)[first]].T
+        self.numbers, self.members = pairs[which[first]].T
 
     def worst(self, table: pd.DataFrame) -> tuple[int, float | None]:
         """Most pieces of a table's clusters in one section, and the height of this section in mm."""

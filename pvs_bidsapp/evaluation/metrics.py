@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 
+from ..clusters.label import reaches
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
@@ -114,8 +116,7 @@ def keep_large(clusters: np.ndarray, minimum: float, voxel_volume: float) -> np.
     clusters : ndarray of int
         With unchanged numbers.
     """
-    # the volume of a voxel may be rounded: of an oblique grid, a voxel of 1 mm3 has a little less
-    large = np.bincount(clusters.ravel(), minlength=1) * voxel_volume >= minimum - 1e-6
+    large = reaches(np.bincount(clusters.ravel(), minlength=1) * voxel_volume, minimum)
     large[0] = False
     return np.where(large[clusters], clusters, 0)
 

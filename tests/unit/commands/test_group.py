@@ -455,6 +455,15 @@ def write_times(bids, number, sessions, ages):
         (folder / f'sub-{k:05d}_sessions.tsv').write_text('\n'.join(['session_id\tage', *rows]) + '\n')
 
 
+def write_scan_times(folder, times):
+    """Write when the scan of each session of a person was made."""
+    for session, time in times.items():
+        stem = f'{folder.name}_{session}'
+        (folder / session).mkdir(exist_ok=True)
+        text = f'filename\tacq_time\nanat/{stem}_T1w.nii.gz\t{time}\n'
+        (folder / session / f'{stem}_scans.tsv').write_text(text)
+
+
 @pytest.fixture
 def longitudinal(tmp_path, monkeypatch):
     """Ten people with two scans each, and their age at both; without models of counts, which are slow."""
@@ -508,11 +517,7 @@ def test_dates_of_scans_are_times(longitudinal):
     study = longitudinal
     for folder in study.bids.glob('sub-*'):
         (folder / f'{folder.name}_sessions.tsv').write_text('session\tage\n')
-        for session, year in (('ses-1', 1911), ('ses-2', 1914)):
-            stem = f'{folder.name}_{session}'
-            (folder / session).mkdir(exist_ok=True)
-            text = f'filename\tacq_time\nanat/{stem}_T1w.nii.gz\t{year}-06-01T12:00:00\n'
-            (folder / session / f'{stem}_scans.tsv').write_text(text)
+        write_scan_times(folder, {'ses-1': '1911-06-01T12:00:00', 'ses-2': '1914-06-01T12:00:00'})
     study.run(time='acq_time')
     change = study.read('change')
     assert change['mean_years'].unique() == pytest.approx([3.0], abs=0.01)
@@ -539,11 +544,7 @@ def test_a_missing_time_does_not_hide_that_of_the_scan(longitudinal):
     for folder in study.bids.glob('sub-*'):
         rows = ['session_id\tacq_time', 'ses-1\tn/a', 'ses-2\tn/a']
         (folder / f'{folder.name}_sessions.tsv').write_text('\n'.join(rows) + '\n')
-        for session, year in (('ses-1', 1914), ('ses-2', 1911)):
-            stem = f'{folder.name}_{session}'
-            (folder / session).mkdir(exist_ok=True)
-            text = f'filename\tacq_time\nanat/{stem}_T1w.nii.gz\t{year}-06-01\n'
-            (folder / session / f'{stem}_scans.tsv').write_text(text)
+        write_scan_times(folder, {'ses-1': '1914-06-01', 'ses-2': '1911-06-01'})
     study.run(time='acq_time')
     assert study.read('change')['mean_years'].unique() == pytest.approx([3.0], abs=0.01)
 
