@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from ..clusters.label import reaches
 from .distributions import column
 
 #: Beginning of the names of the regions whose clusters are counted.
@@ -102,11 +103,12 @@ def count_clusters(
     deep = clusters[clusters['region'].astype(str).str.startswith(DEEP)]
     table = deep['table'].to_numpy(int)
 
-    def count(kept: pd.Series) -> np.ndarray:
-        return np.bincount(table[kept.to_numpy(bool)], minlength=number).astype(float)
+    def count(kept: np.ndarray) -> np.ndarray:
+        return np.bincount(table[kept], minlength=number).astype(float)
 
-    by_size = {column(size): count(deep['volume_mm3'] >= size) for size in sizes}
-    by_threshold = {threshold_column(t): count(deep['max_probability'] >= t) for t in thresholds(applied)}
+    volumes, peaks = (deep[name].to_numpy(float) for name in ('volume_mm3', 'max_probability'))
+    by_size = {column(size): count(reaches(volumes, size)) for size in sizes}
+    by_threshold = {threshold_column(t): count(peaks >= t) for t in thresholds(applied)}
     return pd.DataFrame(by_size | by_threshold)
 
 
