@@ -18,12 +18,8 @@ knows their shape hardly ever misses, with that observer's own recall at the sam
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
 from watching import run
 
@@ -49,27 +45,10 @@ def segment(suite: Path, model: Model, label: str, nprocs: int) -> Path:
         suite.with_name(f'{suite.name}-{label}'),
         suite.with_name(f'{suite.name}-{label}-evaluation'),
     )
-    scans = aligned(suite) if model.card.channels == ('T2w',) else suite
-    run(scans, out, 'participant', '--model', model.folder, '--modality', '+'.join(model.card.channels),
+    run(suite, out, 'participant', '--model', model.folder, '--modality', '+'.join(model.card.channels),
         '--nprocs', nprocs)  # fmt: skip
-    run('evaluate', out, labels_dir(suite), tables)
+    run('evaluate', out, labels_dir(suite, model.card.channels[0]), tables)
     return tables
-
-
-def aligned(suite: Path) -> Path:
-    """A dataset of the T2w scans of a suite, whose headers say where they are in the T1w."""
-    folder = suite.with_name(f'{suite.name}-aligned')
-    for source in sorted(suite.glob('sub-*/**/*_T2w.nii.gz')):
-        target = folder / source.relative_to(suite)
-        if target.exists():
-            continue
-        sidecar = source.with_name(source.name.replace('.nii.gz', '.json'))
-        motion = np.array(json.loads(sidecar.read_text(encoding='utf-8'))['SimulatedMotion'])
-        image = nib.load(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), motion @ image.affine), target)
-    shutil.copy(suite / 'dataset_description.json', folder)
-    return folder
 
 
 def scores(tables: Path) -> list[str]:

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..messages import masks
 from ..runtime.input_files import check_file
+from .naming import labels_dir
 from .query import Query, Refused, Scan, Selection
 
 #: T1w scans of VALDO, relative to the dataset.
@@ -103,7 +104,7 @@ def choose_layout(folder: Path, names: Iterable[str], wanted: str | None) -> Lab
     return _only(folder, [one for one in LAYOUTS.values() if any(map(one.pattern.fullmatch, names))])
 
 
-def default_labels_dir(data_dir: Path, wanted: str | None = None) -> Path:
+def default_labels_dir(data_dir: Path, wanted: str | None = None, channels: Sequence[str] = ('T1w',)) -> Path:
     """The folder in which a dataset has its labels.
 
     Parameters
@@ -112,12 +113,17 @@ def default_labels_dir(data_dir: Path, wanted: str | None = None) -> Path:
         The dataset.
     wanted : str, optional
         Name of a layout; default: the one that the dataset has, or BIDS.
+    channels : sequence of str
+        ``T1w``, ``T2w``. For the T2w alone, labels that lie on it are taken where there are such.
 
     Raises
     ------
     InputError
         If the dataset has labels of several layouts, and none is named.
     """
+    on_t2w = labels_dir(data_dir, 'T2w')
+    if tuple(channels) == ('T2w',) and wanted in (None, BIDS.name) and on_t2w.is_dir():
+        return on_t2w
     if wanted is not None:
         return data_dir / LAYOUTS[wanted].folder
     there = [layout for layout in LAYOUTS.values() if any(data_dir.glob(layout.where))]

@@ -35,9 +35,16 @@ def entity_order() -> tuple[str, ...]:
     return tuple(str(schema.objects.entities[name]['name']) for name in schema.rules.entities)
 
 
-def labels_dir(data_dir: Path) -> Path:
-    """Derivative dataset with the labels of a dataset: experts' masks, or a simulation's ground truth."""
-    return data_dir / 'derivatives' / 'labels'
+def labels_dir(data_dir: Path, suffix: str = 'T1w') -> Path:
+    """Derivative dataset with the labels of a dataset: experts' masks, or a simulation's ground truth.
+
+    Parameters
+    ----------
+    data_dir : Path
+    suffix : str
+        What the scans are that the labels lie on: ``T1w``, or ``T2w`` where the two are told apart.
+    """
+    return data_dir / 'derivatives' / ('labels' if suffix == 'T1w' else f'labels-{suffix}')
 
 
 def logs_dir(out_dir: Path) -> Path:

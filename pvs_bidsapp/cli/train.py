@@ -76,7 +76,8 @@ def _add_recipe_options(p: argparse.ArgumentParser) -> None:
     add_option(
         g, '--labels', type=PATH, metavar='DIR',
         help='dataset with the labels, or with the marks of a reader (sub-*_desc-pvs_marks.tsv) (default: '
-        'DATA_DIR/derivatives/labels, or where its layout has them)',
+        'DATA_DIR/derivatives/labels, or where its layout has them; for the T2w alone, '
+        'DATA_DIR/derivatives/labels-T2w if it is there)',
     )  # fmt: skip
     add_label_options(g)
     add_option(
@@ -353,7 +354,10 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
     folders = [(args.data_dir, args.labels)] if args.data_dir else []
     folders += [(folder, None) for folder in args.further_data_dirs]
     data = TrainingData(
-        data_sets=tuple((f, labels or default_labels_dir(f, args.labels_layout)) for f, labels in folders),
+        data_sets=tuple(
+            (folder, labels or default_labels_dir(folder, args.labels_layout, recipe.channels))
+            for folder, labels in folders
+        ),
         labels_layout=args.labels_layout,
         rater=args.rater,
         cache_dir=args.cache or args.model_dir / 'cache',

@@ -20,7 +20,7 @@ from ..outputs.simulated_scans import write_participants, write_sessions, write_
 from ..runtime.files import write_text
 from ..runtime.processes import map_in_processes
 from ..simulation import label_maps
-from ..simulation.head import SimulatedHead, draw_person, scan
+from ..simulation.head import Truth, draw_person, scan
 from ..simulation.scanner import SUITES, draw_scanner
 from ..simulation.subjects import Subject, rate
 from ..simulation.tables import vessel_table
@@ -30,7 +30,8 @@ README = """Simulated heads with known perivascular spaces.
 Made by `pvs simulate`. No scan of a person is in this dataset; the anatomies come from label maps. The
 ground truth is in derivatives/labels: fraction of each voxel inside a perivascular space (probseg), mask,
 numbered spaces (dseg, with a table of centre lines, lengths and widths), mimics, brain mask, tissue classes,
-anatomy. gallery.png shows the first heads.
+anatomy, on the grid of the T1w. derivatives/labels-T2w holds the same on the grid of the T2w, where the head
+is in it. gallery.png shows the first heads.
 """
 #: Options by the notes that they decide.
 _OPTIONS = {'Anatomy': '--label-maps', 'Suite': '--suite', 'Seed': '--seed'}
@@ -73,11 +74,17 @@ class SimulationOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class _Session:
-    """Number of a session (from 0), and the names of its scan and of the scan's ground truth."""
+    """Number of a session (from 0), and the names of its scans and of the ground truth of T1w and T2w."""
 
     number: int
     scan: Naming
     labels: Naming
+    t2w_labels: Naming
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all is there."""
+        return is_complete(self.labels) and is_complete(self.t2w_labels)
 
 
 def run(options: SimulationOptions) -> dict[str, str]:
@@ -102,11 +109,13 @@ def run(options: SimulationOptions) -> dict[str, str]:
     labels = labels_dir(options.out_dir)
     describe_raw(options.out_dir, f'Simulated perivascular spaces ({options.suite})', README)
     describe_derivative(labels, 'Ground truth of the simulated heads', options.out_dir)
+    on_t2w = labels_dir(options.out_dir, 'T2w')
+    describe_derivative(on_t2w, 'Ground truth of the simulated heads on their T2w', options.out_dir)
     write_text(names.bidsignore, f'{names.gallery.name}\n')
     missing = [
         subject
         for subject in options.subjects
-        if not all(is_complete(session.labels) for session in _sessions(options, subject))
+        if not all(session.is_complete for session in _sessions(options, subject))
     ]
     reasons = map_in_processes(
         try_subject,
@@ -166,6 +175,7 @@ def _sessions(options: SimulationOptions, subject: Subject) -> list[_Session]:
                 number=number,
                 scan=Naming(options.out_dir, entities),
                 labels=Naming(labels_dir(options.out_dir), entities),
+                t2w_labels=Naming(labels_dir(options.out_dir, 'T2w'), entities),
             )
         )
     return sessions
@@ -219,26 +229,30 @@ def simulate_subject(options: SimulationOptions, subject: Subject) -> None:
             years=SESSION_INTERVAL * session.number,
         )
         write_simulated_scan(session.scan, subject, scanner, head)
-        source_uri = f'bids:raw:{session.scan.anat("T1w").relative_to(options.out_dir).as_posix()}'
-        write_ground_truth(session.labels, source_uri, _ground_truth(options, subject, head))
+        for suffix, names, truth in (
+            ('T2w', session.t2w_labels, head.on_t2w()),
+            ('T1w', session.labels, head),
+        ):
+            source_uri = f'bids:raw:{session.scan.anat(suffix).relative_to(options.out_dir).as_posix()}'
+            write_ground_truth(names, source_uri, _ground_truth(options, subject, truth))
 
 
-def _ground_truth(options: SimulationOptions, subject: Subject, head: SimulatedHead) -> GroundTruth:
-    lines = [head.scanner_points(vessel) for vessel in head.vessels]
-    voxel_volume = float(np.prod(head.anatomy.spacing))
-    table = vessel_table(head.vessels, lines, head.rendering, voxel_volume, head.detectability)
-    brain = label_maps.brain_mask(head.anatomy)
+def _ground_truth(options: SimulationOptions, subject: Subject, truth: Truth) -> GroundTruth:
+    lines = [truth.scanner_points(vessel) for vessel in truth.vessels]
+    voxel_volume = float(np.prod(truth.anatomy.spacing))
+    table = vessel_table(truth.vessels, lines, truth.rendering, voxel_volume, truth.detectability)
+    brain = label_maps.brain_mask(truth.anatomy)
     return GroundTruth(
-        affine=head.affine,
-        rendering=head.rendering,
+        affine=truth.affine,
+        rendering=truth.rendering,
         table=table,
         brain=brain,
-        tissues=label_maps.tissue_classes(head.anatomy, brain),
-        labels=head.anatomy.labels,
-        mimics=head.mimics.codes,
+        tissues=label_maps.tissue_classes(truth.anatomy, brain),
+        labels=truth.anatomy.labels,
+        mimics=truth.mimics.codes,
         notes={
             **_notes(options, subject),
-            'Load': head.burden,
+            'Load': truth.burden,
             'WhiteMatterCount': int((table['region'] == 'white-matter').sum()),
         },
     )

@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
+from ..anatomy.resampling import Grid
 from . import ageing, artefacts, contrast, label_maps, mimics, rendering, vessels
 from .detectability import detectability
 from .label_maps import Anatomy
@@ -50,18 +51,13 @@ class Person:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimulatedHead:
-    """Images and ground truth of one scan.
+class Truth:
+    """What is in an image, on its grid.
 
     Attributes
     ----------
-    t1w, t2w : ndarray of float32, shape (x, y, z)
-        Magnitude images in arbitrary units. The T2w is on its own grid, everything else on that of the T1w.
-    affine, t2w_affine : ndarray, shape (4, 4)
+    affine : ndarray, shape (4, 4)
         Voxel to scanner RAS+ mm, oblique.
-    motion : ndarray, shape (4, 4)
-        From where a point is in the T2w to where it is in the T1w, both in scanner RAS+ mm: the head moves
-        between the scans.
     frame : ndarray, shape (4, 4)
         From the anatomy's mm to scanner mm.
     anatomy : Anatomy
@@ -71,15 +67,11 @@ class SimulatedHead:
     burden : float
         Burden of PVS, in [0, 1].
     detectability : ndarray, shape (n,)
-        Of each PVS on the T1w, see `pvs_bidsapp.simulation.detectability`. Motion, ringing and bias are not
+        Of each PVS in the image, see `pvs_bidsapp.simulation.detectability`. Motion, ringing and bias are not
         taken into account.
     """
 
-    t1w: np.ndarray
-    t2w: np.ndarray
     affine: np.ndarray
-    t2w_affine: np.ndarray
-    motion: np.ndarray
     frame: np.ndarray
     anatomy: Anatomy
     mimics: Mimics
@@ -96,6 +88,58 @@ class SimulatedHead:
     def scanner_points(self, vessel: Vessel) -> np.ndarray:
         """Centre line of a PVS in scanner RAS+ mm, shape (n, 3)."""
         return apply_affine(self.frame, vessel.points + self.anatomy.affine[:3, 3])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedHead(Truth):
+    """Images of one scan and their ground truth, which lies on the grid of the T1w.
+
+    Attributes
+    ----------
+    t1w, t2w : ndarray of float32, shape (x, y, z)
+        Magnitude images in arbitrary units; the T2w is on its own grid.
+    t2w_affine : ndarray, shape (4, 4)
+        Voxel of the T2w to scanner RAS+ mm, oblique.
+    t2w_change : ndarray of float32, shape (x, y, z)
+        What the PVS change in the T2w, by the signal of white matter.
+    motion : ndarray, shape (4, 4)
+        From where a point is in the T2w to where it is in the T1w, both in scanner RAS+ mm: the head moves
+        between the scans.
+    snr : float
+        Signal of white matter over the standard deviation of the noise.
+    """
+
+    t1w: np.ndarray
+    t2w: np.ndarray
+    t2w_affine: np.ndarray
+    t2w_change: np.ndarray
+    motion: np.ndarray
+    snr: float
+
+    def on_t2w(self) -> Truth:
+        """The ground truth where the head is in the T2w, on the grid of the T2w."""
+        to_anatomy = np.linalg.inv(self.frame) @ self.motion @ self.t2w_affine
+        shape, source = self.t2w.shape, self.anatomy
+
+        def move(image: np.ndarray, order: int) -> np.ndarray:
+            return artefacts.regrid(image, source.affine, to_anatomy, shape, order)
+
+        grid = np.linalg.inv(self.frame) @ self.t2w_affine
+        anatomy = replace(source, labels=move(source.labels, 0), affine=grid)
+        to_own = np.diag([*anatomy.spacing, 1]) @ np.linalg.inv(to_anatomy)
+        to_own[:3, 3] += to_own[:3, :3] @ source.affine[:3, 3]
+        drawn = tuple(vessel.moved(to_own) for vessel in self.vessels)
+        rendered = rendering.render(drawn, shape, anatomy.spacing)
+        return Truth(
+            affine=self.t2w_affine,
+            frame=self.frame,
+            anatomy=anatomy,
+            mimics=self.mimics.moved(move),
+            rendering=rendered,
+            vessels=drawn,
+            burden=self.burden,
+            detectability=detectability(self.t2w_change, rendered.index, len(drawn), 1 / self.snr),
+        )
 
 
 def simulate(
@@ -186,13 +230,12 @@ def on_grid(person: Person, spacing: float) -> Person:
     def move(image: np.ndarray, order: int) -> np.ndarray:
         return artefacts.regrid(image, source.affine, affine, shape, order)
 
-    fractions = {name: move(getattr(person.mimics, name), 1) for name in ('lesion', 'fluid', 'vessel')}
     anatomy = replace(source, labels=move(source.labels, 0), affine=affine)
     return replace(
         person,
         anatomy=anatomy,
         rendering=rendering.render(person.vessels, shape, anatomy.spacing),
-        mimics=Mimics(**fractions, codes=move(person.mimics.codes, 0)),
+        mimics=person.mimics.moved(move),
     )
 
 
@@ -226,9 +269,16 @@ def scan(
     t1w, change = contrast.synthesize_parts(anatomy, rendered, person.mimics, scanner.t1w, rng)
     t1w = np.maximum(t1w + change, 0)
     change = artefacts.blur(change, np.array(scanner.fwhm), anatomy.spacing)
-    t2w = contrast.synthesize(anatomy, rendered, person.mimics, scanner.t2w, rng)
+    t2w, t2w_change = contrast.synthesize_parts(anatomy, rendered, person.mimics, scanner.t2w, rng)
     t1w = artefacts.blur(t1w, np.array(scanner.fwhm), anatomy.spacing)
-    t2w, t2w_affine, motion = _slice_t2w(t2w, anatomy, scanner, rng, is_moved=is_moved)
+    move = artefacts.small_rigid(rng, 1.5, 1.0)
+    motion = move if is_moved else np.eye(4)
+    grid = _t2w_grid(anatomy, np.array(scanner.t2w_voxel))
+    t2w, t2w_change = (
+        _slice(image, anatomy, scanner.t2w_fwhm, Grid(grid.shape, motion @ grid.affine))
+        for image in (np.maximum(t2w + t2w_change, 0), t2w_change)
+    )
+    t2w = np.maximum(t2w, 0)
     has_motion = rng.random() < difficulty.motion
     t1w = _acquire(t1w, anatomy.spacing, scanner, rng, motion=bool(has_motion))
     t2w = _acquire(t2w, np.array(scanner.t2w_voxel), scanner, rng, motion=False)
@@ -236,7 +286,9 @@ def scan(
         t1w=_anonymise(t1w, anatomy, difficulty.cut, rng),
         t2w=t2w,
         affine=frame @ anatomy.affine,
-        t2w_affine=frame @ t2w_affine,
+        t2w_affine=frame @ grid.affine,
+        t2w_change=t2w_change,
+        snr=scanner.snr,
         motion=frame @ motion @ np.linalg.inv(frame),
         frame=frame,
         anatomy=anatomy,
@@ -257,19 +309,18 @@ def _tilt(rng: np.random.Generator, degrees: float) -> np.ndarray:
     return frame
 
 
-def _slice_t2w(
-    image: np.ndarray, anatomy: Anatomy, scanner: Scanner, rng: np.random.Generator, *, is_moved: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Resample a T2w, moved slightly, to its own grid; the image, its affine, and the motion."""
-    voxel = np.array(scanner.t2w_voxel)
-    shape = tuple(np.ceil(np.array(anatomy.labels.shape) * anatomy.spacing / voxel).astype(int))
-    grid = np.diag([*voxel, 1.0])
-    grid[:3, 3] = anatomy.affine[:3, 3] + (voxel - anatomy.spacing) / 2
-    move = artefacts.small_rigid(rng, 1.5, 1.0)
-    moved = move if is_moved else np.eye(4)
-    smooth = artefacts.blur(image, scanner.t2w_fwhm, anatomy.spacing)
-    sliced = artefacts.regrid(smooth, anatomy.affine, moved @ grid, shape)
-    return np.maximum(sliced, 0), grid, moved
+def _t2w_grid(anatomy: Anatomy, voxel: np.ndarray) -> Grid:
+    """The grid of a T2w with voxels of this size, in the anatomy's mm."""
+    affine = np.diag([*voxel, 1.0])
+    affine[:3, 3] = anatomy.affine[:3, 3] + (voxel - anatomy.spacing) / 2
+    sides = np.ceil(np.array(anatomy.labels.shape) * anatomy.spacing / voxel).astype(int)
+    return Grid(tuple(sides), affine)
+
+
+def _slice(image: np.ndarray, anatomy: Anatomy, fwhm: np.ndarray, grid: Grid) -> np.ndarray:
+    """Blur an image of an anatomy, and sample it on another grid."""
+    smooth = artefacts.blur(image, fwhm, anatomy.spacing)
+    return artefacts.regrid(smooth, anatomy.affine, grid.affine, grid.shape)
 
 
 def _acquire(

@@ -9,6 +9,7 @@ numbers are our own choice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,6 +56,17 @@ class Mimics:
         """Maps without mimics on a grid of this shape."""
         lesion, fluid, vessel = (np.zeros(shape, np.float32) for _ in range(3))
         return cls(lesion=lesion, fluid=fluid, vessel=vessel, codes=np.zeros(shape, np.uint8))
+
+    def moved(self, move: Callable[[np.ndarray, int], np.ndarray]) -> Mimics:
+        """The same mimics on another grid.
+
+        Parameters
+        ----------
+        move : callable
+            Resamples an image by a spline of an order.
+        """
+        lesion, fluid, vessel = (move(image, 1) for image in (self.lesion, self.fluid, self.vessel))
+        return Mimics(lesion=lesion, fluid=fluid, vessel=vessel, codes=move(self.codes, 0))
 
 
 @dataclass(frozen=True, kw_only=True)

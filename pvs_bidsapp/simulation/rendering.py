@@ -94,9 +94,9 @@ def tube_occupancy(
     near = cdist(grid * spacing, points) <= reach + steps.max() / 2
     touched = near.any(1)
     grid, near = grid[touched], near[touched]
-    number = max(SUBSAMPLES, int(np.ceil(SUBSAMPLES_PER_RADIUS * spacing.max() / radii.mean())))
-    ticks = (np.arange(number) + 0.5) / number - 0.5
-    offsets = np.stack(np.meshgrid(ticks, ticks, ticks, indexing='ij'), -1).reshape(-1, 3)
+    number = np.maximum(SUBSAMPLES, np.ceil(SUBSAMPLES_PER_RADIUS * spacing / radii.mean())).astype(int)
+    ticks = [(np.arange(n) + 0.5) / n - 0.5 for n in number]
+    offsets = np.stack(np.meshgrid(*ticks, indexing='ij'), -1).reshape(-1, 3)
     samples = ((grid[:, None] + offsets) * spacing).astype(np.float32)
     filled = _filled(samples, near, points.astype(np.float32), radii.astype(np.float32), spacing / number)
     fraction = filled.mean(1, dtype=np.float32)

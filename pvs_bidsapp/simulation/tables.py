@@ -23,7 +23,7 @@ VESSEL_COLUMNS = {
     'y_mm': 'middle of the centre line, scanner RAS+, in mm',
     'z_mm': 'middle of the centre line, scanner RAS+, in mm',
     'centre_line': 'points x,y,z in mm (scanner RAS+), joined by semicolons',
-    'detectability': "detectability index d' on the T1w: root of the energy of the PVS over the noise",
+    'detectability': "detectability index d' on the scan: root of the energy of the PVS over the noise",
 }
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from .fields import control_points, smooth_field
@@ -105,6 +106,11 @@ class Vessel:
         """The same PVS with all radii multiplied by `factor`."""
         branch = self.branch.widened(factor) if self.branch else None
         return replace(self, radii=self.radii * factor, branch=branch)
+
+    def moved(self, affine: np.ndarray) -> Vessel:
+        """The same PVS at another place, by a rigid motion of its points, shape (4, 4)."""
+        branch = self.branch.moved(affine) if self.branch else None
+        return replace(self, points=apply_affine(affine, self.points), branch=branch)
 
     @property
     def length(self) -> float:

@@ -49,7 +49,7 @@ def heads(tmp_path_factory, simulate):
 
 def test_the_data_set_and_its_labels_are_valid(heads):
     validator = Path(sys.executable).with_name('bids-validator-deno')
-    for folder in (heads, heads / 'derivatives' / 'labels'):
+    for folder in (heads, heads / 'derivatives' / 'labels', heads / 'derivatives' / 'labels-T2w'):
         done = subprocess.run([validator, folder], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
 
@@ -93,9 +93,8 @@ def test_people_grow_older_and_their_pvs_wider(heads):
     assert set(people) == {'participant_id', 'age', 'sex', 'site', 'rating'}
     sessions = pd.read_csv(heads / 'sub-0001' / 'sub-0001_sessions.tsv', sep='\t')
     assert np.diff(sessions['age']) == pytest.approx(2)
-    first, second = (
-        pd.read_csv(p, sep='\t')['width_mm'] for p in sorted(heads.glob('derivatives/**/*_desc-pvs_dseg.tsv'))
-    )
+    tables = sorted(heads.glob('derivatives/labels/**/*_desc-pvs_dseg.tsv'))
+    first, second = (pd.read_csv(table, sep='\t')['width_mm'] for table in tables)
     assert (second >= first).all()
 
 

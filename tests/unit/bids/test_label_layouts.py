@@ -96,6 +96,15 @@ def test_the_folder_of_the_labels_is_that_of_the_layout(tmp_path):
     assert default_labels_dir(tmp_path / 'c', 'ds005595') == tmp_path / 'c/derivatives/mask'
 
 
+def test_labels_on_the_t2w_are_those_of_the_t2w_alone(tmp_path):
+    assert default_labels_dir(tmp_path, channels=('T2w',)) == tmp_path / 'derivatives/labels'
+    on_t2w = tmp_path / 'derivatives/labels-T2w'
+    on_t2w.mkdir(parents=True)
+    assert default_labels_dir(tmp_path, channels=('T2w',)) == on_t2w
+    for channels in (('T1w',), ('T1w', 'T2w')):
+        assert default_labels_dir(tmp_path, channels=channels) == tmp_path / 'derivatives/labels'
+
+
 def test_of_two_raters_the_first_is_taken_with_a_word_or_the_one_that_is_chosen(tmp_path, caplog):
     put_valdo(tmp_path, 'sub-101')
     put_valdo(tmp_path, 'sub-201', raters=('Rater3',))

@@ -30,7 +30,8 @@ def quick(monkeypatch):
             t1w = session.scan.anat('T1w')
             save_image(t1w, np.zeros((2, 2, 2), np.uint8), np.diag([options.spacing or 1, 1, 1, 1]))
             notes = simulate._notes(options, subject) | {'WhiteMatterCount': 50}
-            write_json(last_file(session.labels), notes)
+            for names in (session.t2w_labels, session.labels):
+                write_json(last_file(names), notes)
 
     def here(work, arguments, nprocs, what, names=None):
         return [work(*a) for a in arguments]

@@ -86,6 +86,20 @@ def test_the_motion_lays_the_t2w_on_the_t1w(simulated):
     np.testing.assert_allclose(simulated.motion[:3, :3] @ simulated.motion[:3, :3].T, np.eye(3), atol=1e-9)
 
 
+def test_the_truth_of_the_t2w_lies_where_the_head_is_in_it(simulated):
+    truth = simulated.on_t2w()
+    assert truth.rendering.occupancy.shape == truth.mimics.codes.shape == simulated.t2w.shape
+    volumes = [t.rendering.occupancy.sum() * np.prod(t.anatomy.spacing) for t in (simulated, truth)]
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.02)
+    for before, after in zip(simulated.vessels, truth.vessels, strict=True):
+        moved = nib.affines.apply_affine(simulated.motion, truth.scanner_points(after))
+        np.testing.assert_allclose(moved, simulated.scanner_points(before), atol=1e-6)
+    white = truth.anatomy.select(*label_maps.WHITE_MATTER)
+    spaces, others = (simulated.t2w[white & part] for part in (truth.mask, truth.rendering.occupancy == 0))
+    assert spaces.mean() > 1.1 * others.mean()
+    assert truth.detectability.shape == (len(truth.vessels),)
+
+
 def test_people_of_the_dense_suite_have_the_burdens_and_densities_that_it_says(template_head, monkeypatch):
     asked = []
 
