@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,22 @@ from nipype.interfaces.base import (
 )
 
 if TYPE_CHECKING:
+    from ..messages.message import Finding
     from ..outputs.scan import StandardFiles
+
+
+def about_unused_t2w(findings: Iterable[Finding]) -> list[Finding]:
+    """What is worth telling of a T2w that the model does not take: its voxels and its cover are not.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        All that was found in the T2w.
+    """
+    from ..messages import scans
+
+    of_channels = {scans.T2W_PARTIAL.code, scans.THICK.code, scans.NARROW.code}
+    return [finding for finding in findings if finding.code not in of_channels]
 
 
 class _WriteDerivativesInputSpec(BaseInterfaceInputSpec):
@@ -57,7 +73,6 @@ class WriteDerivatives(SimpleInterface):
     always_run = True  # outputs lie outside the node's folder: nipype cannot know of them
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from ..messages import scans
         from ..outputs.scan import Results, write
         from .files import read_quality, read_source
 
@@ -72,7 +87,7 @@ class WriteDerivatives(SimpleInterface):
         if isdefined(self.inputs.t2w_quality):
             is_channel = 'T2w' in self.inputs.settings.analysis.channels
             t2w_values, found = read_quality(self.inputs.t2w_quality)
-            findings += [f for f in found if is_channel or f.code != scans.T2W_PARTIAL.code]
+            findings += found if is_channel else about_unused_t2w(found)
         assessed, found = read_quality(self.inputs.assessed)
         findings += found
         results = Results(
