@@ -26,7 +26,7 @@ class Structure(IntEnum):
 
     LOBAR = 0
     CAUDATE = 1  # with the nucleus accumbens
-    LENTIFORM = 2
+    LENTIFORM = 2  # with the basal forebrain below it
     THALAMUS = 3
     INTERNAL_CAPSULE = 4
     EXTERNAL_CAPSULE = 5  # with the claustrum and the extreme capsule
@@ -50,6 +50,10 @@ MIDBRAIN_BOTTOM, PONS_BOTTOM = -24, -50
 #: The label "ventral diencephalon" holds the cerebral peduncles, too: below and behind this they are counted
 #: as midbrain (z, y in the template, mm).
 PEDUNCLES = (-8, -8)
+#: What lies between the nuclei below the anterior commissure is no internal capsule: near the midline (|x|
+#: and z in the template, mm) it is diencephalon; farther out and in front (z, y) it is the basal forebrain
+#: above the anterior perforated substance, where the vessels of the lentiform nucleus enter.
+NEAR_MIDLINE, BASAL_FOREBRAIN = (12, 0), (-4, -8)
 #: Largest distance (mm) of the external capsule from the putamen, and from the insular cortex.
 FROM_PUTAMEN, FROM_INSULA = 6.0, 8.0
 #: The corpus callosum is followed this far from the midline (mm); then it is part of the deep white matter.
@@ -108,6 +112,10 @@ def template_structures() -> np.ndarray:
     peduncles = (out == Structure.VENTRAL_DIENCEPHALON) & (z < PEDUNCLES[0]) & (y < PEDUNCLES[1])
     out[(brainstem & (z > MIDBRAIN_BOTTOM)) | peduncles] = Structure.MIDBRAIN
     add_internal_capsule(out, x < 0)
+    between = out == Structure.INTERNAL_CAPSULE
+    near = between & (np.abs(x) < NEAR_MIDLINE[0]) & (z < NEAR_MIDLINE[1])
+    out[between & (z < BASAL_FOREBRAIN[0]) & (y > BASAL_FOREBRAIN[1])] = Structure.LENTIFORM
+    out[near] = Structure.VENTRAL_DIENCEPHALON
     _add_external_capsule(out, atlas)
     _add_callosum(out, atlas.wm, np.abs(x))
     out.flags.writeable = False
@@ -205,6 +213,9 @@ def with_own_labels(structures: np.ndarray, labels: np.ndarray, left: np.ndarray
     peduncles = (own == Structure.VENTRAL_DIENCEPHALON) & (structures == Structure.MIDBRAIN)
     out[peduncles] = Structure.MIDBRAIN
     add_internal_capsule(out, left)
+    out[(out == Structure.INTERNAL_CAPSULE) & (structures == Structure.VENTRAL_DIENCEPHALON)] = (
+        Structure.VENTRAL_DIENCEPHALON
+    )
     out[cortex & (out == Structure.INTERNAL_CAPSULE)] = Structure.LOBAR
     return out
 

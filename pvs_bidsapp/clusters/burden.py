@@ -170,6 +170,26 @@ def owners(groups: np.ndarray, regions: np.ndarray, number: int) -> np.ndarray:
     return shares.argmax(1)
 
 
+def cluster_owners(clusters: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """The region that each cluster belongs to, as in the cluster table.
+
+    Parameters
+    ----------
+    clusters : ndarray of int, shape (x, y, z)
+        Numbered from 1; 0 elsewhere.
+    regions : ndarray of int, shape (x, y, z)
+        Indices of regions, up to 255.
+
+    Returns
+    -------
+    owners : ndarray of int, shape (n + 1,)
+        Index of the region by the number of the cluster; 0 for number 0.
+    """
+    inside = clusters > 0
+    number = int(clusters.max(initial=0))
+    return np.concatenate([[0], owners(clusters[inside] - 1, regions[inside], number)])
+
+
 def fit(
     sums: Sequence[np.ndarray], truth: Sequence[np.ndarray], unit: float, coverage: float = COVERAGE
 ) -> Calibration:

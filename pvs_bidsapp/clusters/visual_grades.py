@@ -102,6 +102,11 @@ def estimate_grades(
     }
 
 
+def section_thickness(affine: np.ndarray) -> float:
+    """Thickness of the sections of a scan in mm, by its affine, shape (4, 4)."""
+    return max(THICKNESS, float(np.linalg.norm(affine[:3, :3], axis=0).max()))
+
+
 class _Sections:
     """Which pieces of clusters each section holds.
 
@@ -112,7 +117,7 @@ class _Sections:
     """
 
     def __init__(self, clusters: np.ndarray, affine: np.ndarray, frame: Frame) -> None:
-        self.thickness = max(THICKNESS, float(np.linalg.norm(affine[:3, :3], axis=0).max()))
+        self.thickness = section_thickness(affine)
         voxels = np.argwhere(clusters > 0)
         heights = frame.heights(voxels @ affine[:3, :3].T + affine[:3, 3])
         numbers = np.floor(heights / self.thickness + 0.5).astype(int)

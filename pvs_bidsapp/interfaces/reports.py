@@ -41,6 +41,7 @@ class DrawFigures(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.acpc import Frame
+        from ..clusters.burden import cluster_owners
         from ..clusters.visual_grades import Grade
         from ..reports.figures import draw_all
         from ..reports.sections import draw_grades
@@ -59,6 +60,8 @@ class DrawFigures(SimpleInterface):
         content = json.loads(Path(self.inputs.grades).read_text())
         frame = Frame.load(content['frame'])
         grades = {key: Grade(**grade) for key, grade in content['grades'].items()}
-        made['grades'] = draw_grades(anat, affine, labels['clusters'], frame, grades, folder)
+        clusters = labels['clusters']
+        owners = cluster_owners(clusters, labels['regions'])
+        made['grades'] = draw_grades(anat, affine, clusters, owners, frame, grades, folder)
         self._results['figures'] = {k: str(v) for k, v in made.items()}
         return runtime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -35,8 +36,25 @@ PAPERS = {
 }
 
 
-def methods(settings: Settings) -> str:
-    """Describe what was done to a scan with these settings, in one paragraph."""
+#: What is said of files from other programs.
+_GIVEN = {
+    'brain_mask': 'Brain masks of another program were used where there were such.',
+    'segmentation': 'Where a segmentation of another program was given, it decided on tissues and regions.',
+    'lesions': 'Lesion masks of another program were used to tell clusters in white matter hyperintensities.',
+}
+#: Input files that come from other programs, by their keys in the record of a scan.
+READY_MADE = {'brain_mask', 'segmentation', 'lesions'}
+
+
+def methods(settings: Settings, ready_made: Collection[str] = ()) -> str:
+    """Describe what was done to a scan with these settings, in one paragraph.
+
+    Parameters
+    ----------
+    settings : Settings
+    ready_made : collection of str
+        Which of `READY_MADE` were given, for some of the scans at least.
+    """
     a = settings.analysis
     t2w = ' and the T2w of the same session, rigidly registered to it' if a.channels == ('T1w', 'T2w') else ''
     small = f' Clusters of less than {a.min_cluster_size:g} mm3 were dropped.' if a.min_cluster_size else ''
@@ -45,6 +63,7 @@ def methods(settings: Settings) -> str:
             f' Clusters of which at least {a.exclude_wmh:.0%} lay in white matter hyperintensities '
             'were dropped.'
         )
+    given = ' '.join(_GIVEN[key] for key in _GIVEN if key in ready_made)
     verb = 'measured' if a.is_of_given_mask else 'segmented'
     return (
         f'Perivascular spaces were {verb} with the PVS BIDS-App {a.version} from the {a.suffix} scan'
@@ -55,8 +74,11 @@ def methods(settings: Settings) -> str:
         'of Gaussians with a Markov random field (after Van Leemput et al. 1999 and Zhang et al. 2001), and '
         'the brain mask was refined from the tissue classes. Regions come from the '
         "CerebrA labels of the template (Manera et al. 2020) and the subject's own tissue. "
+        f'{given + " " if given else ""}'
         f'{_segmentation(a)} were joined to clusters by 26-connectivity; '
         f'clusters of which at least half lies within the regions were kept.{small} '
+        'Basal ganglia and centrum semiovale are those of visual scales (STRIVE, Wardlaw et al. 2013), and '
+        'visual grades were estimated by the rules of Potter et al. 2015 and of Zhu et al. 2010. '
         f'The random seed was {a.random_seed}.'
     )
 
@@ -130,4 +152,10 @@ def command(status: dict[str, Any], names: Naming) -> str:
     for option, key in options.items():
         if key in analysis:
             words += [option, str(analysis[key])]
+    if analysis.get('exclude_wmh') is not None:
+        words += ['--exclude-wmh', str(analysis['exclude_wmh'])]
+    if analysis.get('output_spaces'):
+        words += ['--output-spaces', *map(str, analysis['output_spaces'])]
+    if isinstance(inputs, dict) and 'source' not in inputs and READY_MADE & inputs.keys():
+        words += ['--derivatives', 'NAME=DERIVATIVES_DIR']
     return shlex.join(words)

@@ -26,7 +26,7 @@ from ..reports.subject_page import (
 from ..reports.viewer import IMAGES
 from ..runtime.files import write_text
 from ..settings import Settings
-from .methods import command, methods, references
+from .methods import READY_MADE, command, methods, references
 from .records import find_records, read_record
 from .result_tables import read_rows
 
@@ -153,7 +153,14 @@ def _write_page(
             errors[missing[names][0]] = missing[names][1]
     title, state = f'Perivascular spaces: {page.stem}', _state(records)
     papers = references(settings.analysis)
-    write_text(page, render(title, sections, errors, methods(settings), references=papers, state=state))
+    text = methods(settings, _ready_made(records))
+    write_text(page, render(title, sections, errors, text, references=papers, state=state))
+
+
+def _ready_made(records: Collection[Naming]) -> set[str]:
+    """Which files of other programs were given for some of the scans."""
+    inputs = [read_record(names.status).get('inputs') for names in records]
+    return {key for given in inputs if isinstance(given, dict) for key in given if key in READY_MADE}
 
 
 def _unused(short: str, long: str, taken: Collection[str]) -> str:

@@ -31,6 +31,17 @@ from . import sidecars
 from .records import read_record
 from .region_labels import region_labels
 
+#: Where the regions come from, for their sidecar.
+REGION_REFERENCES = [
+    'CerebrA: https://doi.org/10.1038/s41597-020-0557-9',
+    'basal ganglia and centrum semiovale of visual scales: https://doi.org/10.1159/000375153',
+    'STRIVE: https://doi.org/10.1016/S1474-4422(13)70124-8',
+]
+#: Where the rules of the visual grades come from, by the beginning of their names.
+GRADE_REFERENCES = {
+    'potter': 'https://doi.org/10.1159/000375153',
+    'zhu': 'https://doi.org/10.1161/STROKEAHA.110.591586',
+}
 #: Largest value that 16 bits hold, where scans are cut; smallest number of levels that a scan is given from 0
 #: to the percentile `BRIGHT` of its voxels above 0, if its own values have that many.
 LARGEST_STORED, LEVELS, BRIGHT = 32767, 4095, 99.9
@@ -249,6 +260,7 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
         }, 'dseg', seg='tissue'),
         _pair(names, grid, read_image(results.regions)[0], np.uint8, source | {
             'Description': 'regions that are searched for perivascular spaces; labels in the table',
+            'References': REGION_REFERENCES,
         }, 'dseg', seg='regions'),
     ]  # fmt: skip
     files = [f for pair in made for f in pair]
@@ -344,6 +356,7 @@ def _grades_and_frame(results: Results) -> dict[str, Any]:
     grades = {
         key: {
             'Description': GRADES[key],
+            'Reference': GRADE_REFERENCES[key.partition('_')[0]],
             'Value': grade['value'],
             'Count': grade['count'],
             'Hemisphere': grade['hemisphere'],

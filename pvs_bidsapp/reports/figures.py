@@ -11,6 +11,7 @@ from nibabel import orientations
 from scipy import ndimage
 
 from ..anatomy.regions import REGIONS
+from ..clusters.burden import cluster_owners
 from .contact_sheet import draw_sheet
 from .palette import GROUPS, OTHER, RegionGroup, group_of
 
@@ -51,7 +52,7 @@ def draw_all(
     t1w, brain, regions, clusters = (i[box] for i in images[:4])
     paths = {desc: folder / f'{desc}.webp' for desc in ('glass', 'clusters', 'brain', 'regions', 't2w')}
     made = {
-        'glass': _glass_brain(brain > 0, zooms, regions, clusters > 0, paths['glass']),
+        'glass': _glass_brain(brain > 0, zooms, cluster_owners(clusters, regions)[clusters], paths['glass']),
         'clusters': draw_sheet(t1w, zooms, brain, regions, clusters, paths['clusters']),
         'brain': _mosaic(t1w, zooms, [(brain > 0, _BRAIN)], paths['brain']),
         'regions': _mosaic(t1w, zooms, _region_outlines(regions), paths['regions']),
@@ -91,10 +92,11 @@ def _region_outlines(regions: np.ndarray) -> list[tuple[np.ndarray, str]]:
     return [(mask, group.colour) for group, mask in _by_group(regions)]
 
 
-def _glass_brain(
-    brain: np.ndarray, zooms: np.ndarray, regions: np.ndarray, found: np.ndarray, path: Path
-) -> Path:
-    """All spaces, coloured by region, projected from the left, the right, behind and above."""
+def _glass_brain(brain: np.ndarray, zooms: np.ndarray, owners: np.ndarray, path: Path) -> Path:
+    """All spaces, coloured by the region that each belongs to, projected from four sides.
+
+    `owners` has the index of this region in the voxels of clusters, 0 elsewhere.
+    """
     plt = pyplot()
     middle = brain.shape[0] // 2
     halves = (slice(None, middle), slice(middle, None))
@@ -105,7 +107,7 @@ def _glass_brain(
         ('from above', (slice(None),) * 3, 2, False),
     ]
     figure, axes = plt.subplots(1, 4, figsize=(17.5, 5.2), facecolor='black')
-    parts = [(group, found & mask) for group, mask in _by_group(regions)]
+    parts = _by_group(owners)
     for ax, (title, half, axis, is_mirrored) in zip(axes, views, strict=True):
         across, up = [z for j, z in enumerate(zooms) if j != axis]
         depth = brain[half].mean(axis)

@@ -25,7 +25,7 @@ from .figures import pyplot
 from .group_figures import as_choices, draw_figures
 
 #: Template heights (mm) of the sections on which maps are drawn.
-SECTIONS = (-18, -6, 2, 10, 22, 34)
+SECTIONS = (-18, -6, 2, 10, 22, 34, 46, 58)
 #: Rows of a list of scans that the page shows; the tables hold all.
 MOST_ROWS = 1000
 #: Characters of a text in a cell.
@@ -83,7 +83,9 @@ def _plotly() -> Markup:
 def _masks(cohort: Cohort) -> str:
     """What made the masks, in words."""
     masks = cohort.masks
-    words = f'model {masks.model}, threshold {masks.threshold}, smallest cluster {masks.min_cluster_size} mm3'
+    words = f'model {masks.model}, threshold {masks.threshold}'
+    if masks.min_cluster_size not in ('0', '0.0', 'None'):
+        words += f', clusters from {masks.min_cluster_size} mm³'
     if masks.excluded_wmh:
         words += f', without clusters of which {masks.excluded_wmh} or more lies in lesions'
     return words
@@ -267,9 +269,9 @@ def _map_figure(fraction: np.ndarray) -> str:
         drawn = ax.imshow(layer, origin='lower', cmap='hot', vmin=0, vmax=top, alpha=0.85)
         ax.set_title(f'z = {z} mm', color='white', fontsize=9)
         ax.axis('off')
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.012, pad=0.01)
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.012, pad=0.01, extend='max')
     bar.ax.tick_params(colors='white')
-    bar.set_label('fraction of people', color='white')
+    bar.set_label('fraction of people, smoothed', color='white')
     return _png(plt, figure)
 
 

@@ -9,31 +9,37 @@ import numpy as np
 from scipy import ndimage
 
 from ..anatomy.acpc import Frame
-from ..clusters.visual_grades import Grade
+from ..anatomy.regions import indices_of
+from ..clusters.visual_grades import Grade, section_thickness
 from .figures import pyplot
 
-#: Grades whose sections are drawn: what they are called, and the height (mm) that is shown if there are none.
+#: Grades whose sections are drawn: what is counted (a total of `TOTALS`), what they are called, and the
+#: height (mm) that is shown if there are none.
 SHOWN = {
-    'potter_basal_ganglia': ('basal ganglia', 3.0),
-    'potter_centrum_semiovale': ('centrum semiovale', 35.0),
-    'potter_midbrain': ('midbrain', -12.0),
+    'potter_basal_ganglia': ('basal ganglia', 'Potter, basal ganglia', 3.0),
+    'potter_centrum_semiovale': ('deep white matter', 'Potter, centrum semiovale', 35.0),
+    'potter_midbrain': ('midbrain', 'Potter, midbrain', -12.0),
+    'zhu_basal_ganglia': ('basal ganglia', 'Zhu, basal ganglia', 3.0),
+    'zhu_white_matter': ('deep white matter', 'Zhu, white matter', 35.0),
 }
 #: Extent of a section in mm: rightward and forward of the anterior commissure, from and to.
 EXTENT = ((-75, 75), (-115, 75))
-#: Pixel size in mm.
-PIXEL = 0.5
-_OUTLINE = '#d55e00'
+#: Pixel size in mm, and planes that are looked through in the thickness of a section.
+PIXEL, PLANES = 0.5, 5
+#: Colours of the spaces that are counted, and of others in the section.
+COUNTED, OTHERS = '#d55e00', '#9a9a9a'
 
 
 def draw_grades(
     t1w: np.ndarray,
     affine: np.ndarray,
     clusters: np.ndarray,
+    owners: np.ndarray,
     frame: Frame,
     grades: Mapping[str, Grade],
     folder: Path,
 ) -> Path:
-    """Draw the sections in which the PVS of the Potter grades are counted, plain and with outlines.
+    """Draw the sections in which the PVS of the grades are counted, plain and with outlines.
 
     Parameters
     ----------
@@ -41,6 +47,8 @@ def draw_grades(
     affine : ndarray, shape (4, 4)
         Voxel to scanner RAS+ mm.
     clusters : ndarray of int, shape (x, y, z)
+    owners : ndarray of int, shape (n + 1,)
+        Index of the region of each cluster, see `pvs_bidsapp.clusters.burden.cluster_owners`.
     frame : Frame
         The scan's AC-PC frame.
     grades : mapping of str to Grade
@@ -53,24 +61,35 @@ def draw_grades(
     """
     plt = pyplot()
     figure, axes = plt.subplots(2, len(SHOWN), figsize=(4 * len(SHOWN), 10), facecolor='black')
-    found = clusters > 0
-    for column, (key, (name, middle)) in zip(axes.T, SHOWN.items(), strict=True):
+    for column, (key, (total, name, middle)) in zip(axes.T, SHOWN.items(), strict=True):
         grade = grades[key]
-        places = _section(frame, middle if grade.height is None else grade.height, affine)
-        image = ndimage.map_coordinates(t1w, places, order=1)
-        outline = ndimage.map_coordinates(found.astype(np.float32), places, order=1)
+        height = middle if grade.height is None else grade.height
+        image = ndimage.map_coordinates(t1w, _section(frame, height, affine), order=1)
         top = float(np.percentile(image, 99.5)) or 1.0
         for ax in column:
             ax.imshow(image.T, origin='lower', cmap='gray', vmin=0, vmax=top)
             ax.axis('off')
-        if outline.max() > 0.5:
-            column[1].contour(outline.T, levels=[0.5], colors=_OUTLINE, linewidths=0.9)
+        is_counted = np.isin(owners, indices_of(total, grade.hemisphere))
+        in_section = _through(clusters, frame, height, affine)
+        for chosen, colour, width in ((~is_counted, OTHERS, 0.6), (is_counted, COUNTED, 1.0)):
+            outline: np.ndarray = ((in_section > 0) & chosen[in_section]).any(0)
+            if outline.any():
+                column[1].contour(outline.T, levels=[0.5], colors=colour, linewidths=width)
         column[0].set_title(_title(name, grade), color='white', fontsize=11)
     figure.subplots_adjust(0, 0, 1, 0.94, wspace=0.01, hspace=0.01)
     path = folder / 'grades.png'
     figure.savefig(path, dpi=80, facecolor='black')
     plt.close(figure)
     return path
+
+
+def _through(clusters: np.ndarray, frame: Frame, height: float, affine: np.ndarray) -> np.ndarray:
+    """Numbers of the clusters in several planes of a section, shape (planes, x, y)."""
+    half = section_thickness(affine) / 2
+    return np.stack([
+        ndimage.map_coordinates(clusters, _section(frame, height + offset, affine), order=0)
+        for offset in np.linspace(-half, half, PLANES)
+    ])  # fmt: skip
 
 
 def _title(name: str, grade: Grade) -> str:

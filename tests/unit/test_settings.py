@@ -9,5 +9,5 @@ def test_a_precision_counts_only_if_somebody_chose_it(settings):
         name: replace(settings.analysis, precision=name).fingerprint({}) for name in ('auto', 'fp32', 'bf16')
     }
     assert settings.analysis.precision == 'auto'
-    assert prints['auto'] == '926c3990eaca8ae43b34d3882bd65f3f6c655fe0e0c779865a143f4bf28d18ca'
+    assert prints['auto'] == 'e9cf82dad926e47654f7afdbca44379fd22a6b5dffa0c0c6a775e4878c7dce46'
     assert len(set(prints.values())) == 3

@@ -25,6 +25,10 @@ def at(x, y, z):
         ((0, 28, 6), Structure.CALLOSUM),  # genu
         ((0, -38, 12), Structure.CALLOSUM),  # splenium
         ((10, -14, -7), Structure.VENTRAL_DIENCEPHALON),
+        ((10, -8, -4), Structure.VENTRAL_DIENCEPHALON),  # mammillothalamic tract
+        ((-10, -8, -4), Structure.VENTRAL_DIENCEPHALON),
+        ((-29, -2, -9), Structure.LENTIFORM),  # where its vessels enter
+        ((28, -1, -9), Structure.LENTIFORM),
         ((6, -26, -14), Structure.MIDBRAIN),
         ((14, -20, -12), Structure.MIDBRAIN),  # cerebral peduncle
         ((0, -28, -36), Structure.PONS),

@@ -16,6 +16,13 @@ ANALYSIS = Analysis(
 )  # fmt: skip
 
 
+def settings(analysis: Analysis) -> Settings:
+    execution = Execution(
+        nprocs=1, omp_nthreads=1, memory_gb=1.0, device='cpu', work_dir=Path(), clean_workdir=True
+    )
+    return Settings(bids_dir=Path(), out_dir=Path(), analysis=analysis, execution=execution)
+
+
 def keys(text: str) -> list[str]:
     return re.findall(r'^@\w+\{(.+),$', text, flags=re.MULTILINE)
 
@@ -33,7 +40,8 @@ def test_the_paper_of_the_network_is_among_the_references(architecture, named, u
     there = keys(references(replace(ANALYSIS, architecture=architecture)))
     assert set(named) <= set(there)
     assert not set(unnamed) & set(there)
-    assert {'avants2011', 'tustison2010', 'manera2020'} <= set(there)  # of every analysis
+    every = {'avants2011', 'tustison2010', 'manera2020', 'potter2015', 'zhu2010', 'wardlaw2013'}
+    assert every <= set(there)  # of every analysis
 
 
 def test_all_papers_of_networks_are_in_the_file_that_outputs_carry():
@@ -46,8 +54,12 @@ def test_all_papers_of_networks_are_in_the_file_that_outputs_carry():
 @pytest.mark.parametrize('architecture', PAPERS)
 def test_the_paragraph_names_the_paper(architecture):
     analysis = replace(ANALYSIS, architecture=architecture)
-    execution = Execution(
-        nprocs=1, omp_nthreads=1, memory_gb=1.0, device='cpu', work_dir=Path(), clean_workdir=True
-    )
-    settings = Settings(bids_dir=Path(), out_dir=Path(), analysis=analysis, execution=execution)
-    assert PAPERS[architecture].name in methods(settings)
+    assert PAPERS[architecture].name in methods(settings(analysis))
+
+
+def test_the_paragraph_names_what_other_programs_gave():
+    assert 'of another program' not in methods(settings(ANALYSIS))
+    text = methods(settings(ANALYSIS), {'brain_mask', 'segmentation'})
+    assert 'Brain masks of another program' in text
+    assert 'it decided on tissues and regions' in text
+    assert 'Lesion masks' not in text

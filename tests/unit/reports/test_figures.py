@@ -56,8 +56,9 @@ def test_the_spaces_are_seen_on_their_side_in_the_colour_of_their_region(tmp_pat
     x = np.arange(arrays['brain'].shape[0])[:, None, None]
     # the first axis points to the left
     arrays['regions'] = np.where(arrays['brain'] > 0, np.where(x >= 24, left, right), 0).astype(np.uint8)
+    clusters = np.where(arrays['clusters'] == 1, 0, arrays['clusters'])  # the first lies on both sides
     made = draw_all(
-        arrays['t1w'], AFFINE, brain=arrays['brain'], regions=arrays['regions'], clusters=arrays['clusters'],
+        arrays['t1w'], AFFINE, brain=arrays['brain'], regions=arrays['regions'], clusters=clusters,
         t2w=None, folder=tmp_path,
     )  # fmt: skip
     assert set(made) == {'glass', 'clusters', 'brain', 'regions'}
@@ -66,6 +67,29 @@ def test_the_spaces_are_seen_on_their_side_in_the_colour_of_their_region(tmp_pat
     for region, seen in ((left, [True, False]), (right, [False, True])):
         distance = [np.abs(view - colour_of(region)).sum(2).min() for view in views[:2]]
         assert [d < 60 for d in distance] == seen
+
+
+def test_a_space_across_a_border_has_the_colour_of_the_region_that_counts_it(tmp_path, arrays):
+    one, other = (
+        next(r.index for r in REGIONS if group_of(r.name).name == n)
+        for n in ('deep white matter', 'hippocampus')
+    )
+    clusters = np.where(arrays['clusters'] == 1, 1, 0)
+    x = np.arange(arrays['brain'].shape[0])[:, None, None]
+    regions = np.where(arrays['brain'] > 0, np.where(x >= 23, one, other), 0).astype(np.uint8)
+    made = draw_all(
+        arrays['t1w'],
+        AFFINE,
+        brain=arrays['brain'],
+        regions=regions,
+        clusters=clusters,
+        t2w=None,
+        folder=tmp_path,
+    )
+    picture = np.asarray(Image.open(made['glass']).convert('RGB')).astype(int)
+    from_above = np.array_split(picture[: int(0.85 * len(picture))], 4, axis=1)[3]
+    nearest = [np.abs(from_above - colour_of(region)).sum(2).min() for region in (one, other)]
+    assert nearest[0] < 60 < nearest[1]
 
 
 def test_figures_leave_the_backend_of_a_notebook_as_it_is():

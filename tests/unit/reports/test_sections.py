@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pvs_bidsapp.anatomy.acpc import Frame
+from pvs_bidsapp.anatomy.regions import indices_of
 from pvs_bidsapp.clusters.visual_grades import GRADES, Grade
 from pvs_bidsapp.reports.sections import draw_grades
 
@@ -26,18 +27,33 @@ def head():
 
 
 def draw(head, tmp_path, **grades):
-    path = draw_grades(head[0], AFFINE, head[1], FRAME, dict.fromkeys(GRADES, NONE) | grades, tmp_path)
+    (region, *_) = indices_of('basal ganglia', 'left')
+    owners = np.array([0, region])
+    found = dict.fromkeys(GRADES, NONE) | grades
+    path = draw_grades(head[0], AFFINE, head[1], owners, FRAME, found, tmp_path)
     return np.asarray(Image.open(path).convert('RGB')).astype(int)
 
 
 def test_the_section_that_decides_is_drawn_plain_and_with_outlines(head, tmp_path):
     grade = Grade(value=1, count=1, hemisphere='left', height=20.0)
     picture = draw(head, tmp_path, potter_basal_ganglia=grade)
-    height, width = picture.shape[0] // 2, picture.shape[1] // 3
+    height, width = picture.shape[0] // 2, picture.shape[1] // 5
     is_orange = (picture[..., 0] - picture[..., 2]) > 120
     assert not is_orange[:height].any()
     assert is_orange[height:, :width].sum() > 20
     assert not is_orange[height:, width:].any()
+
+
+def test_spaces_that_a_grade_does_not_count_are_grey(head, tmp_path):
+    other = Grade(value=1, count=1, hemisphere='right', height=20.0)
+    picture = draw(head, tmp_path, potter_basal_ganglia=other)
+    assert not ((picture[..., 0] - picture[..., 2]) > 120).any()
+
+
+def test_a_space_beside_the_middle_of_a_section_is_in_its_picture(head, tmp_path):
+    grade = Grade(value=1, count=1, hemisphere='left', height=20.8)
+    picture = draw(head, tmp_path, potter_basal_ganglia=grade)
+    assert ((picture[..., 0] - picture[..., 2]) > 120).any()
 
 
 def test_without_any_spaces_there_is_a_picture_all_the_same(head, tmp_path):

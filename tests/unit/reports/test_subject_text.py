@@ -116,6 +116,11 @@ def test_the_command_gives_the_results_again(tmp_path):
         "pvs BIDS_DIR OUT_DIR participant --participant-label 01 --session-label a --model 'my model' "
         '--threshold 0.3 --random-seed 1'
     )
+    analysis = {'exclude_wmh': 0.5, 'output_spaces': ['MNI152NLin2009cSym']}
+    given = {'t1w': ['a', 1, 2], 'lesions': ['b', 1, 2]}
+    assert command({'analysis': analysis, 'inputs': given}, names).endswith(
+        ' --exclude-wmh 0.5 --output-spaces MNI152NLin2009cSym --derivatives NAME=DERIVATIVES_DIR'
+    )
     status = {'analysis': {}, 'inputs': {'source': '/a/b.nii'}}
     assert command(status, names) == 'pvs predict T1W OUT_DIR'
     assert command({'analysis': 5}, names) == ''
