@@ -107,6 +107,11 @@ def section_thickness(affine: np.ndarray) -> float:
     return max(THICKNESS, float(np.linalg.norm(affine[:3, :3], axis=0).max()))
 
 
+def section_numbers(heights: np.ndarray, thickness: float) -> np.ndarray:
+    """In which section points lie, by their heights above the AC-PC plane; number 0 is about this plane."""
+    return np.floor(heights / thickness + 0.5).astype(int)
+
+
 class _Sections:
     """Which pieces of clusters each section holds.
 
@@ -120,7 +125,7 @@ class _Sections:
         self.thickness = section_thickness(affine)
         voxels = np.argwhere(clusters > 0)
         heights = frame.heights(voxels @ affine[:3, :3].T + affine[:3, 3])
-        numbers = np.floor(heights / self.thickness + 0.5).astype(int)
+        numbers = section_numbers(heights, self.thickness)
         at = tuple(voxels.T)
         parts = np.zeros(clusters.shape, np.uint32)  # numbers what a cluster has in a section
         pairs, which = np.unique(np.stack([numbers, clusters[at]], 1), axis=0, return_inverse=True)

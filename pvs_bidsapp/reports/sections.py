@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from ..anatomy.acpc import Frame
 from ..anatomy.regions import indices_of
-from ..clusters.visual_grades import Grade, section_thickness
+from ..clusters.visual_grades import Grade, section_numbers, section_thickness
 from .figures import pyplot
 
 #: Grades whose sections are drawn: what is counted (a total of `TOTALS`), what they are called, and the
@@ -25,7 +26,7 @@ SHOWN = {
 #: Extent of a section in mm: rightward and forward of the anterior commissure, from and to.
 EXTENT = ((-75, 75), (-115, 75))
 #: Pixel size in mm, and planes that are looked through in the thickness of a section.
-PIXEL, PLANES = 0.5, 5
+PIXEL, PLANES = 0.5, 9
 #: Colours of the spaces that are counted, and of others in the section.
 COUNTED, OTHERS = '#d55e00', '#9a9a9a'
 
@@ -76,7 +77,7 @@ def draw_grades(
             if outline.any():
                 column[1].contour(outline.T, levels=[0.5], colors=colour, linewidths=width)
         column[0].set_title(_title(name, grade), color='white', fontsize=11)
-    figure.subplots_adjust(0, 0, 1, 0.94, wspace=0.01, hspace=0.01)
+    figure.subplots_adjust(0, 0, 1, 0.92, wspace=0.01, hspace=0.01)
     path = folder / 'grades.png'
     figure.savefig(path, dpi=80, facecolor='black')
     plt.close(figure)
@@ -84,19 +85,24 @@ def draw_grades(
 
 
 def _through(clusters: np.ndarray, frame: Frame, height: float, affine: np.ndarray) -> np.ndarray:
-    """Numbers of the clusters in several planes of a section, shape (planes, x, y)."""
-    half = section_thickness(affine) / 2
+    """Numbers of the clusters that are counted in a section, in several planes, shape (planes, x, y)."""
+    thickness = section_thickness(affine)
+    voxels = np.argwhere(clusters > 0)
+    numbers = section_numbers(frame.heights(apply_affine(affine, voxels)), thickness)
+    at = tuple(voxels[numbers == round(height / thickness)].T)
+    inside = np.zeros_like(clusters)
+    inside[at] = clusters[at]
     return np.stack([
-        ndimage.map_coordinates(clusters, _section(frame, height + offset, affine), order=0)
-        for offset in np.linspace(-half, half, PLANES)
+        ndimage.map_coordinates(inside, _section(frame, height + offset, affine), order=0)
+        for offset in np.linspace(-thickness, thickness, PLANES)
     ])  # fmt: skip
 
 
 def _title(name: str, grade: Grade) -> str:
     if grade.height is None:
-        return f'{name}: none found'
+        return f'{name}:\nnone found'
     side = '' if grade.hemisphere == 'both' else f' on the {grade.hemisphere}'
-    return f'{name}: {grade.count} in one section{side},\n{grade.height:+.0f} mm from the AC-PC plane'
+    return f'{name}:\n{grade.count} in one section{side},\n{grade.height:+.0f} mm from the AC-PC plane'
 
 
 def _section(frame: Frame, height: float, affine: np.ndarray) -> np.ndarray:
