@@ -8,7 +8,7 @@ The scans of these people are segmented as they are, and once with each of these
 - T2w moved by 5 mm in its header;
 - left and right of the T2w exchanged in its header;
 - half of the brain mask missing, which is given by ``-d``;
-- heavy motion in the T1w: several changes of pose of some degrees.
+- heavy motion in the T1w: eight poses, turned by up to 2 degrees and shifted by up to 2 mm.
 
 The table has what is told of each scan: the findings of the run, and the measures of quality out of their
 ranges. Scans without a T2w have no faults of a T2w. What is done already in WORK_DIR is not done again.
@@ -25,14 +25,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from scipy import fft
 from suites import print_table
 from watching import run
 
 from pvs_bidsapp.outputs.result_tables import find_results
 from pvs_bidsapp.simulation import artefacts
 
-#: By how many mm a T2w is moved, and how many times the pose of a head changes twice.
-SHIFT, MOTIONS, SEED = 5.0, 4, 1
+#: By how many mm a T2w is moved; poses of a moving head, and their largest rotations (degrees) and shifts (mm).
+SHIFT, POSES, MOTION, SEED = 5.0, 8, (2.0, 2.0), 1
 
 
 def moved(image: nib.Nifti1Image) -> nib.Nifti1Image:
@@ -58,12 +59,17 @@ def halved(mask: nib.Nifti1Image) -> nib.Nifti1Image:
 
 
 def shaken(image: nib.Nifti1Image) -> nib.Nifti1Image:
-    """An image of a head that moved a lot."""
+    """An image of a head that takes another pose again and again: each part of k-space is of another one."""
     rng = np.random.default_rng(SEED)
-    data = np.asarray(image.dataobj, np.float32)
-    for _ in range(MOTIONS):
-        data = artefacts.motion(data, np.array(image.header.get_zooms()[:3]), rng)
-    return nib.Nifti1Image(data, image.affine)
+    data, spacing = np.asarray(image.dataobj, np.float32), np.array(image.header.get_zooms()[:3])
+    grid, centre = np.diag([*spacing, 1.0]), np.eye(4)
+    centre[:3, 3] = (np.array(data.shape) - 1) / 2 * spacing
+    spectrum = np.zeros(data.shape, np.complex64)
+    for lines in np.array_split(fft.fftshift(np.arange(data.shape[1])), POSES):
+        move = centre @ artefacts.small_rigid(rng, *MOTION) @ np.linalg.inv(centre)
+        pose = artefacts.regrid(data, grid, move @ grid, data.shape)
+        spectrum[:, lines] = fft.fft(pose, axis=1)[:, lines]
+    return nib.Nifti1Image(np.abs(fft.ifft(spectrum, axis=1)).astype(np.float32), image.affine)
 
 
 #: Name of a fault: the suffix of the scans that it changes, and how.
