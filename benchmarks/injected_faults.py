@@ -32,7 +32,7 @@ from watching import run
 from pvs_bidsapp.outputs.result_tables import find_results
 from pvs_bidsapp.simulation import artefacts
 
-#: By how many mm a T2w is moved; poses of a moving head, and their largest rotations and shifts (degrees, mm).
+#: By how many mm a T2w is moved; poses of a moving head, largest turns and shifts (degrees, mm).
 SHIFT, POSES, MOTION, SEED = 5.0, 8, (2.0, 2.0), 1
 
 
