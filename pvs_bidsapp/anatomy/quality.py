@@ -72,7 +72,7 @@ METRICS = {
     'ringing_index': Metric(
         description='ripples in white matter: the part of its deviations that is alike two voxels apart, by '
         'the contrast of white to grey matter; rises with motion and ringing',
-        high=0.085,
+        high=0.07,
     ),
     'noise': Metric(
         description='standard deviation of the noise by the contrast of white to grey matter', high=0.3

@@ -160,7 +160,7 @@ LONG_NAME = Refusal(
 NOT_FETCHED = Refusal(
     code='dataset-not-fetched',
     text='its content is not here (git-annex)',
-    mend='fetch it: datalad get {path} (or: git annex get {path})',
+    mend='fetch it, in the folder of its dataset: datalad get {path} (or: git annex get {path})',
     kind=ImageError,
 )
 NOT_PULLED = Refusal(

@@ -171,7 +171,13 @@ def _column(name: str, values: pd.Series) -> list[str]:
     known = values[np.isfinite(values)].to_numpy(float)
     most = next((n for end, n in _DECIMALS.items() if end in name), 3)
     decimals = next((n for n in range(most) if np.allclose(known, known.round(n), rtol=0, atol=1e-9)), most)
-    return [fixed(v, decimals) if np.isfinite(v) else 'n/a' for v in values]
+    return [_number(v, decimals) if np.isfinite(v) else 'n/a' for v in values]
+
+
+def _number(value: float, decimals: int) -> str:
+    """A number with fixed decimals; with two digits if these would make it 0, which it is not."""
+    text = fixed(value, decimals)
+    return f'{value:.2g}' if value and not float(text) else text
 
 
 def _cell(value: Any) -> str:

@@ -135,3 +135,9 @@ def test_buttons_say_what_they_do_and_maps_that_are_not_there_are_not_promised()
     assert '>numbers</' not in text
     assert 'There are none. All numbers' in text
     assert 'The maps as NIfTI' not in text
+
+
+def test_small_coefficients_are_not_rounded_to_nothing():
+    values = pd.Series([0.5, 8.7489e-06, float('nan'), 0.0])
+    assert group_page._column('estimate', values) == ['0.5000', '8.7e-06', 'n/a', '0.0000']
+    assert group_page._column('count', pd.Series([0.0, 3.0])) == ['0', '3']
