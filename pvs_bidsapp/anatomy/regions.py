@@ -7,11 +7,11 @@ deep white matter, by lobe  white matter of the hemispheres (centrum semiovale a
                             without corpus callosum, capsules and all within 15 mm of the third ventricle;
                             its lobe is that of the nearest cortex
 caudate                     with the nucleus accumbens
-lentiform nucleus           putamen and pallidum
+lentiform nucleus           putamen and pallidum, with the basal forebrain below them
 thalamus
 internal capsule            what the convex hull of the nuclei holds in an axial section
 external capsule            white matter between putamen and insula, with the extreme capsule
-ventral diencephalon        hypothalamus, subthalamus, and white matter about them
+ventral diencephalon        hypothalamus, subthalamus, and white matter about them and near the midline
 midbrain, pons              brainstem above -24 and -50 mm in the template; the midbrain with the peduncles
 hippocampus
 cerebellum                  its white matter
