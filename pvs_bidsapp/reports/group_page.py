@@ -237,6 +237,7 @@ def _scan_rows(cohort: Cohort) -> Markup:
         'volume_fraction',
         'dwm_count',
         'dwm_volume_mm3',
+        'qc_out_of_range',
         *cohort.columns,
     ]
     columns = [c for c in dict.fromkeys(columns) if c in cohort.scans]
