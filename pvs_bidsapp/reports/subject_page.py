@@ -23,7 +23,8 @@ from .viewer import IMAGES, SCANS, encode, niivue_module
 CAPTIONS = {
     'glass': 'All perivascular spaces, seen through the brain and coloured by region. The left hemisphere is '
     'seen from the left, the right one from the right; in the others the left is the left of the brain.',
-    'grades': 'The axial sections from which the grades are estimated.',
+    'grades': 'The axial sections from which the grades are estimated, plain, and with the spaces that are '
+    'counted (orange) and others (grey).',
     'brain': 'Brain mask (yellow) over the bias-corrected scan.',
     'regions': 'Regions that are searched for perivascular spaces, in the colours of the first picture.',
     't2w': 'Outline of dark tissue of the T1w (yellow) over the registered T2w. It should follow the CSF.',
