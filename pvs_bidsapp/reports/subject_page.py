@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..clusters.burden import COVERAGE
 from . import columns, html
 from .columns import CLUSTERS, DASH, REGIONS, fixed, shown_columns
 from .contact_sheet import COLUMNS as SHEET_COLUMNS
@@ -53,8 +54,16 @@ MEASURES = {
 _BARS = 16
 #: Expected values of a region with the ends of their intervals, by heading.
 EXPECTED = {
-    'expected number': ('expected_count', 'expected_count_low', 'expected_count_high'),
-    'expected volume (mm³)': ('expected_volume_mm3', 'expected_volume_low_mm3', 'expected_volume_high_mm3'),
+    f'expected number ({100 * COVERAGE:.0f} % interval)': (
+        'expected_count',
+        'expected_count_low',
+        'expected_count_high',
+    ),
+    f'expected volume (mm³; {100 * COVERAGE:.0f} % interval)': (
+        'expected_volume_mm3',
+        'expected_volume_low_mm3',
+        'expected_volume_high_mm3',
+    ),
 }
 _SETTINGS = (
     'ModelName', 'ModelVersion', 'ModelSHA256', 'Threshold', 'MinimumClusterSize', 'Device', 'Engine',

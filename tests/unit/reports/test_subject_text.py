@@ -70,7 +70,7 @@ def test_expected_numbers_stand_with_their_intervals(rows):
         'expected_count_low': '2.6', 'expected_count_high': '7.1',
     }  # fmt: skip
     table = subject_page._region_table([row])
-    assert table['headings'] == ['region', 'side', 'number', 'expected number']
+    assert table['headings'] == ['region', 'side', 'number', 'expected number (90 % interval)']
     assert table['rows'][0]['cells'] == ['all', 'both', '4', '4 (3 to 7)']
 
 
