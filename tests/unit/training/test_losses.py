@@ -65,7 +65,7 @@ def test_voxels_that_are_left_out_change_no_loss(name):
         loss.backward()
         assert torch.equal(logits.grad != 0, counted & (logits.grad != 0))
         assert logits.grad[..., :5].abs().sum() > 0
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[0] == losses[1] == losses[2]
     if name != 'dice-ce':  # a mean over all voxels
         alone = make_loss(name)(known[..., :5], label[..., :5])
