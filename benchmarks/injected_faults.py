@@ -62,13 +62,10 @@ def shaken(image: nib.Nifti1Image) -> nib.Nifti1Image:
     """An image of a head that takes another pose again and again: each part of k-space is of another one."""
     rng = np.random.default_rng(SEED)
     data, spacing = np.asarray(image.dataobj, np.float32), np.array(image.header.get_zooms()[:3])
-    grid, centre = np.diag([*spacing, 1.0]), np.eye(4)
-    centre[:3, 3] = (np.array(data.shape) - 1) / 2 * spacing
     spectrum = np.zeros(data.shape, np.complex64)
     for lines in np.array_split(fft.fftshift(np.arange(data.shape[1])), POSES):
-        move = centre @ artefacts.small_rigid(rng, *MOTION) @ np.linalg.inv(centre)
-        pose = artefacts.regrid(data, grid, move @ grid, data.shape)
-        spectrum[:, lines] = fft.fft(pose, axis=1)[:, lines]
+        posed = artefacts.pose(data, spacing, artefacts.small_rigid(rng, *MOTION))
+        spectrum[:, lines] = fft.fft(posed, axis=1)[:, lines]
     return nib.Nifti1Image(np.abs(fft.ifft(spectrum, axis=1)).astype(np.float32), image.affine)
 
 
@@ -135,10 +132,11 @@ def main() -> None:
     cases = {'none': (args.bids_dir, good, [])}
     for fault, (suffix, change) in FAULTS.items():
         folder = args.work_dir / fault.replace(' ', '-')
+        scans = Path(f'{folder}-bids')
         if suffix == 'mask':
             cases[fault] = (args.bids_dir, folder, ['-d', f'masks={folder}-masks'])
-        elif copy_dataset(args.bids_dir, folder.with_name(f'{folder.name}-bids'), people, suffix, change):
-            cases[fault] = (folder.with_name(f'{folder.name}-bids'), folder, [])
+        elif copy_dataset(args.bids_dir, scans, people, suffix, change):
+            cases[fault] = (scans, folder, [])
     rows = []
     for fault, (scans, out, options) in cases.items():
         if fault == 'half a brain mask':

@@ -7,9 +7,8 @@
 LABEL_MAPS is a folder of label maps that the models were not trained on (of the bundled ones: SynthSeg's
 seg_13 to seg_16). Each suite is simulated to WORK_DIR/SUITE; each model, a bundled one or a folder, segments
 it by `participant` with the scans that it takes, at its own threshold, and `evaluate` compares. What is done
-already in WORK_DIR is not done again, so that the command may be stopped and run once more. The head moves
-between T1w and T2w, and the truth lies in the T1w: for a model of the T2w alone, the T2w scans are laid on it
-by their headers, in WORK_DIR/SUITE-aligned.
+already in WORK_DIR is not done again, so that the command may be stopped and run once more. A model of the
+T2w alone is compared with the truth on the grid of the T2w.
 
 Means over heads with 95 % bootstrap intervals. "d' from 6" is the recall of the spaces that an observer who
 knows their shape hardly ever misses, with that observer's own recall at the same rate of false clusters.

@@ -43,7 +43,7 @@ _GIVEN = {
     'lesions': 'Lesion masks of another program were used to tell clusters in white matter hyperintensities.',
 }
 #: Input files that come from other programs, by their keys in the record of a scan.
-READY_MADE = {'brain_mask', 'segmentation', 'lesions'}
+READY_MADE = frozenset(_GIVEN)
 
 
 def methods(settings: Settings, ready_made: Collection[str] = ()) -> str:

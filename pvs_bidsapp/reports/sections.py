@@ -61,6 +61,9 @@ def draw_grades(
         A PNG file.
     """
     plt = pyplot()
+    thickness = section_thickness(affine)
+    voxels = np.argwhere(clusters > 0)
+    numbers = section_numbers(frame.heights(apply_affine(affine, voxels)), thickness)
     figure, axes = plt.subplots(2, len(SHOWN), figsize=(4 * len(SHOWN), 10), facecolor='black')
     for column, (key, (total, name, middle)) in zip(axes.T, SHOWN.items(), strict=True):
         grade = grades[key]
@@ -71,7 +74,8 @@ def draw_grades(
             ax.imshow(image.T, origin='lower', cmap='gray', vmin=0, vmax=top)
             ax.axis('off')
         is_counted = np.isin(owners, indices_of(total, grade.hemisphere))
-        in_section = _through(clusters, frame, height, affine)
+        places = [_section(frame, z, affine) for z in height + np.linspace(-thickness, thickness, PLANES)]
+        in_section = _through(clusters, voxels[numbers == round(height / thickness)], places)
         for chosen, colour, width in ((~is_counted, OTHERS, 0.6), (is_counted, COUNTED, 1.0)):
             outline: np.ndarray = ((in_section > 0) & chosen[in_section]).any(0)
             if outline.any():
@@ -84,18 +88,11 @@ def draw_grades(
     return path
 
 
-def _through(clusters: np.ndarray, frame: Frame, height: float, affine: np.ndarray) -> np.ndarray:
-    """Numbers of the clusters that are counted in a section, in several planes, shape (planes, x, y)."""
-    thickness = section_thickness(affine)
-    voxels = np.argwhere(clusters > 0)
-    numbers = section_numbers(frame.heights(apply_affine(affine, voxels)), thickness)
-    at = tuple(voxels[numbers == round(height / thickness)].T)
-    inside = np.zeros_like(clusters)
+def _through(clusters: np.ndarray, voxels: np.ndarray, places: list[np.ndarray]) -> np.ndarray:
+    """Numbers of the clusters of a section, whose voxels these are, in planes; shape (planes, x, y)."""
+    inside, at = np.zeros_like(clusters), tuple(voxels.T)
     inside[at] = clusters[at]
-    return np.stack([
-        ndimage.map_coordinates(inside, _section(frame, height + offset, affine), order=0)
-        for offset in np.linspace(-thickness, thickness, PLANES)
-    ])  # fmt: skip
+    return np.stack([ndimage.map_coordinates(inside, place, order=0) for place in places])
 
 
 def _title(name: str, grade: Grade) -> str:

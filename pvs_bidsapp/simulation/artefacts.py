@@ -74,18 +74,30 @@ def motion(image: np.ndarray, spacing: np.ndarray, rng: np.random.Generator) -> 
     """
     axis = int(rng.integers(3))
     n = image.shape[axis]
-    centre = np.eye(4)
-    centre[:3, 3] = (np.array(image.shape) - 1) / 2 * spacing
-    grid = np.diag([*spacing, 1.0])
     order = np.argsort(np.abs(fft.fftfreq(n)))[::-1]  # outer lines first
     spectrum = fft.fft(image, axis=axis)
     for start, stop in ((0.0, rng.uniform(0.1, 0.25)), (0.25, rng.uniform(0.3, 0.5))):
-        move = centre @ small_rigid(rng, rng.uniform(0.4, 1.6), 0.7) @ np.linalg.inv(centre)
-        other = fft.fft(regrid(image, grid, move @ grid, image.shape), axis=axis)
+        other = fft.fft(pose(image, spacing, small_rigid(rng, rng.uniform(0.4, 1.6), 0.7)), axis=axis)
         lines: list[Any] = [slice(None)] * 3
         lines[axis] = order[int(start * n) : int(stop * n)]
         spectrum[tuple(lines)] = other[tuple(lines)]
     return np.abs(fft.ifft(spectrum, axis=axis)).astype(np.float32)
+
+
+def pose(image: np.ndarray, spacing: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """An image in another pose.
+
+    Parameters
+    ----------
+    image : ndarray, shape (x, y, z)
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+    move : ndarray, shape (4, 4)
+        Rigid motion in mm, about the middle of the image.
+    """
+    centre, grid = np.eye(4), np.diag([*spacing, 1.0])
+    centre[:3, 3] = (np.array(image.shape) - 1) / 2 * spacing
+    return regrid(image, grid, centre @ move @ np.linalg.inv(centre) @ grid, image.shape)
 
 
 def deface(image: np.ndarray, brain: np.ndarray, spacing: np.ndarray) -> np.ndarray:
