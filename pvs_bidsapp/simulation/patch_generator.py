@@ -39,7 +39,9 @@ T1W, T2W = TissueRanges((0.42, 0.86), (0.03, 0.45)), TissueRanges((1.08, 1.85), 
 FLUID_GAP = 0.25
 #: Width of the point spread function in voxels, and largest factor of its worst axis.
 FWHM, WORST_AXIS = (0.3, 1.1), 1.8
-#: By how many voxels a T2w is misplaced at most along each axis.
+#: Thickness in mm of the slices of half of the T2w scans.
+THICKNESS = (1.5, 3.2)
+#: By how many voxels a T2w beside a T1w is misplaced at most along each axis.
 MISPLACED = 0.7
 
 
@@ -61,6 +63,8 @@ class GeneratedPatch:
         Voxel size in mm.
     left_out : ndarray of bool, shape (x, y, z), or None
         Voxels of which it is not known what they are; None: there are none.
+    misplaced : tuple of float
+        By how many voxels a T2w beside a T1w lies too far along each axis.
     """
 
     image: np.ndarray
@@ -69,6 +73,7 @@ class GeneratedPatch:
     brain: np.ndarray
     spacing: np.ndarray
     left_out: np.ndarray | None = None
+    misplaced: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 class PatchSampler(Protocol):
@@ -120,7 +125,10 @@ class PatchGenerator:
         contents = draw_contents(anatomy, rng)
         inner = (slice(MARGIN, -MARGIN),) * 3
         brain = _draw_brain_mask(anatomy, rng)[inner]
-        channels = [self._draw_channel(name, anatomy, contents, rng)[inner] for name in self.channels]
+        misplaced = self._draw_misplacement(rng)
+        channels = [
+            self._draw_channel(name, anatomy, contents, misplaced, rng)[inner] for name in self.channels
+        ]
         normalization = self.normalization
         image = np.clip(np.stack(channels), normalization.low, normalization.high)
         occupancy = contents.occupancy[inner]
@@ -130,7 +138,18 @@ class PatchGenerator:
             occupancy=occupancy,
             brain=brain,
             spacing=anatomy.spacing,
+            misplaced=misplaced,
         )
+
+    def _draw_misplacement(self, rng: np.random.Generator) -> tuple[float, float, float]:
+        """What a coregistration leaves of head motion between both scans, in half of the patches.
+
+        The truth of a T2w alone lies in the T2w, so that nothing is misplaced there.
+        """
+        if len(self.channels) == 1 or rng.random() < 0.5:
+            return (0.0, 0.0, 0.0)
+        x, y, z = rng.uniform(-MISPLACED, MISPLACED, 3)
+        return (float(x), float(y), float(z))
 
     def _draw_anatomy(self, rng: np.random.Generator) -> PatchAnatomy:
         source = self.sources[int(rng.integers(len(self.sources)))]
@@ -140,16 +159,23 @@ class PatchGenerator:
         return draw_anatomy(source, centre, (x, y, z), spacing, rng)
 
     def _draw_channel(
-        self, name: str, anatomy: PatchAnatomy, contents: PatchContents, rng: np.random.Generator
+        self,
+        name: str,
+        anatomy: PatchAnatomy,
+        contents: PatchContents,
+        misplaced: tuple[float, float, float],
+        rng: np.random.Generator,
     ) -> np.ndarray:
         """One channel, normalized."""
         intensities = _draw_contrast(name, rng)
         image = _paint(anatomy, contents, intensities, rng)
         snr = float(np.exp(rng.uniform(*np.log(SNR))))
-        if name == 'T2w':
-            image = _scan_t2w(image, anatomy.spacing, 1 / snr, rng)
+        if name == 'T1w':
+            image = _scan_on_own_grid(image, anatomy.spacing, 1 / snr, rng)
+        elif len(self.channels) == 1:
+            image = _scan_t2w_alone(image, anatomy.spacing, 1 / snr, rng)
         else:
-            image = _scan_t1w(image, anatomy.spacing, 1 / snr, rng)
+            image = _scan_t2w(image, anatomy.spacing, 1 / snr, misplaced, rng)
         return self._normalize(image, intensities, rng)
 
     def _normalize(self, image: np.ndarray, intensities: Contrast, rng: np.random.Generator) -> np.ndarray:
@@ -258,7 +284,9 @@ def _texture(anatomy: PatchAnatomy, rng: np.random.Generator) -> np.ndarray:
 # ---- the scanner
 
 
-def _scan_t1w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+def _scan_on_own_grid(
+    image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator
+) -> np.ndarray:
     """Point spread, ringing, noise, resampling, filters and the bias field that a correction leaves."""
     fwhm = np.full(3, rng.uniform(*FWHM)) * spacing
     fwhm[rng.integers(3)] *= rng.uniform(1, WORST_AXIS)
@@ -276,16 +304,32 @@ def _scan_t1w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.rand
     return _process(image, spacing, rng)
 
 
-def _scan_t2w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+def _scan_t2w_alone(
+    image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A T2w that is not brought to another scan's grid; only slices that are too thick are interpolated."""
+    if rng.random() < 0.5:
+        return _scan_on_own_grid(image, spacing, sigma, rng)
+    image = artefacts.blur(image, rng.uniform(0.4, 1.0) * spacing, spacing)
+    voxel = spacing.copy()
+    voxel[rng.integers(3)] = rng.uniform(*THICKNESS)
+    return _process(_through_grid(image, spacing, voxel, sigma, rng, keeps_axes=True), spacing, rng)
+
+
+def _scan_t2w(
+    image: np.ndarray,
+    spacing: np.ndarray,
+    sigma: float,
+    misplaced: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Point spread, slices, noise, and the resampling to the grid of the T1w."""
     size = rng.uniform(0.5, 1.0, 3) if rng.random() < 0.5 else spacing * rng.uniform(0.9, 1.1)
     image = artefacts.blur(image, rng.uniform(0.4, 1.0) * size, spacing)
     voxel = np.maximum(size, spacing)
     if rng.random() < 0.5:
-        voxel[rng.integers(3)] = rng.uniform(1.5, 3.2)
-    # what a coregistration leaves of head motion between the two scans
-    shift = rng.uniform(-MISPLACED, MISPLACED, 3) if rng.random() < 0.5 else np.zeros(3)
-    image = _through_grid(image, spacing, voxel, sigma, rng, shift=shift)
+        voxel[rng.integers(3)] = rng.uniform(*THICKNESS)
+    image = _through_grid(image, spacing, voxel, sigma, rng, shift=misplaced)
     return _process(image, spacing, rng)
 
 
@@ -304,7 +348,8 @@ def _through_grid(
     sigma: float,
     rng: np.random.Generator,
     *,
-    shift: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0),
+    shift: Sequence[float] = (0.0, 0.0, 0.0),
+    keeps_axes: bool = False,
 ) -> np.ndarray:
     """Sample an image on a coarser, moved grid, add noise there, and interpolate it back linearly.
 
@@ -318,10 +363,16 @@ def _through_grid(
     rng : numpy.random.Generator
     shift : sequence of float
         By how many voxels of the image the result is moved along each axis.
+    keeps_axes : bool
+        Leave an axis as it is along which both grids have the same voxel size.
     """
     forward, back = [], []
     for n, size, other, moved in zip(image.shape, spacing, voxel, shift, strict=True):
         ratio = float(other / size)
+        if keeps_axes and ratio == 1:
+            forward.append(np.eye(n, dtype=np.float32))
+            back.append(forward[-1])
+            continue
         places = np.arange(-1 + rng.random(), n / ratio + 1) * ratio
         forward.append(_interpolation(places, n, 1 / max(1.0, ratio)))
         back.append(_interpolation((np.arange(n) - moved - places[0]) / ratio, len(places), 1.0))

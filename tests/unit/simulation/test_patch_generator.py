@@ -102,7 +102,9 @@ def test_white_matter_has_its_value(source):
     for k in range(15):
         rng = np.random.default_rng([5, k])
         anatomy = generator._draw_anatomy(rng)
-        image = generator._draw_channel('T1w', anatomy, patch_spaces.draw_contents(anatomy, rng), rng)
+        image = generator._draw_channel(
+            'T1w', anatomy, patch_spaces.draw_contents(anatomy, rng), (0.0, 0.0, 0.0), rng
+        )
         white = ndimage.binary_erosion(anatomy.white, iterations=3)
         if white.sum() > 500:
             medians.append(np.median(image[white]))
@@ -168,3 +170,50 @@ def test_a_grid_between_keeps_what_is_smooth():
         assert np.abs(back - smooth)[inner].max() < 0.05
     moved = patch_generator._through_grid(smooth, np.ones(3), np.ones(3), 0.0, rng, shift=(0, 2, 0))
     assert np.abs(moved[6:-6, 8:-6, 6:-6] - smooth[6:-6, 6:-8, 6:-6]).max() < 0.05
+
+
+def test_a_t2w_beside_a_t1w_is_misplaced_in_half_of_the_patches(generator):
+    places = np.array([generator.draw(np.random.default_rng(k)).misplaced for k in range(40)])
+    moved = places.any(axis=1)
+    assert 8 <= moved.sum() <= 32
+    assert np.abs(places).max() <= patch_generator.MISPLACED
+
+
+def _balance(patch, channel):
+    """Along each axis, how much brighter it is one voxel after the spaces than one voxel before them."""
+    image, occupancy = np.where(patch.brain, patch.image[channel], 0), patch.occupancy
+    return [
+        float(((np.roll(occupancy, 1, axis) - np.roll(occupancy, -1, axis)) * image).sum() / occupancy.sum())
+        for axis in range(3)
+    ]
+
+
+def test_the_truth_of_a_t2w_alone_lies_in_the_t2w(source):
+    sampler = {
+        names: PatchGenerator([source], NORMALIZATION, shape=(32, 32, 32), channels=names, spacing=(0.8, 1.0))
+        for names in (('T2w',), ('T1w', 'T2w'))
+    }
+    balance, places = {names: [] for names in sampler}, []
+    for names, generator in sampler.items():
+        for number in range(60):
+            patch = generator.draw(np.random.default_rng(number))
+            if patch.occupancy.sum() < 20 or (len(names) == 2 and not any(patch.misplaced)):
+                continue
+            balance[names] += _balance(patch, len(names) - 1)
+            places += patch.misplaced if len(names) == 2 else ()
+    # fluid has low values in the units of a network, in a T2w, too
+    assert np.corrcoef(balance['T1w', 'T2w'], places)[0, 1] < -0.5
+    assert np.std(balance['T2w',]) < 0.75 * np.std(balance['T1w', 'T2w'])
+
+
+def test_slices_that_are_not_thick_stay_as_they_are():
+    rng = np.random.default_rng(5)
+    image = rng.random((16, 16, 16), np.float32)
+    spacing = np.array([0.8, 0.8, 0.8])
+    thick = np.array([0.8, 0.8, 2.4])
+    out = patch_generator._through_grid(image, spacing, thick, 0.0, rng, keeps_axes=True)
+    thinned = ndimage.uniform_filter1d(image, 3, axis=2)  # what slices of three voxels leave
+    assert np.std(np.diff(out, axis=2)) < 0.5 * np.std(np.diff(image, axis=2))
+    assert np.std(np.diff(out, axis=0)) > 0.5 * np.std(np.diff(thinned, axis=0))
+    same = patch_generator._through_grid(image, spacing, spacing, 0.0, rng, keeps_axes=True)
+    np.testing.assert_array_equal(same, image)
