@@ -5,6 +5,9 @@ from __future__ import annotations
 import cc3d
 import numpy as np
 
+#: Fraction of a cluster that has to lie inside the regions. Where white matter is full of wide spaces, much of it
+#: is classified as CSF or grey matter, and no region holds it: by half, the largest clusters would be lost.
+INSIDE = 0.2
 #: Probabilities are multiples of this step, which 16 bits hold without a rest.
 PROBABILITY_STEP = 2.0**-14
 
@@ -29,9 +32,8 @@ def within_regions(
     """Restrict a probability map to the regions, keeping clusters whole.
 
     Clusters (26-connected) of voxels that reach the threshold are kept or removed as a whole. A cluster of
-    which at least half is inside the regions is kept, including its voxels outside: where PVS reach the
-    cortex, they are dark and classified as grey matter, which is not part of a region. Other clusters are
-    removed.
+    which at least `INSIDE` is inside the regions is kept, including its voxels outside: PVS are dark and may
+    be classified as grey matter or CSF, which are not part of a region. Other clusters are removed.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def within_regions(
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
     by_region = np.zeros((number + 1, int(regions.max(initial=0)) + 1), int)
     np.add.at(by_region, (labels[mask & inside], regions[mask & inside].astype(int)), 1)
-    kept = 2 * by_region.sum(1) >= sizes
+    kept = by_region.sum(1) >= INSIDE * sizes
     outside = mask & ~inside & kept[labels]
     regions = np.where(outside, by_region.argmax(1)[labels], regions).astype(regions.dtype)
     return np.where(np.where(mask, kept[labels], inside), probability, 0), regions

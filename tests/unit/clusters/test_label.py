@@ -14,8 +14,8 @@ def test_threshold_is_inclusive(two_clusters):
     assert label_clusters(probability, threshold=0.5, minimum=2, voxel_volume=1).max() == 1
 
 
-@pytest.mark.parametrize(('inside', 'kept'), [(6, 6), (3, 6), (2, 0), (0, 0)])
-def test_a_cluster_is_kept_whole_if_half_of_it_is_inside_the_regions(two_clusters, inside, kept):
+@pytest.mark.parametrize(('inside', 'kept'), [(6, 6), (3, 6), (2, 6), (1, 0), (0, 0)])
+def test_a_cluster_is_kept_whole_if_a_fifth_of_it_is_inside_the_regions(two_clusters, inside, kept):
     probability = np.where(two_clusters[0] > 0.8, two_clusters[0], 0.1)
     regions = np.zeros(probability.shape, np.uint8)
     regions[:, :, 4 : 4 + inside] = 22
