@@ -5,8 +5,8 @@ from __future__ import annotations
 import cc3d
 import numpy as np
 
-#: Fraction of a cluster that has to lie inside the regions. Where white matter is full of wide spaces, much of it
-#: is classified as CSF or grey matter, and no region holds it: by half, the largest clusters would be lost.
+#: Fraction of a cluster that has to lie inside the regions. Wide spaces are classified as CSF or grey matter,
+#: which no region holds: if it had to be half, the largest clusters would be lost.
 INSIDE = 0.2
 #: Probabilities are multiples of this step, which 16 bits hold without a rest.
 PROBABILITY_STEP = 2.0**-14

@@ -87,6 +87,49 @@ REGIONS = {
     'mean_length_mm': Column('mean length (mm)', 1),
     'mean_width_mm': Column('mean width (mm)', 1),
 }
+#: Measures of a cohort's scans in words.
+MEASURES = {
+    'count': 'number', 'volume_mm3': 'volume (mm³)', 'volume_fraction': 'share of the region',
+    'dwm_count': 'number, deep white matter', 'dwm_volume_mm3': 'volume, deep white matter (mm³)',
+}  # fmt: skip
+#: Headings of the other columns of a cohort's tables.
+STATISTICS = {
+    'hemisphere': 'side', 'qc_out_of_range': 'quality measures out of range', 'cohort_1': 'first cohort',
+    'cohort_2': 'second cohort', 'adjusted_for': 'confounders held', 'n': 'N', 'n_1': 'N, first',
+    'n_2': 'N, second', 'n_people': 'people', 'n_scans': 'scans', 'median_1': 'median, first',
+    'median_2': 'median, second', 'hedges_g': "Hedges' g", 'standard_error': 'standard error',
+    'ci_low': '95 % interval from', 'ci_high': '95 % interval to', 'beta_low': 'beta: 95 % interval from',
+    'beta_high': 'beta: 95 % interval to', 'p_permutation': 'p (permutation)',
+    'q_permutation': 'q (permutation)', 'p_holm': 'p (Holm)', 'p_heteroscedastic': 'p (unequal variance)',
+    'p_proportional': 'p (proportional odds)', 'd': 'KS statistic', 'size_filter_mm3': 'clusters from (mm³)',
+    'mean_years': 'years between scans', 'change_per_year': 'change per year',
+    'percent_per_year': 'percent per year', 'percent': 'percent by unit', 'icc': 'ICC',
+    'icc_low': 'ICC: 95 % interval from', 'icc_high': 'ICC: 95 % interval to',
+    'limit_low': 'lower limit of agreement', 'limit_high': 'upper limit of agreement', 'i2': 'I²',
+    'r2_nagelkerke': 'R² (Nagelkerke)', 'r2_mcfadden': 'R² (McFadden)', 'r2_cox_snell': 'R² (Cox and Snell)',
+}  # fmt: skip
+
+
+def group_heading(name: str) -> str:
+    """The heading of a column of a cohort's table; of one that is not known, its name.
+
+    Parameters
+    ----------
+    name : str
+        As in the TSV.
+    """
+    return STATISTICS.get(name) or measure_in_words(name)
+
+
+def measure_in_words(name: str) -> str:
+    """A measure of a cohort's scans in words; one that is not known, as it is.
+
+    Parameters
+    ----------
+    name : str
+        As in the TSV.
+    """
+    return MEASURES.get(name, name)
 
 
 def shown_columns(columns: dict[str, Column], header: list[str]) -> dict[str, Column]:

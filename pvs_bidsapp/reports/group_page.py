@@ -20,18 +20,22 @@ from ..group.exclusions import level_text
 from ..group.results import GroupOptions, GroupResults
 from ..messages.message import one_line
 from . import html
-from .columns import fixed
+from .columns import fixed, group_heading, measure_in_words
 from .figures import pyplot
 from .group_figures import as_choices, draw_figures
 
 #: Template heights (mm) of the sections on which maps are drawn.
 SECTIONS = (-18, -6, 2, 10, 22, 34, 46, 58)
+#: Name of the table that describes the cohorts.
+TABLE_ONE = 'Table 1'
 #: Rows of a list of scans that the page shows; the tables hold all.
 MOST_ROWS = 1000
 #: Characters of a text in a cell.
 LONGEST = 200
-#: Columns of p-values, and decimals of numbers by what their columns are called.
+#: Columns of p-values; and below, decimals of numbers by what their columns are called.
 _P_VALUES = ('p', 'q')
+#: Columns whose cells are names of measures, which are shown in words.
+_OF_MEASURES = ('outcome', 'measure')
 _DECIMALS = {'mm3': 1, 'count': 1, 'fraction': 6, 'estimate': 4, 'standard_error': 4, 'ci_': 4}
 
 
@@ -45,7 +49,7 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
     results : GroupResults
     """
     tables = {
-        'Table 1': results.table_one,
+        TABLE_ONE: results.table_one,
         'Regions': results.summary,
         'Comparison of cohorts': results.comparison,
         'Effects of cohorts': results.effects,
@@ -65,7 +69,7 @@ def render(options: GroupOptions, cohort: Cohort, results: GroupResults) -> str:
         n_scans=len(cohort.scans), n_people=cohort.scans['participant_id'].nunique(),
         masks=shown(_masks(cohort)),
         outliers=[_outlier(r) for r in results.outliers.to_dict('records')],
-        tables=[(name, _download(t), _plain(t)) for name, t in tables.items() if t is not None],
+        tables=[(name, _download(t), _plain(name, t)) for name, t in tables.items() if t is not None],
         scans=_scan_rows(cohort), drawn=drawn, choices=html.as_json(as_choices(drawn)),
         plotly=_plotly() if drawn else None,
         figures=_figures(cohort, results), confusion=_confusion(results),
@@ -153,17 +157,21 @@ def effect_methods(options: GroupOptions, results: GroupResults) -> list[str]:
     return parts
 
 
-def _plain(table: pd.DataFrame) -> dict[str, Any]:
-    """Columns and rows as text, with the same decimals in all of a column."""
+def _plain(title: str, table: pd.DataFrame) -> dict[str, Any]:
+    """Columns (heading, name) and rows as text, with the same decimals in all of a column."""
+    # columns of table 1 are cohorts, whose names are the user's
+    heading = group_heading if title != TABLE_ONE else str
     cells = [_column(str(name), table.iloc[:, k]) for k, name in enumerate(table.columns)]
     return {
-        'columns': [shown(c) for c in table.columns],
+        'columns': [(shown(heading(str(c))), shown(c)) for c in table.columns],
         'rows': [list(row) for row in zip(*cells, strict=True)],
     }
 
 
 def _column(name: str, values: pd.Series) -> list[str]:
     """The cells of a column."""
+    if name in _OF_MEASURES:
+        values = values.map(measure_in_words)
     if not pd.api.types.is_float_dtype(values):
         return [_cell(value) for value in values]
     if name in _P_VALUES or name.startswith(('p_', 'q_')):
@@ -213,7 +221,11 @@ def _exclusions(table: pd.DataFrame) -> list[tuple[str, int, str, list[list[str]
 
 
 def _outlier(row: Mapping[Any, Any]) -> dict[str, str]:
-    return {str(k): _cell(v) for k, v in row.items()} | {'report': _report(str(row['scan']))}
+    measure = measure_in_words(str(row['measure']))
+    return {str(k): _cell(v) for k, v in row.items()} | {
+        'measure': _cell(measure),
+        'report': _report(str(row['scan'])),
+    }
 
 
 def _report(scan: str) -> str:
@@ -230,22 +242,14 @@ def _download(table: pd.DataFrame | None) -> str:
 
 def _scan_rows(cohort: Cohort) -> Markup:
     """The scans' table as JSON."""
-    columns = [
-        'scan',
-        'count',
-        'volume_mm3',
-        'volume_fraction',
-        'dwm_count',
-        'dwm_volume_mm3',
-        'qc_out_of_range',
-        *cohort.columns,
-    ]
-    columns = [c for c in dict.fromkeys(columns) if c in cohort.scans]
-    names = [shown(c) for c in columns]
+    own = ['scan', 'count', 'volume_mm3', 'volume_fraction', 'dwm_count', 'dwm_volume_mm3', 'qc_out_of_range']
+    columns = [c for c in dict.fromkeys([*own, *cohort.columns]) if c in cohort.scans]
+    headings = [shown(group_heading(c) if c in own else c) for c in columns]
     cells = [_column(str(c), cohort.scans[c]) for c in columns]
     rows = [list(row) for row in zip(*cells, strict=True)]
     links = [_report(s) for s in cohort.scans['scan']]
-    return html.as_json({'columns': names, 'rows': rows, 'links': links})
+    names = [shown(c) for c in columns]
+    return html.as_json({'columns': names, 'headings': headings, 'rows': rows, 'links': links})
 
 
 def _confusion(results: GroupResults) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ function element(tag, text, name = '') {
 }
 
 // The list of scans may be long: only its first rows stand in the page.
-function showScans({columns, rows, links}) {
+function showScans({columns, headings, rows, links}) {
   const table = document.getElementById('scantable'), word = document.getElementById('filter');
   const all = rows.map((cells, k) => ({cells, link: links[k]}));
   let chosen = -1, way = 1;
@@ -30,7 +30,7 @@ function showScans({columns, rows, links}) {
     table.tBodies[0].replaceChildren(...found.slice(0, MOST_SHOWN).map(line));
   };
   const heading = document.createElement('tr');
-  columns.forEach((name, k) => {
+  headings.forEach((name, k) => {
     const cell = element('th', '', k ? '' : 'text'), button = element('button', name);
     button.type = 'button';
     button.addEventListener('click', () => {

@@ -109,6 +109,21 @@ def test_words_are_text_wherever_they_stand(plain, word):
     assert not any(c in text for text in page.texts for c in '\u202e\x1b\u2028')
 
 
+def test_columns_are_headed_in_words_but_for_those_of_the_user():
+    text = render('d')
+    assert (
+        '<button type="button" title="ci_low in the table that can be downloaded">95 % interval from</button>'
+        in text
+    )
+    page = Page(text)
+    assert 'KS statistic' not in page.texts
+    assert {'number', 'side'} <= set(page.texts)  # the outcome count, and the hemisphere
+    scans = json.loads(page.scripts['scan-data'])
+    assert scans['columns'][:3] == ['scan', 'count', 'volume_mm3']
+    assert scans['headings'][:3] == ['scan', 'number', 'volume (mm³)']
+    assert scans['headings'][-1] == 'd'
+
+
 def test_the_data_are_json_that_no_script_can_end():
     text = render('</script>')
     assert text.count('</script>') == 3
