@@ -7,7 +7,7 @@ import numpy as np
 
 #: Fraction of a cluster that has to lie inside the regions. Wide spaces are classified as CSF or grey matter,
 #: which no region holds: if it had to be half, the largest clusters would be lost.
-INSIDE = 0.2
+INSIDE = 1 / 3
 #: Probabilities are multiples of this step, which 16 bits hold without a rest.
 PROBABILITY_STEP = 2.0**-14
 
@@ -57,7 +57,7 @@ def within_regions(
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
     by_region = np.zeros((number + 1, int(regions.max(initial=0)) + 1), int)
     np.add.at(by_region, (labels[mask & inside], regions[mask & inside].astype(int)), 1)
-    kept = by_region.sum(1) >= INSIDE * sizes
+    kept = by_region.sum(1) >= INSIDE * sizes - 1e-6  # a third of six is two
     outside = mask & ~inside & kept[labels]
     regions = np.where(outside, by_region.argmax(1)[labels], regions).astype(regions.dtype)
     return np.where(np.where(mask, kept[labels], inside), probability, 0), regions

@@ -76,7 +76,7 @@ def methods(settings: Settings, ready_made: Collection[str] = ()) -> str:
         "CerebrA labels of the template (Manera et al. 2020) and the subject's own tissue. "
         f'{given + " " if given else ""}'
         f'{_segmentation(a)} were joined to clusters by 26-connectivity; '
-        f'clusters of which at least a fifth lies within the regions were kept.{small} '
+        f'clusters of which at least a third lies within the regions were kept.{small} '
         'Basal ganglia and centrum semiovale are those of visual scales (STRIVE, Wardlaw et al. 2013), and '
         'visual grades were estimated by the rules of Potter et al. 2015 and of Zhu et al. 2010. '
         f'The random seed was {a.random_seed}.'

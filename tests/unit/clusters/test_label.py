@@ -15,7 +15,7 @@ def test_threshold_is_inclusive(two_clusters):
 
 
 @pytest.mark.parametrize(('inside', 'kept'), [(6, 6), (3, 6), (2, 6), (1, 0), (0, 0)])
-def test_a_cluster_is_kept_whole_if_a_fifth_of_it_is_inside_the_regions(two_clusters, inside, kept):
+def test_a_cluster_is_kept_whole_if_a_third_of_it_is_inside_the_regions(two_clusters, inside, kept):
     probability = np.where(two_clusters[0] > 0.8, two_clusters[0], 0.1)
     regions = np.zeros(probability.shape, np.uint8)
     regions[:, :, 4 : 4 + inside] = 22
