@@ -39,8 +39,6 @@ T1W, T2W = TissueRanges((0.42, 0.86), (0.03, 0.45)), TissueRanges((1.08, 1.85), 
 FLUID_GAP = 0.25
 #: Width of the point spread function in voxels, and largest factor of its worst axis.
 FWHM, WORST_AXIS = (0.3, 1.1), 1.8
-#: Thickness in mm of the slices of half of the T2w scans.
-THICKNESS = (1.5, 3.2)
 #: By how many voxels a T2w beside a T1w is misplaced at most along each axis.
 MISPLACED = 0.7
 
@@ -170,12 +168,10 @@ class PatchGenerator:
         intensities = _draw_contrast(name, rng)
         image = _paint(anatomy, contents, intensities, rng)
         snr = float(np.exp(rng.uniform(*np.log(SNR))))
-        if name == 'T1w':
-            image = _scan_on_own_grid(image, anatomy.spacing, 1 / snr, rng)
-        elif len(self.channels) == 1:
-            image = _scan_t2w_alone(image, anatomy.spacing, 1 / snr, rng)
-        else:
+        if name == 'T2w':
             image = _scan_t2w(image, anatomy.spacing, 1 / snr, misplaced, rng)
+        else:
+            image = _scan_t1w(image, anatomy.spacing, 1 / snr, rng)
         return self._normalize(image, intensities, rng)
 
     def _normalize(self, image: np.ndarray, intensities: Contrast, rng: np.random.Generator) -> np.ndarray:
@@ -284,9 +280,7 @@ def _texture(anatomy: PatchAnatomy, rng: np.random.Generator) -> np.ndarray:
 # ---- the scanner
 
 
-def _scan_on_own_grid(
-    image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator
-) -> np.ndarray:
+def _scan_t1w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Point spread, ringing, noise, resampling, filters and the bias field that a correction leaves."""
     fwhm = np.full(3, rng.uniform(*FWHM)) * spacing
     fwhm[rng.integers(3)] *= rng.uniform(1, WORST_AXIS)
@@ -304,18 +298,6 @@ def _scan_on_own_grid(
     return _process(image, spacing, rng)
 
 
-def _scan_t2w_alone(
-    image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator
-) -> np.ndarray:
-    """A T2w that is not brought to another scan's grid; only slices that are too thick are interpolated."""
-    if rng.random() < 0.5:
-        return _scan_on_own_grid(image, spacing, sigma, rng)
-    image = artefacts.blur(image, rng.uniform(0.4, 1.0) * spacing, spacing)
-    voxel = spacing.copy()
-    voxel[rng.integers(3)] = rng.uniform(*THICKNESS)
-    return _process(_through_grid(image, spacing, voxel, sigma, rng, keeps_axes=True), spacing, rng)
-
-
 def _scan_t2w(
     image: np.ndarray,
     spacing: np.ndarray,
@@ -328,7 +310,7 @@ def _scan_t2w(
     image = artefacts.blur(image, rng.uniform(0.4, 1.0) * size, spacing)
     voxel = np.maximum(size, spacing)
     if rng.random() < 0.5:
-        voxel[rng.integers(3)] = rng.uniform(*THICKNESS)
+        voxel[rng.integers(3)] = rng.uniform(1.5, 3.2)
     image = _through_grid(image, spacing, voxel, sigma, rng, shift=misplaced)
     return _process(image, spacing, rng)
 
@@ -349,7 +331,6 @@ def _through_grid(
     rng: np.random.Generator,
     *,
     shift: Sequence[float] = (0.0, 0.0, 0.0),
-    keeps_axes: bool = False,
 ) -> np.ndarray:
     """Sample an image on a coarser, moved grid, add noise there, and interpolate it back linearly.
 
@@ -363,16 +344,10 @@ def _through_grid(
     rng : numpy.random.Generator
     shift : sequence of float
         By how many voxels of the image the result is moved along each axis.
-    keeps_axes : bool
-        Leave an axis as it is along which both grids have the same voxel size.
     """
     forward, back = [], []
     for n, size, other, moved in zip(image.shape, spacing, voxel, shift, strict=True):
         ratio = float(other / size)
-        if keeps_axes and ratio == 1:
-            forward.append(np.eye(n, dtype=np.float32))
-            back.append(forward[-1])
-            continue
         places = np.arange(-1 + rng.random(), n / ratio + 1) * ratio
         forward.append(_interpolation(places, n, 1 / max(1.0, ratio)))
         back.append(_interpolation((np.arange(n) - moved - places[0]) / ratio, len(places), 1.0))

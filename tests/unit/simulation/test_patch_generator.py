@@ -204,16 +204,3 @@ def test_the_truth_of_a_t2w_alone_lies_in_the_t2w(source):
     # fluid has low values in the units of a network, in a T2w, too
     assert np.corrcoef(balance['T1w', 'T2w'], places)[0, 1] < -0.5
     assert np.std(balance['T2w',]) < 0.75 * np.std(balance['T1w', 'T2w'])
-
-
-def test_slices_that_are_not_thick_stay_as_they_are():
-    rng = np.random.default_rng(5)
-    image = rng.random((16, 16, 16), np.float32)
-    spacing = np.array([0.8, 0.8, 0.8])
-    thick = np.array([0.8, 0.8, 2.4])
-    out = patch_generator._through_grid(image, spacing, thick, 0.0, rng, keeps_axes=True)
-    thinned = ndimage.uniform_filter1d(image, 3, axis=2)  # what slices of three voxels leave
-    assert np.std(np.diff(out, axis=2)) < 0.5 * np.std(np.diff(image, axis=2))
-    assert np.std(np.diff(out, axis=0)) > 0.5 * np.std(np.diff(thinned, axis=0))
-    same = patch_generator._through_grid(image, spacing, spacing, 0.0, rng, keeps_axes=True)
-    np.testing.assert_array_equal(same, image)
