@@ -28,7 +28,7 @@ _SUBJECT_ATTRIBUTES = frozenset((
     'viewbox', 'x', 'y', 'x1', 'x2', 'y1', 'y2', 'width', 'height', 'text-anchor',
 ))  # fmt: skip
 #: Further ones of the group's page.
-_GROUP_ATTRIBUTES = frozenset(('download', 'data-figure', 'data-numbers'))
+_GROUP_ATTRIBUTES = frozenset(('title', 'download', 'data-figure', 'data-numbers'))
 _ADDRESSES = (
     '#',
     'data:image/png;base64,',

@@ -112,7 +112,7 @@ def test_words_are_text_wherever_they_stand(plain, word):
 def test_columns_are_headed_in_words_but_for_those_of_the_user():
     text = render('d')
     assert (
-        '<button type="button" title="ci_low in the table that can be downloaded">95 % interval from</button>'
+        '<th title="ci_low in the table that can be downloaded"><button type="button">95 % interval from<'
         in text
     )
     page = Page(text)
