@@ -97,7 +97,7 @@ def check_group_page(path: Path) -> str:
     """As `check_page`, of the page of a group; its scripts are data in JSON, plotly, and the template's."""
     reader = _read(path, _ELEMENTS, _ATTRIBUTES | _GROUP_ATTRIBUTES)
     scans, figures, *_, code = reader.scripts
-    assert set(json.loads(scans)) == {'columns', 'rows', 'links'}
+    assert set(json.loads(scans)) == {'columns', 'headings', 'rows', 'links'}
     assert all(isinstance(choices, list) for choices in json.loads(figures).values())
     assert 'innerHTML' not in code
     assert '{{' not in code
