@@ -15,7 +15,7 @@ each network: its averaged weights in half precision, its architecture, and the 
 `pvs train`, two runs do not end with the same weights.
 
 --backgrounds is a folder of real scans, as --write-backgrounds makes it from outputs of `pvs participant`
-(which needs the whole program; the training needs the simulation and the networks only).
+(which needs the whole program; the training needs neither ANTs nor nipype).
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ from pvs_bidsapp.simulation.background_patches import BackgroundSampler
 from pvs_bidsapp.simulation.label_maps import load_label_map
 from pvs_bidsapp.simulation.patch_generator import PatchGenerator
 from pvs_bidsapp.simulation.patch_source import PatchSource, prepare_source
+from pvs_bidsapp.training.losses import leave_out, make_loss
+from pvs_bidsapp.training.trainer import GRADIENT_NORM, OUTPUT_BIAS
 
 T = TypeVar('T')
 #: Channels of each network, by the model's name: 0 is the T1w, 1 the T2w.
@@ -64,14 +66,13 @@ HELD, KEPT, KEPT_REAL = 64, 3000, 800
 REAL = 0.2
 #: Patches of each kind that are there before the first step.
 START = 48
-#: Largest learning rate, the fraction of the time in which it rises, and the largest norm of a gradient.
-RATE, RISE, GRADIENT_NORM = 2e-3, 0.02, 5.0
+#: Largest learning rate, and the fraction of the time in which it rises.
+RATE, RISE = 2e-3, 0.02
 AVERAGING = 0.998
 #: Noise that is added to a patch that is seen again: how often, and its largest standard deviation, in units
 #: of the network.
 NOISY, NOISE = 0.3, 0.12
-#: A batch with fewer voxels of spaces counts as one with so many.
-FEW = 100.0
+LOSS = make_loss('ce')
 #: Seconds between two lines of the log, and between two looks at the patches that are kept out.
 REPORT, LOOK = 10.0, 120.0
 #: Stored units of a scan's image per unit of the network.
@@ -270,7 +271,7 @@ class Pupil:
         """A network with random weights."""
         network = build(architecture).to(device)
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        nn.init.constant_(network.get_parameter('head.bias'), -4.0)
+        nn.init.constant_(network.get_parameter('head.bias'), OUTPUT_BIAS)
         average = AveragedModel(network, avg_fn=get_ema_avg_fn(AVERAGING), use_buffers=True)
         optimizer = torch.optim.Adam(network.parameters(), RATE, fused=True)
         return cls(name, MODELS[name], network, average, optimizer)
@@ -301,10 +302,8 @@ class Pupil:
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy over the number of voxels of spaces; voxels with the target 2 do not count."""
-    label, counted = target == 1, target < 2
-    entropy = nn.functional.binary_cross_entropy_with_logits(logits, label.float(), reduction='none')
-    return (entropy * counted).sum() / label.sum().clamp(min=FEW)
+    """The loss ``ce``; voxels with the target 2 do not count."""
+    return LOSS(*leave_out(logits, (target == 1).float(), target < 2))
 
 
 @dataclass

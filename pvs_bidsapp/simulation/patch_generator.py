@@ -62,7 +62,8 @@ class GeneratedPatch:
     left_out : ndarray of bool, shape (x, y, z), or None
         Voxels of which it is not known what they are; None: there are none.
     misplaced : tuple of float
-        By how many voxels a T2w beside a T1w lies too far along each axis.
+        By how many voxels a T2w beside a T1w lies too far along each axis; not told of patches from real
+        scans.
     """
 
     image: np.ndarray

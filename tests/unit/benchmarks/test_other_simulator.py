@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -16,19 +14,14 @@ from pvs_bidsapp.outputs.ground_truth import read_detectability
 from pvs_bidsapp.segmentation.model import load_model
 from pvs_bidsapp.simulation.label_maps import Anatomy
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / 'benchmarks'
 WHITE_MATTER, CORTEX, VENTRICLE, CAUDATE = 2, 3, 4, 11
 SIGNAL = 20.0
 
 
 @pytest.fixture(scope='module')
-def benchmark():
-    """Both scripts; they import one another as they do when they run."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield importlib.import_module('other_simulator')
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def benchmark(script):
+    with script('other_simulator') as module:
+        yield module
 
 
 @pytest.fixture(scope='module')

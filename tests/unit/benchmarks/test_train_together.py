@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,17 +13,13 @@ from pvs_bidsapp.segmentation.networks import build
 from pvs_bidsapp.simulation.label_maps import template_anatomy
 from pvs_bidsapp.simulation.patch_source import prepare_source
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / 'benchmarks'
 CPU = torch.device('cpu')
 
 
 @pytest.fixture(scope='module')
-def together():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield importlib.import_module('train_together')
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def together(script):
+    with script('train_together') as module:
+        yield module
 
 
 @pytest.fixture(scope='module')
