@@ -1,20 +1,29 @@
 #!/usr/bin/env python3
-"""The same simulated people on three scanners, and how well their measures agree.
+"""The same simulated people on several scanners, and how well their measures agree.
 
-    python benchmarks/three_scanners.py make LABEL_MAPS BIDS_DIR [--people N] [--snr 50 25]
+    python benchmarks/three_scanners.py make LABEL_MAPS BIDS_DIR [--people N] [--snr 50 25] [--suite mixed]
     pvs BIDS_DIR OUT_DIR participant
     python benchmarks/three_scanners.py read OUT_DIR
+
+    python benchmarks/three_scanners.py make LABEL_MAPS BIDS_DIR --random 5 [--people N] [--suite mixed]
+    pvs BIDS_DIR OUT_DIR participant
+    python benchmarks/three_scanners.py fit OUT_DIR [OUT_DIR ...] [--model MODEL_DIR]
 
 `make` draws people, and scans each on scanners with voxels of 0.8, 1 and 1.2 mm, which have contrasts of
 tissues and point spreads of their own, at each signal-to-noise ratio: a session a scan. `read` prints for
 each signal-to-noise ratio, and for all scans together, ICC(2,1) of volume and number (Shrout & Fleiss 1979),
-of all clusters and of those of 5 mm3 and more, and by how much the scanners' means differ at most. ICC should
-be 0.9 or more, and means should differ by 15 % at most.
+of all clusters and of those of 5 mm3 and more, as they are and standardised, and by how much the scanners'
+means differ at most. ICC should be 0.9 or more, and means should differ by 15 % at most.
+
+With `--random`, each person is scanned on so many scanners that nobody else is scanned on. `fit` prints how
+numbers and volumes of such people follow noise and voxels (`pvs_bidsapp.group.standard`), and writes it to
+the card of a model. Use other label maps than for what is `read`.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -25,16 +34,19 @@ import pandas as pd
 from pvs_bidsapp.bids.dataset import describe_raw
 from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.evaluation.agreement import intraclass_correlation
+from pvs_bidsapp.group.standard import COLUMNS, entry_of, fit_laws
+from pvs_bidsapp.outputs.cohort import read_cohort
 from pvs_bidsapp.outputs.simulated_scans import write_simulated_scan
+from pvs_bidsapp.segmentation.model import load_model, write_card
 from pvs_bidsapp.simulation import head
 from pvs_bidsapp.simulation.label_maps import load_label_map
-from pvs_bidsapp.simulation.scanner import SUITES, draw_scanner
+from pvs_bidsapp.simulation.scanner import SUITES, Difficulty, Scanner, draw_scanner
 from pvs_bidsapp.simulation.subjects import Subject, plan
 
-#: Voxel sizes of the scanners in mm; people are drawn on the finest grid.
-VOXELS = (0.8, 1.0, 1.2)
-SEED, SUITE = 2025, 'mixed'
-#: Columns of the region statistics, with what they are.
+#: Voxel sizes of the three scanners in mm, and the range of those of random ones.
+VOXELS, RANDOM_VOXELS = (0.8, 1.0, 1.2), (0.8, 1.25)
+SEED = 2025
+#: Measures with what they are; each is also read standardised.
 MEASURES = {
     'volume_5mm3': 'volume, clusters from 5 mm³',
     'count_5mm3': 'number, clusters from 5 mm³',
@@ -43,33 +55,53 @@ MEASURES = {
 }
 
 
-def make(label_maps: Path, bids_dir: Path, people: int, ratios: list[float]) -> None:
-    """Write a dataset with a session for each scanner and signal-to-noise ratio."""
+def make(
+    label_maps: Path, bids_dir: Path, people: int, ratios: list[float], *, suite: str, random: int
+) -> None:
+    """Write a dataset with a session for each scan."""
     describe_raw(
-        bids_dir, 'The same simulated people on three scanners', 'Made by benchmarks/three_scanners.py.\n'
+        bids_dir, 'The same simulated people on several scanners', 'Made by benchmarks/three_scanners.py.\n'
     )
     for subject in plan(people, sorted(label_maps.glob('*.nii.gz')), SEED):
-        scan_person(subject, bids_dir, ratios)
+        difficulty = replace(SUITES[suite], motion=0.0, cut=0.0)
+        scanners = (
+            random_scanners(subject, difficulty, random) if random else three_scanners(difficulty, ratios)
+        )
+        scan_person(subject, bids_dir, difficulty, scanners)
         print(f'sub-{subject.label}', flush=True)
 
 
-def scan_person(subject: Subject, bids_dir: Path, ratios: list[float]) -> None:
+def three_scanners(difficulty: Difficulty, ratios: list[float]) -> Iterator[tuple[str, Scanner]]:
+    """The scanners of everybody, at each signal-to-noise ratio, with the names of the sessions."""
+    for number, voxel in enumerate(VOXELS):
+        scanner = draw_scanner(difficulty, np.random.default_rng([SEED, 0, number]), spacing=voxel)
+        for ratio in ratios:
+            yield session(voxel, ratio), replace(scanner, snr=ratio)
+
+
+def random_scanners(subject: Subject, difficulty: Difficulty, number: int) -> Iterator[tuple[str, Scanner]]:
+    """Scanners of one person alone, with the names of the sessions."""
+    for k in range(number):
+        rng = subject.rng(6, k)
+        yield f'{k + 1:02d}', draw_scanner(difficulty, rng, spacing=float(rng.uniform(*RANDOM_VOXELS)))
+
+
+def scan_person(
+    subject: Subject, bids_dir: Path, difficulty: Difficulty, scanners: Iterator[tuple[str, Scanner]]
+) -> None:
     """Draw one person, and write all scans."""
-    difficulty = replace(SUITES[SUITE], motion=0.0, cut=0.0)
     source = load_label_map(subject.anatomy)
     person = head.draw_person(source, subject.rng(1), difficulty, spacing=VOXELS[0], age=subject.age)
     visibility = float(subject.rng(5).uniform(*difficulty.pvs_contrast))
-    for number, voxel in enumerate(VOXELS):
-        scanner = draw_scanner(difficulty, np.random.default_rng([SEED, 0, number]), spacing=voxel)
+    for number, (name, scanner) in enumerate(scanners):
         # how much fluid a space holds is a matter of the person
-        contrasts = {name: replace(getattr(scanner, name), pvs=visibility) for name in ('t1w', 't2w')}
+        contrasts = {
+            channel: replace(getattr(scanner, channel), pvs=visibility) for channel in ('t1w', 't2w')
+        }
         scanner = replace(scanner, **contrasts)
-        placed = head.on_grid(person, voxel)
-        for k, ratio in enumerate(ratios):
-            noisy = replace(scanner, snr=ratio)
-            scan = head.scan(placed, noisy, difficulty, subject.rng(2, number, k))
-            names = Naming(bids_dir, (('sub', subject.label), ('ses', session(voxel, ratio))))
-            write_simulated_scan(names, subject, noisy, scan)
+        scan = head.scan(head.on_grid(person, scanner.spacing), scanner, difficulty, subject.rng(2, number))
+        names = Naming(bids_dir, (('sub', subject.label), ('ses', name)))
+        write_simulated_scan(names, subject, scanner, scan)
 
 
 def session(voxel: float, ratio: float) -> str:
@@ -78,14 +110,10 @@ def session(voxel: float, ratio: float) -> str:
 
 
 def read(out_dir: Path) -> pd.DataFrame:
-    """Measures of all scans: ``person voxel ratio`` and those of `MEASURES`."""
-    rows = []
-    for path in sorted(out_dir.glob('sub-*/ses-*/anat/*_desc-pvs_stats.tsv')):
-        table = pd.read_csv(path, sep='\t').set_index(['region', 'hemisphere'])
-        voxel, ratio = path.parts[-3].removeprefix('ses-').split('x')
-        values = {name: float(table.loc[('all', 'both'), name]) for name in MEASURES}
-        rows.append({'person': path.parts[-4], 'voxel': voxel, 'ratio': int(ratio)} | values)
-    return pd.DataFrame(rows)
+    """Measures of all scans, plain and standardised, with ``person voxel ratio``."""
+    scans = read_cohort(None, out_dir, ()).scans
+    split = scans['session_id'].str.removeprefix('ses-').str.split('x', expand=True)
+    return scans.assign(person=scans['participant_id'], voxel=split[0], ratio=split[1].astype(int))
 
 
 def print_agreement(scans: pd.DataFrame) -> None:
@@ -94,13 +122,14 @@ def print_agreement(scans: pd.DataFrame) -> None:
         '| SNR | measure | people | scans of each | ICC(2,1), 95 % interval | means differ by at most (%) |'
     )
     print('| --- ' * 6 + '|')
+    words = MEASURES | {COLUMNS[measure]: f'{text}, standardised' for measure, text in MEASURES.items()}
     groups = [(f'{ratio}', part) for ratio, part in scans.groupby('ratio')]
     for name, part in [*groups, ('all', scans)]:
-        for measure, words in MEASURES.items():
+        for measure, text in words.items():
             values = part.pivot_table(index='person', columns=['voxel', 'ratio'], values=measure).dropna()
             icc, low, high = intraclass_correlation(values.to_numpy())
             worst = 100 * largest_difference(values.to_numpy())
-            print(f'| {name} | {words} | {len(values)} | {values.shape[1]} | '
+            print(f'| {name} | {text} | {len(values)} | {values.shape[1]} | '
                   f'{icc:.3f} ({low:.3f} to {high:.3f}) | {worst:.0f} |')  # fmt: skip
 
 
@@ -108,6 +137,22 @@ def largest_difference(values: np.ndarray) -> float:
     """Largest difference of two columns' means, over the mean of both."""
     pairs = combinations(values.mean(0), 2)
     return max(abs(first - second) / ((first + second) / 2) for first, second in pairs)
+
+
+def fit(out_dirs: list[Path], model_dir: Path | None) -> None:
+    """Print the exponents of noise and voxels, and write them to a card."""
+    cohorts = [read_cohort(None, out_dir, ()).scans for out_dir in out_dirs]
+    scans = pd.concat(
+        [part.assign(person=f'{k} ' + part['participant_id']) for k, part in enumerate(cohorts)]
+    )
+    laws = fit_laws(scans.rename(columns={'qc_noise': 'noise', 'qc_voxel_mm3': 'voxel_mm3'}))
+    print(f'{len(scans)} scans of {scans["person"].nunique()} people\n')
+    print('| measure | exponent of the noise | of the volume of a voxel |\n| --- | --- | --- |')
+    for measure, law in laws.items():
+        print(f'| {measure} | {law.noise:.2f} | {law.voxel:.2f} |')
+    if model_dir is not None:
+        model = load_model(model_dir)
+        write_card(model.folder, replace(model.card, standard=entry_of(laws)))
 
 
 def main() -> None:
@@ -119,10 +164,17 @@ def main() -> None:
     making.add_argument('bids_dir', type=Path)
     making.add_argument('--people', type=int, default=8)
     making.add_argument('--snr', type=float, nargs='+', default=[50.0, 25.0])
+    making.add_argument('--suite', choices=SUITES, default='mixed')
+    making.add_argument('--random', type=int, default=0, metavar='N')
     steps.add_parser('read').add_argument('out_dir', type=Path)
+    fitting = steps.add_parser('fit')
+    fitting.add_argument('out_dir', type=Path, nargs='+')
+    fitting.add_argument('--model', type=Path, metavar='MODEL_DIR')
     args = parser.parse_args()
     if args.step == 'make':
-        make(args.label_maps, args.bids_dir, args.people, args.snr)
+        make(args.label_maps, args.bids_dir, args.people, args.snr, suite=args.suite, random=args.random)
+    elif args.step == 'fit':
+        fit(args.out_dir, args.model)
     else:
         print_agreement(read(args.out_dir))
 

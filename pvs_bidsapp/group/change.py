@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .measures import OUTCOMES, REGION, false_discovery, side_by_side
+from .measures import REGION, false_discovery, outcomes_in, side_by_side
 from .mixed import YEARS
 from .permutation import SEED, number_of_permutations
 
@@ -16,7 +16,7 @@ from .permutation import SEED, number_of_permutations
 COLUMNS = {
     'region': 'name of the region',
     'hemisphere': 'left, right or both',
-    'outcome': 'count, volume_mm3 or volume_fraction',
+    'outcome': 'count, volume_mm3, volume_fraction or standard_volume_mm3',
     'cohort': 'group of people; all: everybody',
     'n_people': 'number of people with scans at two or more times',
     'n_scans': 'number of their scans',
@@ -56,7 +56,7 @@ def change_per_year(tidy: pd.DataFrame, cohorts: Mapping[str, pd.Series] | None 
     scans = tidy.drop_duplicates('scan').set_index('scan')[['participant_id', YEARS]].dropna()
     groups = {EVERYBODY: scans['participant_id']} | dict(cohorts or {})
     parts = []
-    for outcome in OUTCOMES:
+    for outcome in outcomes_in(tidy):
         values = side_by_side(tidy, outcome).reindex(scans.index)
         first, slopes, spans = _slopes(values, scans)
         for name, people in groups.items():

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..messages import people as messages
 from ..messages.people import listed
 from .design import Design, is_constant, objection
-from .measures import OUTCOMES, REGION, by_known_rows, false_discovery, logarithm, side_by_side
+from .measures import REGION, by_known_rows, false_discovery, logarithm, outcomes_in, side_by_side
 from .permutation import freedman_lane
 
 #: Pairs of cohorts up to which there are permutation tests, which take most of the time.
@@ -27,7 +27,7 @@ NOTHING = 'nothing'
 COLUMNS = {
     'region': 'name of the region',
     'hemisphere': 'left, right or both',
-    'outcome': 'count, volume_mm3 or volume_fraction, each on a logarithmic scale',
+    'outcome': 'count, volume_mm3, volume_fraction or standard_volume_mm3, each on a logarithmic scale',
     'cohort_1': 'first cohort',
     'cohort_2': 'second cohort',
     'adjusted_for': 'confounders in the model',
@@ -211,7 +211,7 @@ def cohort_effects(
     table : DataFrame
         Columns as `COLUMNS`.
     """
-    parts, measures = [], {outcome: side_by_side(tidy, outcome) for outcome in OUTCOMES}
+    parts, measures = [], {outcome: side_by_side(tidy, outcome) for outcome in outcomes_in(tidy)}
     for (one, two), (first, second) in pairs.items():
         people = pd.concat([first, second], ignore_index=True)
         is_second = pd.Series(np.repeat([0.0, 1.0], [len(first), len(second)]), people['scan'])

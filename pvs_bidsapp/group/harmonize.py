@@ -14,7 +14,7 @@ from ..messages import people
 from ..messages.people import listed
 from .design import dependent_terms, of_covariates
 from .exclusions import level_text
-from .measures import transformed
+from .measures import outcomes_in, transformed
 
 #: Columns that are harmonized.
 MEASURES = ('volume_mm3', 'volume_fraction')
@@ -84,7 +84,7 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.Da
     categorical = [c for c in keep if c not in numeric]
     out, unchanged = tidy.copy(), []
     key = out['region'] + ' (' + out['hemisphere'] + ')'
-    for measure in MEASURES:
+    for measure in outcomes_in(tidy, MEASURES):
         logs = transformed(out[measure], measure)
         wide = pd.DataFrame({'scan': out['scan'], 'key': key, 'v': logs}).pivot_table(
             'v', 'key', 'scan', dropna=False
@@ -107,5 +107,5 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.Da
         wide.loc[varying] = harmonized
         rows, columns = wide.index.get_indexer(pd.Index(key)), wide.columns.get_indexer(pd.Index(out['scan']))
         values = np.where(rows >= 0, wide.to_numpy()[rows, columns], np.nan)
-        out[measure] = np.expm1(values) if measure == 'volume_mm3' else np.exp(values)
+        out[measure] = np.exp(values) if measure == 'volume_fraction' else np.expm1(values)
     return out, unchanged

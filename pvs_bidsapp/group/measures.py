@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
+from .standard import COLUMNS
+
 #: Measures that are compared, in the order of the tables.
 OUTCOMES = ('count', 'volume_mm3', 'volume_fraction')
+#: The volume at the reference quality, which the results of some models have.
+STANDARD_VOLUME = COLUMNS['volume_mm3']
 #: How a region is named in tables with one row for each region.
 REGION = ['region', 'hemisphere']
+
+
+def outcomes_in(tidy: pd.DataFrame, outcomes: Iterable[str] = OUTCOMES) -> tuple[str, ...]:
+    """The measures that are compared, and `STANDARD_VOLUME` if a table has it.
+
+    Parameters
+    ----------
+    tidy : DataFrame
+        One row per scan and region.
+    outcomes : iterable of str
+    """
+    return (*outcomes, *([STANDARD_VOLUME] if STANDARD_VOLUME in tidy else []))
 
 
 def transformed(values: pd.Series, outcome: str) -> pd.Series:
@@ -21,7 +37,7 @@ def transformed(values: pd.Series, outcome: str) -> pd.Series:
     ----------
     values : Series
     outcome : str
-        One of `OUTCOMES`.
+        One of `outcomes_in`.
 
     Returns
     -------
@@ -29,7 +45,7 @@ def transformed(values: pd.Series, outcome: str) -> pd.Series:
         log(1 + volume in mm3), or the logarithm of the fraction, of which 0 is replaced by half of the
         smallest positive one; counts are not changed.
     """
-    if outcome == 'volume_mm3':
+    if outcome in ('volume_mm3', STANDARD_VOLUME):
         return np.log1p(values)
     if outcome == 'volume_fraction':
         positive = values[values > 0]
@@ -45,7 +61,7 @@ def logarithm(values: pd.Series, outcome: str) -> pd.Series:
     ----------
     values : Series
     outcome : str
-        One of `OUTCOMES`.
+        One of `outcomes_in`.
     """
     return np.log1p(values) if outcome == 'count' else transformed(values, outcome)
 
@@ -58,7 +74,7 @@ def side_by_side(tidy: pd.DataFrame, outcome: str) -> pd.DataFrame:
     tidy : DataFrame
         One row per scan and region, as `pvs_bidsapp.group.collect.collect` makes it.
     outcome : str
-        One of `OUTCOMES`.
+        One of `outcomes_in`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from ..errors import InputError
 from ..messages import people
 from .design import Design, constant_terms, dependent_terms
-from .measures import REGION, by_known_rows, false_discovery, logarithm, side_by_side
+from .measures import REGION, by_known_rows, false_discovery, logarithm, outcomes_in, side_by_side
 
 #: Outcomes of the models.
 OUTCOMES = ('count', 'volume_mm3')
@@ -25,7 +25,7 @@ _COMPACT_DATES, _LONGEST_LIFE = (19000101, 21001231), 120
 COLUMNS = {
     'region': 'name of the region',
     'hemisphere': 'both',
-    'outcome': 'logarithm of 1 + count, or of 1 + volume in mm3',
+    'outcome': 'logarithm of 1 + count, or of 1 + volume in mm3 (of the scan, or at the reference quality)',
     'term': 'covariate; with :COHORT, how much more that cohort changes in a year than the first one',
     'n_scans': 'number of scans',
     'n_people': 'number of people',
@@ -121,7 +121,7 @@ def mixed_models(
     if design is not None and own is None:
         reason = people.FORMULA_COHORTS.finding(columns=cohort).finding
     rows: list[dict[str, Any]] = []
-    for outcome in OUTCOMES:
+    for outcome in outcomes_in(tidy, OUTCOMES):
         values = side_by_side(tidy, outcome).reindex(scans.index)
         for known, part in by_known_rows(values):
             terms, who = matrix[known], scans.loc[known, 'participant_id']

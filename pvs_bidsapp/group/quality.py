@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..evaluation.agreement import agreement
 from .collect import in_order
+from .standard import COLUMNS
 
 #: Absolute robust z-score above which a scan is listed (Iglewicz & Hoaglin 1993).
 OUTLYING = 3.5
@@ -60,7 +61,9 @@ def repeated(totals: pd.DataFrame) -> pd.DataFrame:
     ordered = in_order(totals)
     position = ordered.groupby('participant_id').cumcount()
     rows = []
-    for measure in ('count', 'volume_mm3'):
+    for measure in ('count', 'volume_mm3', COLUMNS['count'], COLUMNS['volume_mm3']):
+        if measure not in totals:
+            continue
         one, two = (ordered[position == k].set_index('participant_id')[measure] for k in (0, 1))
         both = pd.concat([one, two], axis=1, join='inner')
         if len(both):

@@ -16,7 +16,7 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationError
 from ..errors import InputError
 from .design import Design, objection, of_covariates
 from .exclusions import Exclusion, without_missing
-from .measures import REGION, by_known_rows, false_discovery, side_by_side, transformed
+from .measures import REGION, STANDARD_VOLUME, by_known_rows, false_discovery, side_by_side, transformed
 from .permutation import freedman_lane
 
 #: Model of each outcome.
@@ -47,6 +47,11 @@ COLUMNS = {
 }
 
 
+def models_of(tidy: pd.DataFrame) -> dict[str, str]:
+    """The model of each outcome, `OUTCOMES`, and of the volume at the reference quality if a table has it."""
+    return OUTCOMES | ({STANDARD_VOLUME: 'linear'} if STANDARD_VOLUME in tidy else {})
+
+
 def regress(tidy: pd.DataFrame, covariates: Sequence[str] | Design) -> pd.DataFrame:
     """Fit every outcome in every region.
 
@@ -73,13 +78,13 @@ def regress(tidy: pd.DataFrame, covariates: Sequence[str] | Design) -> pd.DataFr
         raise KeyError(missing[0])
     rows: list[dict[str, object]] = []
     for (region, side), part in tidy.groupby(['region', 'hemisphere'], sort=False):
-        for outcome, model in OUTCOMES.items():
+        for outcome, model in models_of(tidy).items():
             fitted = _fit(part, outcome, model, design)
             rows += [
                 {'region': region, 'hemisphere': side, 'outcome': outcome, 'model': model} | r for r in fitted
             ]
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-    tested = pd.concat([_permuted(tidy, outcome, design) for outcome in OUTCOMES], ignore_index=True)
+    tested = pd.concat([_permuted(tidy, outcome, design) for outcome in models_of(tidy)], ignore_index=True)
     table = table.drop(columns='p_permutation').merge(tested, 'left', [*REGION, 'outcome', 'term'])
     for p, q in (('p', 'q'), ('p_permutation', 'q_permutation')):
         table[q] = false_discovery(table, ['outcome', 'term'], p)
@@ -89,7 +94,7 @@ def regress(tidy: pd.DataFrame, covariates: Sequence[str] | Design) -> pd.DataFr
 def _permuted(tidy: pd.DataFrame, outcome: str, design: Design) -> pd.DataFrame:
     """P-values by permutation of all terms of linear models, one row for each region and term."""
     names = [*REGION, 'outcome', 'term', 'p_permutation']
-    if OUTCOMES[outcome] != 'linear' or outcome in design.columns:
+    if models_of(tidy)[outcome] != 'linear' or outcome in design.columns:
         return pd.DataFrame(columns=names)
     varying = tidy.groupby('scan')[list(design.columns)].nunique().gt(1).any(axis=None)
     if varying:  # of a measure of the region among the covariates, each region has a design of its own
@@ -126,7 +131,7 @@ def without_values(tidy: pd.DataFrame, design: Design) -> list[Exclusion]:
     design : Design
     """
     found: list[Exclusion] = []
-    for outcome in OUTCOMES:
+    for outcome in models_of(tidy):
         names = list(dict.fromkeys((outcome, *design.columns)))
         lacking = tidy[tidy[names].isna().any(axis=1)]
         for (region, side), part in lacking.groupby(['region', 'hemisphere'], sort=False):

@@ -21,7 +21,7 @@ from .effects import (
     without_constant,
 )
 from .exclusions import level_text
-from .measures import OUTCOMES, REGION, by_known_rows, logarithm, side_by_side
+from .measures import REGION, by_known_rows, logarithm, outcomes_in, side_by_side
 
 #: Name of the only site where none are named, and of the rows of all sites.
 ONE, POOLED = 'all', 'pooled'
@@ -30,7 +30,7 @@ HEDGES, FISHER = 'hedges_g', 'fisher_z'
 COLUMNS = {
     'region': 'name of the region',
     'hemisphere': 'left, right or both',
-    'outcome': 'count, volume_mm3 or volume_fraction, each on a logarithmic scale',
+    'outcome': 'count, volume_mm3, volume_fraction or standard_volume_mm3, each on a logarithmic scale',
     'contrast': 'COHORT - COHORT, or a covariate',
     'measure': 'hedges_g: difference of cohorts in standard deviations; fisher_z: artanh of the partial '
     'correlation with the covariate',
@@ -94,7 +94,7 @@ def site_effects(
         }
     omitted = tuple(name for name in (site, column) if name)
     parts = []
-    measures = {outcome: side_by_side(tidy, outcome) for outcome in OUTCOMES}
+    measures = {outcome: side_by_side(tidy, outcome) for outcome in outcomes_in(tidy)}
     for name, here in sites.items():
         parts += [
             part.assign(site=name) for part in _cohorts_at(measures, here, design, cohorts or {}, omitted)

@@ -28,10 +28,12 @@ from ..group import maps
 from ..group.cohort import Cohort, MaskSettings
 from ..group.collect import DEEP, collect, count_clusters
 from ..group.exclusions import level_text
+from ..group.standard import laws_of, standardize
 from ..messages import people
 from ..messages.message import Finding, one_line
 from ..messages.people import listed
 from ..runtime.files import read_image
+from ..segmentation.model import bundled_card
 from .result_tables import (
     check_totals,
     find_results,
@@ -48,7 +50,8 @@ CHUNK = 500
 _CLUSTER_COLUMNS = ('region', 'volume_mm3', 'max_probability', *maps.COLUMNS)
 #: Names of columns of the results, which columns of participants.tsv cannot have.
 _TAKEN = re.compile(
-    rf'scan|table|session_id|ICV|dwm_.*|count_p?[\d.eE+-]+|{"|".join(map(re.escape, REGION_COLUMNS))}'
+    rf'scan|table|session_id|ICV|(dwm|standard)_.*|count_p?[\d.eE+-]+|'
+    rf'{"|".join(map(re.escape, REGION_COLUMNS))}'
 )
 
 
@@ -86,6 +89,7 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
     names_of = np.array([names.stem for names in scans], object)
     entities = {names.stem: dict(names.entities) for names in scans}
     tidy = collect(regions.assign(scan=names_of[regions.pop('table')]), entities, joined.table)
+    tidy = _with_standard(tidy, names_of, read)
     if bids_dir is not None:
         sessions = read_sessions(bids_dir, scans)
         findings += sessions.findings
@@ -100,6 +104,15 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
         without_scans=without_t1w | _without_folder(joined, missing, without_t1w, scans),
         unlisted=joined.unlisted, listed=joined.listed, hint=joined.hint, findings=tuple(findings),
     )  # fmt: skip
+
+
+def _with_standard(tidy: pd.DataFrame, stems: np.ndarray, read: _Results) -> pd.DataFrame:
+    """Add the measures at the reference quality, if it is known how those of the model follow the quality."""
+    card = bundled_card(read.masks.sha256)
+    if card is None or card.standard is None or 'qc_noise' not in read.quality:
+        return tidy
+    quality = read.quality[['qc_noise', 'qc_voxel_mm3']].set_axis(['noise', 'voxel_mm3'], axis=1)
+    return standardize(tidy, quality.set_index(stems), laws_of(card.standard))
 
 
 def map_grid() -> tuple[tuple[int, int, int], np.ndarray]:

@@ -22,6 +22,7 @@ from ..group import (
     mixed,
     regression,
     sites,
+    standard,
     table_one,
 )
 from ..group.cohort import Cohort
@@ -58,7 +59,7 @@ def _write_tables(names: GroupNaming, options: GroupOptions, cohort: Cohort, res
     findings = {'Findings': [f.row() | {'File': one_line(f.file)} for f in results.findings]}
     scans = _describe_scans(options, cohort)
     tables: dict[str, tuple[pd.DataFrame | None, dict[str, Any]]] = {
-        'regions': (exact(cohort.tidy, cohort.columns), people | describe(REGION_COLUMNS)),
+        'regions': (exact(cohort.tidy, cohort.columns), people | _RESULTS),
         'scans': (exact(cohort.scans, cohort.columns), people | scans | findings),
         'summary': (results.summary, _SUMMARY),
         'comparison': (
@@ -177,7 +178,7 @@ def _describe_matching(results: GroupResults) -> dict[str, Any]:
 
 
 def _describe_scans(options: GroupOptions, cohort: Cohort) -> dict[str, Any]:
-    described: dict[str, Any] = dict(describe(REGION_COLUMNS))
+    described: dict[str, Any] = dict(_RESULTS)
     described['ICV'] = {'Description': 'volume of the brain mask (with ventricles)', 'Units': 'mm3'}
     for measure in ('count', 'volume_mm3', 'volume_fraction'):
         described[f'dwm_{measure}'] = described[measure] | {'Description': f'{measure} of deep white matter'}
@@ -198,6 +199,13 @@ _IDS = {
     'participant_id': {'Description': 'label of the person'},
     'session_id': {'Description': 'label of the session; n/a without sessions'},
     'scan': {'Description': 'name of the scan: its file name without suffix'},
+}
+_RESULTS = describe(REGION_COLUMNS) | {
+    name: {
+        'Description': f'{measure} at the reference quality: noise of {standard.REFERENCE_NOISE:g} of the '
+        f'contrast of white to grey matter, voxels of {standard.REFERENCE_VOXEL:g} mm3'
+    }
+    for measure, name in standard.COLUMNS.items()
 }
 _MEASURED = {'count': 'number of clusters', 'volume_mm3': 'volume of the clusters, in mm3'}
 _SUMMARY = _describe_all(
@@ -228,7 +236,7 @@ _RATING = {
     'q': 'p, false-discovery corrected over the thresholds (Benjamini & Hochberg 1995)',
 }
 _REPEATED = {
-    'measure': 'count or volume_mm3',
+    'measure': 'count or volume_mm3, of the scan or at the reference quality (standard_)',
     'n': 'number of people',
     'icc': 'ICC(2,1), absolute agreement, of the first two scans of each person',
     'icc_low': 'lower end of the 95 % interval of icc (McGraw & Wong 1996)',

@@ -90,6 +90,7 @@ REGIONS = {
 #: Measures of a cohort's scans in words.
 MEASURES = {
     'count': 'number', 'volume_mm3': 'volume (mm³)', 'volume_fraction': 'share of the region',
+    'standard_count': 'number, standardised', 'standard_volume_mm3': 'volume, standardised (mm³)',
     'dwm_count': 'number, deep white matter', 'dwm_volume_mm3': 'volume, deep white matter (mm³)',
 }  # fmt: skip
 #: Headings of the other columns of a cohort's tables.

@@ -34,7 +34,10 @@ MOST_POINTS, MOST_DOTS, MOST_CHOICES = 1000, 2000, 200
 #: Characters of a text in a figure.
 LONGEST = 60
 #: Measures of a scan, with their names.
-MEASURES = {'count': 'number of spaces', 'volume_mm3': 'volume (mm³)'}
+MEASURES = {
+    'count': 'number of spaces', 'volume_mm3': 'volume (mm³)',
+    'standard_volume_mm3': 'volume, standardised (mm³)',
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +247,11 @@ def _courses(options: GroupOptions, cohort: Cohort) -> Figure | None:
     scans = cohort.scans.assign(
         years=years_since_first(cohort.scans[options.time], cohort.scans['participant_id'])
     ).dropna(subset=['years'])
-    choices = [(title, _as_json(_course(scans, measure, title))) for measure, title in MEASURES.items()]
+    choices = [
+        (title, _as_json(_course(scans, measure, title)))
+        for measure, title in MEASURES.items()
+        if measure in scans
+    ]
     return Figure(
         key='courses',
         title='Measures over time',
@@ -443,6 +450,8 @@ def _repeated(scans: pd.DataFrame, repeated: pd.DataFrame) -> Figure | None:
     place = ordered.groupby('participant_id').cumcount()
     choices = []
     for measure, title in MEASURES.items():
+        if measure not in ordered:
+            continue
         one, two = (ordered[place == k].set_index('participant_id')[measure] for k in (0, 1))
         both = pd.concat([one, two], axis=1, join='inner').dropna()
         if len(both):

@@ -242,7 +242,10 @@ def _download(table: pd.DataFrame | None) -> str:
 
 def _scan_rows(cohort: Cohort) -> Markup:
     """The scans' table as JSON."""
-    own = ['scan', 'count', 'volume_mm3', 'volume_fraction', 'dwm_count', 'dwm_volume_mm3', 'qc_out_of_range']
+    own = [
+        'scan', 'count', 'volume_mm3', 'standard_volume_mm3', 'volume_fraction', 'dwm_count',
+        'dwm_volume_mm3', 'qc_out_of_range',
+    ]  # fmt: skip
     columns = [c for c in dict.fromkeys([*own, *cohort.columns]) if c in cohort.scans]
     headings = [shown(group_heading(c) if c in own else c) for c in columns]
     cells = [_column(str(c), cohort.scans[c]) for c in columns]

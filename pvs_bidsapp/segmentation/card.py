@@ -66,6 +66,8 @@ class ModelCard:
         Of the weights' file, in hexadecimal.
     burden : dict or None
         Calibration of expected numbers and volumes; see `pvs_bidsapp.clusters.burden.Burden`.
+    standard : dict or None
+        How numbers and volumes follow the quality of a scan; see `pvs_bidsapp.group.standard.Law`.
     """
 
     name: str
@@ -87,6 +89,7 @@ class ModelCard:
     training: dict[str, Any] = field(default_factory=dict)
     sha256: str = ''
     burden: dict[str, Any] | None = None
+    standard: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -279,6 +282,7 @@ RULES: dict[str, Rule] = {
     'training': MAPPING,
     'sha256': CHECKSUM,
     'burden': optional(MAPPING),
+    'standard': optional(MAPPING),
 }
 #: What each entry of ``burden`` has to be, and what each of its two calibrations.
 BURDEN: dict[str, Rule] = {'count': MAPPING, 'volume': MAPPING, 'n_scans': integer(1, 1_000_000)}
@@ -287,6 +291,9 @@ CALIBRATION: dict[str, Rule] = {
     'low': number(0, 1),
     'high': number(1, 1e6),
 }
+#: What each entry of ``standard`` has to be, and what each of its exponents.
+STANDARD: dict[str, Rule] = dict.fromkeys(('count', 'volume_mm3', 'count_5mm3', 'volume_5mm3'), MAPPING)
+EXPONENTS: dict[str, Rule] = dict.fromkeys(('noise', 'voxel'), number(-3, 3))
 #: What each entry of ``intensity`` has to be.
 INTENSITY: dict[str, Rule] = {
     'rule': choice('wm-csf'),
@@ -315,6 +322,7 @@ def find_problem(content: dict[str, Any]) -> Problem | None:
         or architecture_problem(content['architecture'])
         or intensity_problem(content['intensity'])
         or burden_problem(content.get('burden'))
+        or standard_problem(content.get('standard'))
         or _relation_problem(content)
     )
 
@@ -381,6 +389,16 @@ def burden_problem(entry: dict[str, Any] | None, prefix: str = 'burden.') -> Pro
     problem = _exactly(BURDEN, entry, prefix)
     for name in ('count', 'volume'):
         problem = problem or _exactly(CALIBRATION, entry[name], f'{prefix}{name}.')
+    return problem
+
+
+def standard_problem(entry: dict[str, Any] | None, prefix: str = 'standard.') -> Problem | None:
+    """Find what is wrong with the entry ``standard``; parameters as `architecture_problem`."""
+    if entry is None:
+        return None
+    problem = _exactly(STANDARD, entry, prefix)
+    for name in STANDARD:
+        problem = problem or _exactly(EXPONENTS, entry[name], f'{prefix}{name}.')
     return problem
 
 

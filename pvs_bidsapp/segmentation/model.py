@@ -193,6 +193,23 @@ def bundled_names() -> list[str]:
     return sorted(p.parent.name for p in BUNDLED.glob(f'*/{CARD}'))
 
 
+def bundled_card(sha256: str) -> ModelCard | None:
+    """The card of the bundled model with these weights.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the weights, as results name it.
+
+    Returns
+    -------
+    card : ModelCard or None
+        None if it is no bundled model.
+    """
+    cards = (load_model(name).card for name in bundled_names())
+    return next((card for card in cards if card.sha256 == sha256), None)
+
+
 def load_model(model: str | Path) -> Model:
     """Read a model's card.
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from pvs_bidsapp.anatomy.template import SPACE
+from pvs_bidsapp.group.standard import COLUMNS
 from pvs_bidsapp.outputs.cohort import map_grid, read_cohort
 from pvs_bidsapp.outputs.result_tables import find_results
+from pvs_bidsapp.segmentation.model import bundled_card, load_model
 from pvs_bidsapp.simulation.cohort import Effects
 from pvs_bidsapp.testing import write_cohort
 
@@ -39,6 +43,31 @@ def test_quality_is_part_of_the_table_of_scans(cohort):
 
 def test_without_measures_of_quality_there_are_no_columns(cohort):
     assert not [c for c in read(cohort[0]).scans if c.startswith('qc_')]
+
+
+def test_measures_at_the_reference_quality_are_those_of_the_model(cohort, monkeypatch):
+    folder, (first, second, third) = cohort
+    for names, noise in ((first, 0.1), (second, 0.2)):
+        names.anat('stats', '.tsv', desc='qc').write_text(
+            'metric\tvalue\tunit\tlow\thigh\tfinding\n'
+            f'noise\t{noise}\tn/a\tn/a\tn/a\tn/a\nvoxel_mm3\t1\tmm3\tn/a\tn/a\tn/a\n'
+        )
+    assert 'standard_count' not in read(folder).scans  # the model of these results is not bundled
+    exponents = {key: {'noise': -1, 'voxel': 0} for key in COLUMNS}
+    known = SimpleNamespace(standard=exponents)
+    monkeypatch.setattr('pvs_bidsapp.outputs.cohort.bundled_card', {'0': known}.get)
+    tables = read(folder)
+    scans = tables.scans.set_index('scan')
+    ratio = (scans['standard_volume_mm3'] / scans['volume_mm3'])[[n.stem for n in (first, second, third)]]
+    np.testing.assert_allclose(ratio, [1, 2, np.nan])
+    by_region = tables.tidy[tables.tidy['scan'] == second.stem]
+    np.testing.assert_allclose(by_region['standard_count'], 2 * by_region['count'])
+
+
+def test_a_bundled_model_is_known_by_its_weights():
+    card = load_model('joliot2021-t1').card
+    assert bundled_card(card.sha256) == card
+    assert bundled_card('0') is None
 
 
 def test_a_mask_in_the_template_s_space_takes_the_place_of_lines(cohort):

@@ -17,6 +17,7 @@ from model_cards import SMALL, card
 from refusals import refused
 
 from pvs_bidsapp.errors import ModelError
+from pvs_bidsapp.group.standard import COLUMNS
 from pvs_bidsapp.messages import models
 from pvs_bidsapp.segmentation.card import (
     RULES,
@@ -33,6 +34,7 @@ from pvs_bidsapp.segmentation.model import BUNDLED, bundled_names
 A = 'architecture.'
 CALIBRATION = {'scale': 1.2, 'low': 0.4, 'high': 2.5}
 BURDEN = {'count': CALIBRATION, 'volume': CALIBRATION, 'n_scans': 40}
+STANDARD = {key: {'noise': -0.9, 'voxel': -0.4} for key in COLUMNS}
 M2SS = {'name': 'm2ss', 'in_channels': 2, 'filters': 2, 'side_filters': 2, 'levels': 2, 'multi_scale': True}
 INTENSITY = TissueNormalization().card()
 
@@ -54,7 +56,7 @@ def test_each_entry_of_a_card_has_a_rule():
 @pytest.mark.parametrize('name', bundled_names())
 def test_the_bundled_cards_are_read_as_they_stand(name):
     path = BUNDLED / name / 'model.json'
-    optional = {'burden': None}
+    optional = {'burden': None, 'standard': None}
     assert json.loads(json.dumps(asdict(read_card(path)))) == optional | json.loads(path.read_text())
 
 
@@ -68,7 +70,7 @@ def test_the_bundled_cards_are_read_as_they_stand(name):
         {'architecture': {'name': 'ensemble', 'members': 5, 'of': SMALL}},
         {'training': {'recipe': {'spacing': [0.6, 1.2]}, 'note': 'two\nlines'}},
         {'metrics': {'validation_dice': None}},
-        {'burden': BURDEN},
+        {'burden': BURDEN}, {'standard': STANDARD},
     ],
 )  # fmt: skip
 def test_what_may_stand_in_a_card(tmp_path, change):
@@ -107,7 +109,7 @@ def test_optional_entries_may_be_missing(tmp_path):
         ('mirror', 1), ('mirror', 'true'), ('mirror', None),
         ('metrics', []), ('metrics', None), ('metrics', {'\x1b[2J': 1}), ('training', 'none'),
         ('training', {'a': {'b': ['\x9b31m']}}),
-        ('burden', []), ('burden', 1),
+        ('burden', []), ('burden', 1), ('standard', []), ('standard', 1),
         ('sha256', ''), ('sha256', None), ('sha256', 'g' * 64), ('sha256', '0' * 63), ('sha256', 0),
     ],
 )  # fmt: skip
@@ -130,6 +132,21 @@ def test_an_entry_that_is_not_what_it_has_to_be_is_named(tmp_path, key, value):
 )  # fmt: skip
 def test_a_calibration_that_is_none_is_named(tmp_path, change, key):
     path = write(tmp_path / 'model.json', content(burden=BURDEN | change))
+    with refused(models.CARD_WRONG, naming=f'"{key}"'):
+        read_card(path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'key'),
+    [
+        ({'count': None}, 'standard.count'), ({'more': 1}, 'standard.more'),
+        ({'volume_mm3': {'noise': -1}}, 'standard.volume_mm3.voxel'),
+        ({'volume_mm3': {'noise': -4, 'voxel': 0}}, 'standard.volume_mm3.noise'),
+        ({'count_5mm3': {'noise': -1, 'voxel': 0, 'age': 1}}, 'standard.count_5mm3.age'),
+    ],
+)  # fmt: skip
+def test_exponents_that_are_none_are_named(tmp_path, change, key):
+    path = write(tmp_path / 'model.json', content(standard=STANDARD | change))
     with refused(models.CARD_WRONG, naming=f'"{key}"'):
         read_card(path)
 
