@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..anatomy import template
-from ..group import collect, design, distributions, maps, quality, ratings, regression
+from ..group import collect, design, distributions, maps, quality, ratings, regression, standard
 from ..group.cohort import Cohort
 from ..group.design import Design
 from ..group.exclusions import (
@@ -94,6 +94,8 @@ def run_group(options: GroupOptions) -> GroupOutcome:
         cohorts=plan.cohorts,
         findings=[f for c in (cohort, *plan.others.values()) for f in c.findings] + plan.findings,
     )
+    if standard.COLUMNS['count'] in cohort.scans:
+        results.notes.append(standard.explain(cohort.scans['qc_noise'], cohort.scans['qc_voxel_mm3']))
     left_out = _without_results(cohort) + _repeated_scans(cohort, independent, results) + plan.left_out
     if len(plan.cohorts) > 1:
         left_out += _test_pairs(options, cohort, plan, results)

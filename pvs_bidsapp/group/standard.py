@@ -104,6 +104,33 @@ def standardize(table: pd.DataFrame, quality: pd.DataFrame, laws: Mapping[str, L
     return table.assign(**added)
 
 
+def explain(noise: pd.Series, voxel_mm3: pd.Series) -> str:
+    """What the standardised measures of a cohort are, and how many scans lie beyond what was measured.
+
+    Parameters
+    ----------
+    noise, voxel_mm3 : Series
+        Of all scans.
+    """
+    text = (
+        f'Standardised numbers and volumes are those of a scan with a noise of {REFERENCE_NOISE:g} of the '
+        f'contrast of white to grey matter and voxels of {REFERENCE_VOXEL:g} mm3; how they follow noise and '
+        'voxels was measured on simulated people on several scanners.'
+    )
+    inside = [v.between(*limits) | v.isna() for v, limits in ((noise, NOISE_RANGE), (voxel_mm3, VOXEL_RANGE))]
+    number = int((~(inside[0] & inside[1])).sum())
+    if not number:
+        return text
+    return (
+        f'{text} Scans whose noise or voxels lie outside of the measured range (noise {_words(NOISE_RANGE)}, '
+        f'voxels {_words(VOXEL_RANGE)} mm3), for which the nearer end is taken: {number}.'
+    )
+
+
+def _words(limits: tuple[float, float]) -> str:
+    return f'{limits[0]:g} to {limits[1]:g}'
+
+
 def fit_laws(scans: pd.DataFrame) -> dict[str, Law]:
     """Fit the exponents on people who were scanned several times.
 

@@ -68,6 +68,14 @@ def test_a_scan_without_quality_has_no_standard_measures():
     np.testing.assert_allclose(found['standard_count'], [4, 8, np.nan])
 
 
+def test_scans_beyond_the_measured_range_are_counted():
+    inside = standard.explain(pd.Series([0.1, np.nan]), pd.Series([1.0, np.nan]))
+    assert 'nearer end' not in inside
+    beyond = standard.explain(pd.Series([0.01, 0.1, 0.1]), pd.Series([1.0, 1.0, 8.0]))
+    assert beyond.startswith(inside)
+    assert beyond.endswith(': 2.')
+
+
 def test_entries_of_cards_come_back():
     assert standard.laws_of(standard.entry_of(LAWS)) == LAWS
 
