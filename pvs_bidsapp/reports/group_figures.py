@@ -24,6 +24,7 @@ from ..group.mixed import years_since_first
 from ..group.results import GroupOptions, GroupResults
 from ..group.sites import HEDGES, ONE, POOLED
 from ..messages.message import one_line
+from .columns import measure_in_words
 from .palette import SERIES
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _sites(table: pd.DataFrame | None) -> Figure | None:
     """One choice for each outcome, contrast and region; nothing where no sites are named."""
     if table is None or set(table['site']) <= {ONE}:
         return None
-    known = table[(table['hemisphere'] == 'both') & table['effect'].notna()]
+    known = _in_words(table[(table['hemisphere'] == 'both') & table['effect'].notna()])
     keys = ['outcome', 'contrast', 'measure', 'region']
     choices = []
     for (outcome, contrast, measure, region), part in islice(known.groupby(keys, sort=False), MOST_CHOICES):
@@ -287,7 +288,7 @@ def _forests(
     """One choice for each group of rows, of which `keys` are named by number in `axis` and `name`."""
     if value not in table:
         return []
-    known = table.dropna(subset=[value, 'ci_low', 'ci_high'])
+    known = _in_words(table.dropna(subset=[value, 'ci_low', 'ci_high']))
     choices = []
     for key, part in islice(known.groupby(keys, sort=False), MOST_CHOICES):
         # the first region of the table at the top
@@ -297,6 +298,11 @@ def _forests(
         drawn = _forest_of(rows.assign(estimate=rows[value]), labels, axis.format(*words), rows['q'] < 0.05)
         choices.append((name.format(*words), _as_json(drawn)))
     return choices
+
+
+def _in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose outcomes are named as its pages head them."""
+    return table.assign(outcome=table['outcome'].map(measure_in_words))
 
 
 def _forest_of(rows: pd.DataFrame, labels: Sequence[str], axis: str, filled: pd.Series) -> go.Figure:
