@@ -27,6 +27,8 @@ GRADES = {
     'zhu_basal_ganglia': 'estimated Zhu grade of the basal ganglia, 1-4',
     'zhu_white_matter': 'estimated Zhu grade of the white matter, 1-4',
 }
+#: Highest grade of any scale.
+MOST_GRADE = 4
 #: Thickness of a section in mm; larger voxels make it as thick as they are.
 THICKNESS = 1.0
 

@@ -50,7 +50,7 @@ CHUNK = 500
 _CLUSTER_COLUMNS = ('region', 'volume_mm3', 'max_probability', *maps.COLUMNS)
 #: Names of columns of the results, which columns of participants.tsv cannot have.
 _TAKEN = re.compile(
-    rf'scan|table|session_id|ICV|(dwm|standard)_.*|count_p?[\d.eE+-]+|'
+    rf'scan|table|session_id|ICV|(dwm|standard|potter|zhu)_.*|count_p?[\d.eE+-]+|'
     rf'{"|".join(map(re.escape, REGION_COLUMNS))}'
 )
 
@@ -189,6 +189,9 @@ def _read_results(files: Mapping[Naming, Path], sizes: Sequence[float]) -> _Resu
     check_totals(regions, list(files.values()), ('all', DEEP))
     rows, voxels = _read_clusters(scans, sizes, float(masks.threshold))
     rows.insert(1, 'ICV', [sidecars[names]['BrainMaskVolume'] for names in scans])
+    grades = pd.DataFrame([sidecars[names]['grades'] for names in scans])
+    if grades.notna().any(axis=None):  # not of versions without them
+        rows = rows.join(grades)
     quality = _read_quality(scans)
     return _Results(
         scans=scans, masks=masks, regions=regions, rows=rows, quality=quality, voxels=voxels,

@@ -12,6 +12,7 @@ import pandas as pd
 from ..anatomy import template
 from ..bids.naming import GroupNaming
 from ..clusters.tables import REGION_COLUMNS, describe, to_tsv
+from ..clusters.visual_grades import GRADES
 from ..group import (
     change,
     collect,
@@ -182,6 +183,7 @@ def _describe_scans(options: GroupOptions, cohort: Cohort) -> dict[str, Any]:
     described['ICV'] = {'Description': 'volume of the brain mask (with ventricles)', 'Units': 'mm3'}
     for measure in ('count', 'volume_mm3', 'volume_fraction'):
         described[f'dwm_{measure}'] = described[measure] | {'Description': f'{measure} of deep white matter'}
+    described |= {name: {'Description': text} for name, text in GRADES.items() if name in cohort.scans}
     for name in [c for c in cohort.scans if str(c).startswith('qc_')]:
         described[str(name)] = {'Description': 'measure of quality, as in desc-qc_stats of the scan'}
     for size in options.size_filters:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..bids.naming import Naming, parse_entities
+from ..clusters.visual_grades import GRADES, MOST_GRADE
 from ..errors import InputError
 from ..messages import people
 from ..messages.message import Finding
@@ -243,8 +244,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     Returns
     -------
     content : dict
-        ``ModelName ModelSHA256 ExcludedFromLesionShare Precision``, None where they are not there, and
-        ``Threshold MinimumClusterSize BrainMaskVolume``, of which the last is NaN if it is not there.
+        ``ModelName ModelSHA256 ExcludedFromLesionShare Precision``, None where they are not there,
+        ``Threshold MinimumClusterSize BrainMaskVolume``, of which the last is NaN if it is not there, and
+        ``grades``: the value of each of `pvs_bidsapp.clusters.visual_grades.GRADES`, or NaN.
 
     Raises
     ------
@@ -267,4 +269,17 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         else:
             content[key] = float(value)
     others = ('ModelName', 'ModelSHA256', 'ExcludedFromLesionShare', 'Precision')
-    return {key: content.get(key) for key in (*others, *limits)}
+    kept = {key: content.get(key) for key in (*others, *limits)}
+    return kept | {'grades': _grades(content.get('EstimatedVisualGrades'), path)}
+
+
+def _grades(entry: Any, path: Path) -> dict[str, float]:
+    """The estimated visual grades of a sidecar; NaN where they are not there."""
+    grades = {}
+    for name in GRADES:
+        grade = entry.get(name) if isinstance(entry, dict) else None
+        value = grade.get('Value') if isinstance(grade, dict) else None
+        if value is not None and (type(value) is not int or not 0 <= value <= MOST_GRADE):
+            raise people.RESULT_DAMAGED.error(path, reason=f'{name} is {str(value)[:40]!r}')
+        grades[name] = math.nan if value is None else float(value)
+    return grades

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -62,6 +63,17 @@ def test_measures_at_the_reference_quality_are_those_of_the_model(cohort, monkey
     np.testing.assert_allclose(ratio, [1, 2, np.nan])
     by_region = tables.tidy[tables.tidy['scan'] == second.stem]
     np.testing.assert_allclose(by_region['standard_count'], 2 * by_region['count'])
+
+
+def test_estimated_grades_are_part_of_the_table_of_scans(cohort):
+    folder, (first, *_) = cohort
+    assert 'zhu_white_matter' not in read(folder).scans  # results of versions without them
+    path = first.anat('stats', '.json', desc='pvs')
+    content = json.loads(path.read_text()) | {'EstimatedVisualGrades': {'zhu_white_matter': {'Value': 3}}}
+    path.write_text(json.dumps(content))
+    scans = read(folder).scans.set_index('scan')
+    assert scans.loc[first.stem, 'zhu_white_matter'] == 3
+    assert scans['zhu_white_matter'].isna().sum() == 2
 
 
 def test_a_bundled_model_is_known_by_its_weights():

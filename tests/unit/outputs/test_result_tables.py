@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from refusals import refused
 
 from pvs_bidsapp.bids.naming import Naming
+from pvs_bidsapp.clusters.visual_grades import GRADES
 from pvs_bidsapp.messages import people
 from pvs_bidsapp.outputs import result_tables
 
@@ -114,15 +116,24 @@ SIDECAR = {
     'MinimumClusterSize': 0,
     'BrainMaskVolume': 1e6,
 }
+VALUES = dict(zip(GRADES, (0, 1, 1, 3, 4), strict=True))
+MADE_GRADES = {name: {'Value': value, 'Count': 7} for name, value in VALUES.items()}
 
 
 def test_a_sidecar_gives_numbers(tmp_path):
     path = tmp_path / 'sub-01_desc-pvs_stats.json'
-    path.write_text(json.dumps(SIDECAR | {'Other': 'x' * 1000}))
-    assert result_tables.read_sidecar(path) == SIDECAR
+    path.write_text(json.dumps(SIDECAR | {'Other': 'x' * 1000, 'EstimatedVisualGrades': MADE_GRADES}))
+    assert result_tables.read_sidecar(path) == SIDECAR | {'grades': VALUES}
     path.write_text(json.dumps({k: v for k, v in SIDECAR.items() if k != 'BrainMaskVolume'}))
     volume = result_tables.read_sidecar(path)['BrainMaskVolume']
     assert volume != volume  # NaN
+
+
+@pytest.mark.parametrize('entry', [None, [], {}, {'zhu_basal_ganglia': 3}, {'zhu_basal_ganglia': {}}])
+def test_grades_that_are_not_there_are_missing(tmp_path, entry):
+    path = tmp_path / 'sub-01_desc-pvs_stats.json'
+    path.write_text(json.dumps(SIDECAR | {'EstimatedVisualGrades': entry}))
+    assert all(math.isnan(value) for value in result_tables.read_sidecar(path)['grades'].values())
 
 
 @pytest.mark.parametrize(
@@ -132,6 +143,10 @@ def test_a_sidecar_gives_numbers(tmp_path):
         *(json.dumps(SIDECAR | change).encode() for change in (
             {'Threshold': None}, {'Threshold': 'high'}, {'Threshold': 1.5}, {'Threshold': float('nan')},
             {'Threshold': True}, {'MinimumClusterSize': -1}, {'BrainMaskVolume': []},
+            *(
+                {'EstimatedVisualGrades': {'zhu_basal_ganglia': {'Value': value}}}
+                for value in (5, -1, True, '1', 1.5)
+            ),
         )),
     ],
 )  # fmt: skip
