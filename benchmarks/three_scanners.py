@@ -145,7 +145,7 @@ def fit(out_dirs: list[Path], model_dir: Path | None) -> None:
     scans = pd.concat(
         [part.assign(person=f'{k} ' + part['participant_id']) for k, part in enumerate(cohorts)]
     )
-    laws = fit_laws(scans.rename(columns={'qc_noise': 'noise', 'qc_voxel_mm3': 'voxel_mm3'}))
+    laws = fit_laws(scans.rename(columns={'qc_noise_to_csf': 'noise', 'qc_voxel_mm3': 'voxel_mm3'}))
     print(f'{len(scans)} scans of {scans["person"].nunique()} people\n')
     print('| measure | exponent of the noise | of the volume of a voxel |\n| --- | --- | --- |')
     for measure, law in laws.items():

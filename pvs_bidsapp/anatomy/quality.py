@@ -77,6 +77,10 @@ METRICS = {
     'noise': Metric(
         description='standard deviation of the noise by the contrast of white to grey matter', high=0.3
     ),
+    'noise_to_csf': Metric(
+        description='standard deviation of the noise by the contrast of white matter to CSF, which spaces '
+        'have at most'
+    ),
     'voxel_mm': Metric(description='longest side of a voxel', unit='mm', high=1.5),
     'voxel_mm3': Metric(description='volume of a voxel', unit='mm3', high=2.5),
     'brain_ml': Metric(
@@ -145,6 +149,10 @@ def assess(
     contrast = abs(means[0] - means[1]) or float('nan')
     noise, ripples = _residuals(image, white, spacing)
     values |= {'ringing_index': ripples / contrast, 'noise': noise / contrast}
+    if (fluid := image[classes == tissues.CSF]).size:
+        # most of its voxels are mixed with tissue
+        csf = np.percentile(fluid, 25 if np.median(fluid) < means[0] else 75)
+        values['noise_to_csf'] = noise / (abs(means[0] - float(csf)) or float('nan'))
     if suffix == 'T1w':  # in a T2w tissues differ less, and the CSF about the brain is brighter than they are
         values |= {
             'snr': means[0] / deviations[0],

@@ -95,7 +95,7 @@ def run_group(options: GroupOptions) -> GroupOutcome:
         findings=[f for c in (cohort, *plan.others.values()) for f in c.findings] + plan.findings,
     )
     if standard.COLUMNS['count'] in cohort.scans:
-        results.notes.append(standard.explain(cohort.scans['qc_noise'], cohort.scans['qc_voxel_mm3']))
+        results.notes.append(standard.explain(cohort.scans['qc_noise_to_csf'], cohort.scans['qc_voxel_mm3']))
     left_out = _without_results(cohort) + _repeated_scans(cohort, independent, results) + plan.left_out
     if len(plan.cohorts) > 1:
         left_out += _test_pairs(options, cohort, plan, results)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-#: Reference quality: noise by the contrast of white to grey matter, and volume of a voxel in mm3.
-REFERENCE_NOISE, REFERENCE_VOXEL = 0.1, 1.0
+#: Reference quality: noise by the contrast of white matter to CSF, and volume of a voxel in mm3.
+REFERENCE_NOISE, REFERENCE_VOXEL = 0.04, 1.0
 #: Between these the law was measured; what lies beyond counts as the nearer end.
-NOISE_RANGE, VOXEL_RANGE = (0.05, 0.3), (0.2, 2.0)
+NOISE_RANGE, VOXEL_RANGE = (0.02, 0.12), (0.3, 2.0)
 #: Column of each measure on the scale of the reference quality.
 COLUMNS = {
     'count': 'standard_count',
@@ -49,7 +49,7 @@ class Law:
         Parameters
         ----------
         noise : ndarray
-            Standard deviation of the noise by the contrast of white to grey matter, one value a scan.
+            Standard deviation of the noise by the contrast of white matter to CSF, one value a scan.
         voxel_mm3 : ndarray
             Volume of a voxel.
 
@@ -114,7 +114,7 @@ def explain(noise: pd.Series, voxel_mm3: pd.Series) -> str:
     """
     text = (
         f'Standardised numbers and volumes are those of a scan with a noise of {REFERENCE_NOISE:g} of the '
-        f'contrast of white to grey matter and voxels of {REFERENCE_VOXEL:g} mm3; how they follow noise and '
+        f'contrast of white matter to CSF and voxels of {REFERENCE_VOXEL:g} mm3; how they follow noise and '
         'voxels was measured on simulated people on several scanners.'
     )
     inside = [v.between(*limits) | v.isna() for v, limits in ((noise, NOISE_RANGE), (voxel_mm3, VOXEL_RANGE))]

@@ -109,9 +109,9 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
 def _with_standard(tidy: pd.DataFrame, stems: np.ndarray, read: _Results) -> pd.DataFrame:
     """Add the measures at the reference quality, if it is known how those of the model follow the quality."""
     card = bundled_card(read.masks.sha256)
-    if card is None or card.standard is None or 'qc_noise' not in read.quality:
+    if card is None or card.standard is None or 'qc_noise_to_csf' not in read.quality:
         return tidy
-    quality = read.quality[['qc_noise', 'qc_voxel_mm3']].set_axis(['noise', 'voxel_mm3'], axis=1)
+    quality = read.quality[['qc_noise_to_csf', 'qc_voxel_mm3']].set_axis(['noise', 'voxel_mm3'], axis=1)
     return standardize(tidy, quality.set_index(stems), laws_of(card.standard))
 
 

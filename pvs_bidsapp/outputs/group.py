@@ -205,7 +205,7 @@ _IDS = {
 _RESULTS = describe(REGION_COLUMNS) | {
     name: {
         'Description': f'{measure} at the reference quality: noise of {standard.REFERENCE_NOISE:g} of the '
-        f'contrast of white to grey matter, voxels of {standard.REFERENCE_VOXEL:g} mm3'
+        f'contrast of white matter to CSF, voxels of {standard.REFERENCE_VOXEL:g} mm3'
     }
     for measure, name in standard.COLUMNS.items()
 }

@@ -24,6 +24,7 @@ def test_a_good_scan_is_within_all_ranges(head):
     assert values['voxel_mm3'] == 1
     assert values['brain_ml'] == pytest.approx(head[1].sum() / 1000)
     assert values['noise'] == pytest.approx(25 / 400, rel=0.25)
+    assert values['noise_to_csf'] == pytest.approx(25 / 800, rel=0.25)
 
 
 def test_formulas_of_mriqc(head):

@@ -40,11 +40,12 @@ def test_random_scanners_are_those_of_one_person(scanners):
 
 
 def test_the_law_is_written_to_the_card_alone(scanners, tmp_path, monkeypatch, rng, capsys):
-    noise, voxel = rng.uniform(0.06, 0.25, 12), rng.uniform(0.4, 1.8, 12)
+    noise, voxel = rng.uniform(0.03, 0.1, 12), rng.uniform(0.4, 1.8, 12)
     people = np.repeat(['sub-1', 'sub-2', 'sub-3'], 4)
     burden = 1e6 * noise**-0.9 * voxel**-0.5
     scans = pd.DataFrame(
-        {'participant_id': people, 'qc_noise': noise, 'qc_voxel_mm3': voxel} | dict.fromkeys(COLUMNS, burden)
+        {'participant_id': people, 'qc_noise_to_csf': noise, 'qc_voxel_mm3': voxel}
+        | dict.fromkeys(COLUMNS, burden)
     )
     monkeypatch.setattr(scanners, 'read_cohort', lambda bids, out, sizes: SimpleNamespace(scans=scans))
     folder = shutil.copytree(BUNDLED / 'm2ss-t1t2', tmp_path / 'model')

@@ -25,12 +25,12 @@ def repeated_scans(rng, people=6):
 
 
 def test_a_scan_of_the_reference_quality_stays_as_it_is():
-    assert Law(noise=-0.7, voxel=0.3).factor(np.array(0.1), np.array(1.0)) == pytest.approx(1)
+    assert Law(noise=-0.7, voxel=0.3).factor(np.array(0.04), np.array(1.0)) == pytest.approx(1)
 
 
 def test_twice_the_noise_and_four_times_the_voxel():
-    assert Law(noise=-1, voxel=-0.5).factor(np.array([0.2]), np.array([1.0])) == pytest.approx([2])
-    assert Law(noise=-1, voxel=-0.5).factor(np.array([0.1]), np.array([0.25])) == pytest.approx([0.5])
+    assert Law(noise=-1, voxel=-0.5).factor(np.array([0.08]), np.array([1.0])) == pytest.approx([2])
+    assert Law(noise=-1, voxel=-0.5).factor(np.array([0.04]), np.array([0.36])) == pytest.approx([0.6])
 
 
 @given(EXPONENT, EXPONENT, st.floats(1e-6, 1e3), st.floats(1e-6, 1e3))
@@ -63,7 +63,7 @@ def test_what_does_not_vary_tells_nothing(rng):
 
 def test_a_scan_without_quality_has_no_standard_measures():
     table = pd.DataFrame({'scan': ['a', 'a', 'b'], **{key: [2.0, 4, 8] for key in COLUMNS}})
-    known = pd.DataFrame({'noise': [0.2], 'voxel_mm3': [1.0]}, ['a'])
+    known = pd.DataFrame({'noise': [0.08], 'voxel_mm3': [1.0]}, ['a'])
     found = standard.standardize(table, known, LAWS)
     np.testing.assert_allclose(found['standard_count'], [4, 8, np.nan])
 
@@ -82,14 +82,14 @@ def test_entries_of_cards_come_back():
 
 def regional(rng, people=24):
     """Volumes that age explains, of scans half of which have twice the noise, and their standard volumes."""
-    age, noise = rng.uniform(20, 80, people), np.resize([0.1, 0.2], people)
+    age, noise = rng.uniform(20, 80, people), np.resize([0.04, 0.08], people)
     volumes = np.exp(5 + 0.02 * age + rng.normal(0, 0.1, (3, people)))
     names = [f's{k:02d}' for k in range(people)]
     parts = [
         pd.DataFrame({
             'scan': names, 'participant_id': names, 'age': age, 'region': region, 'hemisphere': 'both',
             'site': np.resize(['A', 'A', 'B'], people),
-            'count': volume.round(), 'volume_mm3': volume / noise / 10, 'volume_fraction': volume / 1e6,
+            'count': volume.round(), 'volume_mm3': volume / noise / 25, 'volume_fraction': volume / 1e6,
             'count_5mm3': volume.round(), 'volume_5mm3': volume,
         })
         for region, volume in zip(('all', 'basal ganglia', 'midbrain'), volumes, strict=True)

@@ -48,10 +48,10 @@ def test_without_measures_of_quality_there_are_no_columns(cohort):
 
 def test_measures_at_the_reference_quality_are_those_of_the_model(cohort, monkeypatch):
     folder, (first, second, third) = cohort
-    for names, noise in ((first, 0.1), (second, 0.2)):
+    for names, noise in ((first, 0.04), (second, 0.08)):
         names.anat('stats', '.tsv', desc='qc').write_text(
             'metric\tvalue\tunit\tlow\thigh\tfinding\n'
-            f'noise\t{noise}\tn/a\tn/a\tn/a\tn/a\nvoxel_mm3\t1\tmm3\tn/a\tn/a\tn/a\n'
+            f'noise_to_csf\t{noise}\tn/a\tn/a\tn/a\tn/a\nvoxel_mm3\t1\tmm3\tn/a\tn/a\tn/a\n'
         )
     assert 'standard_count' not in read(folder).scans  # the model of these results is not bundled
     exponents = {key: {'noise': -1, 'voxel': 0} for key in COLUMNS}
