@@ -23,11 +23,13 @@ from ..bids.naming import Naming
 from ..bids.participants import Participants, read_participants, similar_labels
 from ..bids.sessions import read_sessions
 from ..clusters.tables import REGION_COLUMNS
+from ..clusters.visual_grades import GRADES
 from ..errors import ImageError, InputError, PVSError
 from ..group import maps
 from ..group.cohort import Cohort, MaskSettings
 from ..group.collect import DEEP, collect, count_clusters
 from ..group.exclusions import level_text
+from ..group.standard import COLUMNS as STANDARD_COLUMNS
 from ..group.standard import laws_of, standardize
 from ..messages import people
 from ..messages.message import Finding, one_line
@@ -49,9 +51,9 @@ LOG = logging.getLogger(__name__)
 CHUNK = 500
 _CLUSTER_COLUMNS = ('region', 'volume_mm3', 'max_probability', *maps.COLUMNS)
 #: Names of columns of the results, which columns of participants.tsv cannot have.
+_RESULTS = (*REGION_COLUMNS, *STANDARD_COLUMNS.values(), *GRADES)
 _TAKEN = re.compile(
-    rf'scan|table|session_id|ICV|(dwm|standard|potter|zhu)_.*|count_p?[\d.eE+-]+|'
-    rf'{"|".join(map(re.escape, REGION_COLUMNS))}'
+    rf'scan|table|session_id|ICV|dwm_.*|count_p?[\d.eE+-]+|{"|".join(map(re.escape, _RESULTS))}'
 )
 
 

@@ -60,7 +60,7 @@ def _write_tables(names: GroupNaming, options: GroupOptions, cohort: Cohort, res
     findings = {'Findings': [f.row() | {'File': one_line(f.file)} for f in results.findings]}
     scans = _describe_scans(options, cohort)
     tables: dict[str, tuple[pd.DataFrame | None, dict[str, Any]]] = {
-        'regions': (exact(cohort.tidy, cohort.columns), people | _RESULTS),
+        'regions': (exact(cohort.tidy, cohort.columns), people | _describe_results(cohort)),
         'scans': (exact(cohort.scans, cohort.columns), people | scans | findings),
         'summary': (results.summary, _SUMMARY),
         'comparison': (
@@ -178,8 +178,20 @@ def _describe_matching(results: GroupResults) -> dict[str, Any]:
     return {'Matching': rules} if rules else {}
 
 
+def _describe_results(cohort: Cohort) -> dict[str, Any]:
+    """Columns of the region statistics, and of the measures at the reference quality where there are any."""
+    described: dict[str, Any] = dict(describe(REGION_COLUMNS))
+    for measure, name in standard.COLUMNS.items():
+        if name in cohort.tidy:
+            described[name] = {
+                'Description': f'{measure} at the reference quality: noise of {standard.REFERENCE_NOISE:g} '
+                f'of the contrast of white matter to CSF, voxels of {standard.REFERENCE_VOXEL:g} mm3'
+            }
+    return described
+
+
 def _describe_scans(options: GroupOptions, cohort: Cohort) -> dict[str, Any]:
-    described: dict[str, Any] = dict(_RESULTS)
+    described = _describe_results(cohort)
     described['ICV'] = {'Description': 'volume of the brain mask (with ventricles)', 'Units': 'mm3'}
     for measure in ('count', 'volume_mm3', 'volume_fraction'):
         described[f'dwm_{measure}'] = described[measure] | {'Description': f'{measure} of deep white matter'}
@@ -201,13 +213,6 @@ _IDS = {
     'participant_id': {'Description': 'label of the person'},
     'session_id': {'Description': 'label of the session; n/a without sessions'},
     'scan': {'Description': 'name of the scan: its file name without suffix'},
-}
-_RESULTS = describe(REGION_COLUMNS) | {
-    name: {
-        'Description': f'{measure} at the reference quality: noise of {standard.REFERENCE_NOISE:g} of the '
-        f'contrast of white matter to CSF, voxels of {standard.REFERENCE_VOXEL:g} mm3'
-    }
-    for measure, name in standard.COLUMNS.items()
 }
 _MEASURED = {'count': 'number of clusters', 'volume_mm3': 'volume of the clusters, in mm3'}
 _SUMMARY = _describe_all(
