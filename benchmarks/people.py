@@ -396,7 +396,7 @@ def reached(study: Study, repeats: dict[str, Study], columns: list[str]) -> str:
         'reached by': [change for change in repeats if change not in misses],
         '**missed** by': [change for change in repeats if change in misses],
     }
-    return '; '.join(f'{verb} {" and ".join(changes)}' for verb, changes in named.items() if changes)
+    return '; '.join(f'{verb} {", ".join(changes)}' for verb, changes in named.items() if changes)
 
 
 def repeated(study: Study, other: Study, column: str) -> Agreement:
