@@ -156,17 +156,12 @@ class Study:
     @classmethod
     def read(cls, out: Path, cohort: Path | None = None) -> Study:
         """Read all finished scans of an output folder, as `group` reads them."""
-        tables: dict[str, list[pd.DataFrame]] = {'regions': [], 'clusters': []}
-        for path in sorted(out.rglob('*_desc-pvs_stats.tsv')):
-            name = path.name.split('_')[0]
-            for key, file in (
-                ('regions', path),
-                ('clusters', path.with_name(path.name.replace('stats', 'dseg'))),
-            ):
-                tables[key].append(pd.read_csv(file, sep='\t').assign(participant_id=name))
-        regions, clusters = (pd.concat(t, ignore_index=True) for t in tables.values())
-        scans = read_cohort(cohort, out, ()).scans.set_index('participant_id')
-        return cls(scans, regions, clusters)
+        read = read_cohort(cohort, out, ())
+        clusters = [
+            pd.read_csv(path, sep='\t').assign(participant_id=path.name.split('_')[0])
+            for path in sorted(out.rglob('*_desc-pvs_dseg.tsv'))
+        ]
+        return cls(read.scans.set_index('participant_id'), read.tidy, pd.concat(clusters, ignore_index=True))
 
     def of(self, region: str, hemisphere: str, column: str) -> pd.Series:
         """A column of a region by person."""
@@ -362,7 +357,7 @@ def repeat_rows(study: Study, repeats: dict[str, Study]) -> list[str]:
     for change, other in repeats.items():
         both = study.scans.index.intersection(other.scans.index)
         cells = []
-        for column in (*REPEATED, *map(STANDARD.get, REPEATED)):
+        for column in (*REPEATED, *(STANDARD[column] for column in REPEATED)):
             found = repeated(study, other, column)
             cells.append(interval((found.icc, found.icc_low, found.icc_high)))
         one, two = (s.scans.loc[both, 'volume_mm3'].to_numpy(float) for s in (study, other))
@@ -377,9 +372,8 @@ def repeat_rows(study: Study, repeats: dict[str, Study]) -> list[str]:
 
 def again(study: Study, repeats: dict[str, Study]) -> str:
     """The part of the page on repeated scans; it says which changes reach `ASKED`, and which do not."""
-    plain, standard = (
-        reached(study, repeats, [column(c) for c in REPEATED[:2]]) for column in (str, STANDARD.get)
-    )
+    plain = reached(study, repeats, list(REPEATED[:2]))
+    standard = reached(study, repeats, [STANDARD[column] for column in REPEATED[:2]])
     rows = '\n'.join(repeat_rows(study, repeats))
     return AGAIN.format(repeats=rows, asked=ASKED, plain=plain, standard=standard)
 

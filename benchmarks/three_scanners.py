@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -93,13 +94,18 @@ def scan_person(
     source = load_label_map(subject.anatomy)
     person = head.draw_person(source, subject.rng(1), difficulty, spacing=VOXELS[0], age=subject.age)
     visibility = float(subject.rng(5).uniform(*difficulty.pvs_contrast))
+
+    @lru_cache(maxsize=1)  # scanners with the same voxels follow one another
+    def placed(spacing: float) -> head.Person:
+        return head.on_grid(person, spacing)
+
     for number, (name, scanner) in enumerate(scanners):
         # how much fluid a space holds is a matter of the person
         contrasts = {
             channel: replace(getattr(scanner, channel), pvs=visibility) for channel in ('t1w', 't2w')
         }
         scanner = replace(scanner, **contrasts)
-        scan = head.scan(head.on_grid(person, scanner.spacing), scanner, difficulty, subject.rng(2, number))
+        scan = head.scan(placed(scanner.spacing), scanner, difficulty, subject.rng(2, number))
         names = Naming(bids_dir, (('sub', subject.label), ('ses', name)))
         write_simulated_scan(names, subject, scanner, scan)
 

@@ -150,9 +150,8 @@ def assess(
     noise, ripples = _residuals(image, white, spacing)
     values |= {'ringing_index': ripples / contrast, 'noise': noise / contrast}
     if (fluid := image[classes == tissues.CSF]).size:
-        # most of its voxels are mixed with tissue
-        csf = np.percentile(fluid, 25 if np.median(fluid) < means[0] else 75)
-        values['noise_to_csf'] = noise / (abs(means[0] - float(csf)) or float('nan'))
+        csf = tissues.fluid_level(fluid, means[0])
+        values['noise_to_csf'] = noise / (abs(means[0] - csf) or float('nan'))
     if suffix == 'T1w':  # in a T2w tissues differ less, and the CSF about the brain is brighter than they are
         values |= {
             'snr': means[0] / deviations[0],

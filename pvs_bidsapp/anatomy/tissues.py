@@ -121,6 +121,21 @@ def classify(
     return classes, mixture
 
 
+def fluid_level(values: np.ndarray, white: float) -> float:
+    """Intensity of CSF: the quartile of its class that is farther from white matter.
+
+    Most of its voxels are mixed with tissue.
+
+    Parameters
+    ----------
+    values : ndarray
+        The voxels of the class.
+    white : float
+        Intensity of white matter.
+    """
+    return float(np.percentile(values, 25 if np.median(values) < white else 75))
+
+
 def _fit(values: np.ndarray, probability: np.ndarray) -> Mixture:
     """The mixture of intensities (n,) by their class probabilities (3, n): the maximisation."""
     weight = np.maximum(probability.sum(1, dtype=np.float64), 1e-6)

@@ -384,21 +384,23 @@ def intensity_problem(entry: dict[str, Any], prefix: str = 'intensity.') -> Prob
 
 def burden_problem(entry: dict[str, Any] | None, prefix: str = 'burden.') -> Problem | None:
     """Find what is wrong with the entry ``burden``; parameters as `architecture_problem`."""
-    if entry is None:
-        return None
-    problem = _exactly(BURDEN, entry, prefix)
-    for name in ('count', 'volume'):
-        problem = problem or _exactly(CALIBRATION, entry[name], f'{prefix}{name}.')
-    return problem
+    return _in_parts(BURDEN, CALIBRATION, entry, prefix)
 
 
 def standard_problem(entry: dict[str, Any] | None, prefix: str = 'standard.') -> Problem | None:
     """Find what is wrong with the entry ``standard``; parameters as `architecture_problem`."""
-    if entry is None:
+    return _in_parts(STANDARD, EXPONENTS, entry, prefix)
+
+
+def _in_parts(
+    rules: dict[str, Rule], parts: dict[str, Rule], values: dict[str, Any] | None, prefix: str
+) -> Problem | None:
+    """As `_exactly`, of an optional object whose objects all follow the rules `parts`."""
+    if values is None:
         return None
-    problem = _exactly(STANDARD, entry, prefix)
-    for name in STANDARD:
-        problem = problem or _exactly(EXPONENTS, entry[name], f'{prefix}{name}.')
+    problem = _exactly(rules, values, prefix)
+    for name in (key for key, rule in rules.items() if rule is MAPPING):
+        problem = problem or _exactly(parts, values[name], f'{prefix}{name}.')
     return problem
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import ndimage
 
-from ..anatomy.tissues import CSF, WM
+from ..anatomy.tissues import CSF, WM, fluid_level
 from ..messages import models
 from .card import intensity_problem, shown
 
@@ -82,8 +82,8 @@ class TissueNormalization:
 def measure_levels(image: np.ndarray, tissues: np.ndarray) -> tuple[float, float]:
     """Measure the intensities of white matter and CSF.
 
-    White matter: the median of its class, one voxel inside its border. CSF: the quartile of its
-    class that is farther from white matter, since most of its voxels are mixed with tissue.
+    White matter: the median of its class, one voxel inside its border. CSF: see
+    `pvs_bidsapp.anatomy.tissues.fluid_level`.
 
     Parameters
     ----------
@@ -107,8 +107,7 @@ def measure_levels(image: np.ndarray, tissues: np.ndarray) -> tuple[float, float
     if not white.any() or not fluid.any():
         raise models.NO_TISSUES.error()
     wm = float(np.median(image[inner if inner.sum() > 100 else white]))
-    values = image[fluid]
-    csf = float(np.percentile(values, 25 if np.median(values) < wm else 75))
+    csf = fluid_level(image[fluid], wm)
     if abs(wm - csf) < 1e-3 * max(abs(wm), 1e-6):
         raise models.NO_CONTRAST.error()
     return wm, csf
