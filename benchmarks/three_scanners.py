@@ -16,8 +16,8 @@ of all clusters and of those of 5 mm3 and more, as they are and standardised, an
 means differ at most. ICC should be 0.9 or more, and means should differ by 15 % at most.
 
 With `--random`, each person is scanned on so many scanners that nobody else is scanned on. `fit` prints how
-numbers and volumes of such people follow noise and voxels (`pvs_bidsapp.group.standard`), and writes it to
-the card of a model. Use other label maps than for what is `read`.
+numbers and volumes of such people follow noise and voxels (`pvs_bidsapp.group.standard`), how far the scans
+of one person differ before and after, and writes the exponents to the card of a model. Use other label maps than for what is `read`.
 """
 
 from __future__ import annotations
@@ -151,14 +151,37 @@ def fit(out_dirs: list[Path], model_dir: Path | None) -> None:
     scans = pd.concat(
         [part.assign(person=f'{k} ' + part['participant_id']) for k, part in enumerate(cohorts)]
     )
-    laws = fit_laws(scans.rename(columns={'qc_noise_to_csf': 'noise', 'qc_voxel_mm3': 'voxel_mm3'}))
+    scans = scans.rename(columns={'qc_noise_to_csf': 'noise', 'qc_voxel_mm3': 'voxel_mm3'})
+    laws = fit_laws(scans)
+    others = {who: fit_laws(scans[scans['person'] != who]) for who in scans['person'].unique()}
     print(f'{len(scans)} scans of {scans["person"].nunique()} people\n')
-    print('| measure | exponent of the noise | of the volume of a voxel |\n| --- | --- | --- |')
+    print(
+        '| measure | exponent of the noise (standard error) | of the volume of a voxel | spread of the scans '
+        'of a person | standardised by the laws of the others |\n| --- | --- | --- | --- | --- |'
+    )
     for measure, law in laws.items():
-        print(f'| {measure} | {law.noise:.2f} | {law.voxel:.2f} |')
+        left_out = [fitted[measure] for fitted in others.values()]
+        errors = [jackknife([getattr(each, name) for each in left_out]) for name in ('noise', 'voxel')]
+        parts = [(part, others[who][measure]) for who, part in scans.groupby('person')]
+        plain = np.mean([variation(part[measure]) for part, _ in parts])
+        standard = np.mean(
+            [variation(part[measure] * own.factor(part['noise'], part['voxel_mm3'])) for part, own in parts]
+        )
+        print(f'| {measure} | {law.noise:.2f} ({errors[0]:.2f}) | {law.voxel:.2f} ({errors[1]:.2f}) | '
+              f'{plain:.2f} | {standard:.2f} |')  # fmt: skip
     if model_dir is not None:
         model = load_model(model_dir)
         write_card(model.folder, replace(model.card, standard=entry_of(laws)))
+
+
+def jackknife(left_out: list[float]) -> float:
+    """Standard error of an estimate, from those without one person each (Efron 1982)."""
+    return float(np.sqrt(len(left_out) - 1) * np.std(left_out))
+
+
+def variation(values: pd.Series) -> float:
+    """Standard deviation over mean."""
+    return float(values.std() / values.mean())
 
 
 def main() -> None:
