@@ -17,7 +17,8 @@ means differ at most. ICC should be 0.9 or more, and means should differ by 15 %
 
 With `--random`, each person is scanned on so many scanners that nobody else is scanned on. `fit` prints how
 numbers and volumes of such people follow noise and voxels (`pvs_bidsapp.group.standard`), how far the scans
-of one person differ before and after, and writes the exponents to the card of a model. Use other label maps than for what is `read`.
+of one person differ before and after, and writes the exponents to the card of a model. Use other label maps
+than for what is `read`.
 """
 
 from __future__ import annotations
