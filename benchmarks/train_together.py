@@ -2,17 +2,25 @@
 """Train the networks of several models on the same patches, on a GPU that is lent for minutes.
 
     python benchmarks/train_together.py LABEL_MAPS OUT_DIR [--minutes 9] [--workers 15] [--backgrounds DIR]
+        [--networks NAME ...] [--start DIR] [--rate 0.002] [--keep FILE] [--patches FILE]
 
 On a GPU, the making of patches is what takes the time, not the networks. Here a patch is made once, with its
 T1w and its T2w, and serves a network for the T1w, one for both and one for the T2w. All cores make patches;
 the newest thousands stay in the memory of the GPU, where each is seen a few times, mirrored and with noise of
-its own. How often depends on the machine: the networks never wait. The learning rate follows the time that is
-left, so that the training is at its end when the time is over.
+its own. How often depends on the machine: the networks never wait. Each network has its share of the time
+(`NETWORKS`). The learning rate follows the time that is left, so that the training is at its end when the
+time is over.
 
 Of the label maps, every sixth (from the second on) is kept out: patches from these are made first and never
-learnt from; each network's Dice and cross-entropy on them are in OUT_DIR/log.tsv. OUT_DIR gets NAME.pt for
-each network: its averaged weights in half precision, its architecture, and the number of steps. Unlike with
-`pvs train`, two runs do not end with the same weights.
+learnt from; log.tsv in OUT_DIR has each network's best Dice and its cross-entropy on them, and the fraction
+of the voxels it marks there that lie in lesions. OUT_DIR gets NAME.pt for each network: its averaged weights
+in half precision, its architecture, and the number of steps; --start begins with those of an earlier run.
+Unlike with `pvs train`, two runs do not end with the same weights.
+
+Besides the three, there are networks to compare with one another, for the T1w: the four systems of table 1 of
+Chai et al. (the semi-supervised ones get patches of --backgrounds as unlabelled), and one that learns lesions
+as a class of their own. With --keep, a run writes its patches, and with --patches another one learns from
+these and makes none.
 
 --backgrounds is a folder of real scans, as --write-backgrounds makes it from outputs of `pvs participant`
 (which needs the whole program; the training needs neither ANTs nor nipype).
@@ -21,7 +29,6 @@ each network: its averaged weights in half precision, its architecture, and the 
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # all cores make patches, one each
@@ -29,11 +36,12 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 import io
 import lzma
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,23 +59,61 @@ from pvs_bidsapp.simulation.background_patches import BackgroundSampler
 from pvs_bidsapp.simulation.label_maps import load_label_map
 from pvs_bidsapp.simulation.patch_generator import PatchGenerator
 from pvs_bidsapp.simulation.patch_source import PatchSource, prepare_source
-from pvs_bidsapp.training.losses import leave_out, make_loss
+from pvs_bidsapp.training.losses import consistency, leave_out, make_loss
+from pvs_bidsapp.training.recipes import M2SS
 from pvs_bidsapp.training.trainer import GRADIENT_NORM, OUTPUT_BIAS
 
 T = TypeVar('T')
-#: Channels of each network, by the model's name: 0 is the T1w, 1 the T2w.
-MODELS = {'m2ss-t1': (0,), 'm2ss-t1t2': (0, 1), 't2': (1,)}
-#: How many batches each network gets in a round. The T1w shows least, so that its network gets more.
-TURNS = {'m2ss-t1': 2, 'm2ss-t1t2': 1, 't2': 1}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a network gets to see, and learns.
+
+    Attributes
+    ----------
+    channels : tuple of int
+        0 is the T1w, 1 the T2w.
+    share : float
+        Of the time, beside that of the other networks.
+    real : float
+        Fraction of its patches that come from real scans.
+    multi_scale, semisupervised : bool
+        As in `pvs_bidsapp.training.recipes`.
+    lesions : bool
+        Lesions are a second output.
+    """
+
+    channels: tuple[int, ...]
+    share: float = 1.0
+    real: float = 0.0
+    multi_scale: bool = True
+    semisupervised: bool = False
+    lesions: bool = False
+
+
+#: Networks by their names. The T1w shows least, so that its network gets more time.
+NETWORKS = {
+    'm2ss-t1': Plan((0,), share=2, real=0.2),
+    'm2ss-t1t2': Plan((0, 1)),
+    't2': Plan((1,)),
+    'supervised-mono': Plan((0,), multi_scale=False),
+    'supervised-multi': Plan((0,)),
+    'semi-mono': Plan((0,), multi_scale=False, semisupervised=True),
+    'semi-multi': Plan((0,), semisupervised=True),
+    'lesion-class': Plan((0,), lesions=True),
+}
+#: The networks of the bundled models' kind.
+MODELS = ('m2ss-t1', 'm2ss-t1t2', 't2')
 SPACING = (0.6, 1.2)
 #: Patches that are kept out, and how many of each kind stay in memory.
 HELD, KEPT, KEPT_REAL = 64, 3000, 800
-#: Fraction of a T1w network's patches that come from real scans.
-REAL = 0.2
+#: Fraction of the patches made that come from real scans.
+REAL = 0.1
 #: Patches of each kind that are there before the first step.
 START = 48
-#: Largest learning rate, and the fraction of the time in which it rises.
-RATE, RISE = 2e-3, 0.02
+#: Fraction of the time in which the learning rate rises, and in which there is no consistency.
+RISE, WARM = 0.02, 0.3
 AVERAGING = 0.998
 #: Noise that is added to a patch that is seen again: how often, and its largest standard deviation, in units
 #: of the network.
@@ -121,7 +167,9 @@ def read_label_map(path: Path) -> PatchSource:
     return prepare_source(load_label_map(path))
 
 
-#: A patch: its kind, whether its T2w lies on its T1w, images, and the label, which is 2 where it is unknown.
+#: Values of a target.
+NEITHER, PVS, UNKNOWN, LESION = range(4)
+#: A patch: its kind, whether its T2w lies on its T1w, images, and target.
 Item = tuple[int, bool, torch.Tensor, torch.Tensor]
 #: Kinds of patches: not learnt from, from label maps, and from real scans.
 HELD_OUT, SIMULATED, ON_SCAN = range(3)
@@ -168,13 +216,15 @@ class Patches(Dataset[Item]):
         rng = np.random.default_rng([self.seed, number])
         if number < HELD:
             patch, kind = self.held.draw(rng), HELD_OUT
-        elif self.scans and rng.random() < REAL / 2:  # they are for one of two batches in a round
+        elif self.scans and rng.random() < REAL:
             patch, kind = self.scans.draw(rng), ON_SCAN
         else:
             patch, kind = self.learnt.draw(rng), SIMULATED
-        target = (patch.label > 0).astype(np.uint8)
+        target = np.where(patch.label > 0, PVS, NEITHER).astype(np.uint8)
+        if patch.lesion is not None:
+            target[(patch.lesion >= 0.5) & (target == NEITHER)] = LESION
         if patch.left_out is not None:
-            target[patch.left_out] = 2
+            target[patch.left_out] = UNKNOWN
         image = torch.from_numpy(patch.image.astype(np.float16))
         return kind, not any(patch.misplaced), image, torch.from_numpy(target)
 
@@ -208,6 +258,52 @@ class Store:
     def __len__(self) -> int:
         return min(self.added, len(self.images))
 
+    def state(self) -> dict[str, Any]:
+        """What is in it, for a file."""
+        number = max(1, len(self))
+        return {
+            'images': self.images[:number].cpu(), 'targets': self.targets[:number].cpu(),
+            'are_aligned': torch.from_numpy(self.are_aligned[:number]), 'added': len(self),
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, state: dict[str, Any], device: torch.device) -> Store:
+        """A store as it was written."""
+        number, channels, size = state['images'].shape[:3]
+        store = cls(number, channels, size, device)
+        store.images.copy_(state['images'])
+        store.targets.copy_(state['targets'])
+        store.are_aligned, store.added = state['are_aligned'].numpy(), state['added']
+        return store
+
+
+@dataclass
+class Memory:
+    """Patches of all kinds: those kept out, those from label maps, and those from real scans."""
+
+    held: Store
+    simulated: Store
+    on_scans: Store
+
+    @classmethod
+    def new(cls, size: int, device: torch.device, *, has_scans: bool) -> Memory:
+        """An empty one."""
+        return cls(
+            Store(HELD, 2, size, device),
+            Store(KEPT, 2, size, device),
+            Store(KEPT_REAL if has_scans else 1, 1, size, device),
+        )
+
+    @classmethod
+    def read(cls, path: Path, device: torch.device) -> Memory:
+        """Read what `write` wrote."""
+        states = torch.load(path, weights_only=True, mmap=True)
+        return cls(**{name: Store.of(state, device) for name, state in states.items()})
+
+    def write(self, path: Path) -> None:
+        """Write all patches to a file."""
+        torch.save({each.name: getattr(self, each.name).state() for each in fields(self)}, path)
+
 
 class Maker(threading.Thread):
     """Makes patches in all processes and puts them into the stores.
@@ -224,15 +320,14 @@ class Maker(threading.Thread):
         # in_order: a slow patch holds nobody up; the processes are there before anything is on the device
         loader = DataLoader(patches, batch_size=None, num_workers=workers, prefetch_factor=4, in_order=False)
         self._items = iter(loader)
-        self.held = Store(HELD, 2, size, device)
-        self.simulated = Store(KEPT, 2, size, device)
-        self.on_scans = Store(KEPT_REAL if patches.scans else 1, 1, size, device)
+        self.memory = Memory.new(size, device, has_scans=patches.scans is not None)
         self.error: BaseException | None = None
 
     def run(self) -> None:
         """Go on for ever."""
         try:
-            stores = {HELD_OUT: self.held, SIMULATED: self.simulated, ON_SCAN: self.on_scans}
+            memory = self.memory
+            stores = {HELD_OUT: memory.held, SIMULATED: memory.simulated, ON_SCAN: memory.on_scans}
             for kind, is_aligned, image, target in self._items:
                 stores[kind].add(image, target, is_aligned=is_aligned)
         except BaseException as error:  # told by the main thread
@@ -240,7 +335,7 @@ class Maker(threading.Thread):
 
     def wait(self) -> None:
         """Wait for the first patches."""
-        needed = [(self.held, HELD), (self.simulated, START)]
+        needed = [(self.memory.held, HELD), (self.memory.simulated, START)]
         while any(len(store) < number for store, number in needed):
             self.check()
             time.sleep(0.2)
@@ -259,31 +354,48 @@ class Pupil:
     """A network in training."""
 
     name: str
-    channels: tuple[int, ...]
+    plan: Plan
+    architecture: dict[str, Any]
     network: nn.Module
     average: AveragedModel
     optimizer: torch.optim.Optimizer
     steps: int = 0
-    loss: float = float('nan')
+    seconds: float = 0.0
+    losses: list[torch.Tensor] = field(default_factory=list)
 
     @classmethod
-    def new(cls, name: str, architecture: dict[str, Any], device: torch.device) -> Pupil:
+    def new(
+        cls,
+        name: str,
+        architecture: dict[str, Any],
+        device: torch.device,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> Pupil:
         """A network with random weights."""
-        network = build(architecture).to(device)
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        plan, network = NETWORKS[name], build(architecture)
+        if plan.lesions:
+            network.head = nn.Conv3d(architecture['filters'], 2, 1)  # type: ignore[assignment]
+        network.to(device, memory_format=layout)  # type: ignore[call-overload]
         nn.init.constant_(network.get_parameter('head.bias'), OUTPUT_BIAS)
         average = AveragedModel(network, avg_fn=get_ema_avg_fn(AVERAGING), use_buffers=True)
-        optimizer = torch.optim.Adam(network.parameters(), RATE, fused=True)
-        return cls(name, MODELS[name], network, average, optimizer)
+        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        return cls(name, plan, architecture, network, average, optimizer)
 
-    def learn(self, image: torch.Tensor, target: torch.Tensor, rate: float) -> torch.Tensor:
+    def start(self, path: Path) -> None:
+        """Begin with the weights that `save` wrote."""
+        state = torch.load(path, weights_only=True, map_location='cpu')
+        if state['architecture'] != self.architecture:
+            sys.exit(f'{path} holds another network: {state["architecture"]}')
+        self.network.load_state_dict(state['weights'])
+
+    def learn(
+        self, image: torch.Tensor, target: torch.Tensor, rate: float, unlabelled: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Do a step; returns the loss, on the device."""
         for group in self.optimizer.param_groups:
             group['lr'] = rate
         self.network.train()
-        with torch.autocast(image.device.type, torch.bfloat16):
-            logits = self.network(image)
-        loss = cross_entropy(logits, target)
+        loss = self._loss(image, target, unlabelled)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
@@ -294,41 +406,86 @@ class Pupil:
         self.steps += 1
         return loss.detach()
 
-    def save(self, path: Path, architecture: dict[str, Any]) -> None:
-        """Write the averaged weights, in half precision."""
+    def _loss(
+        self, image: torch.Tensor, target: torch.Tensor, unlabelled: torch.Tensor | None
+    ) -> torch.Tensor:
+        with torch.autocast(image.device.type, torch.bfloat16):
+            if unlabelled is None:
+                logits, noisy, clean = self.network(image), None, None
+            else:  # as `pvs_bidsapp.training.objectives.SemiSupervised`
+                noise = M2SS.noise * torch.randn_like(unlabelled)
+                with torch.no_grad():
+                    clean = self.network(unlabelled).sigmoid()
+                logits, noisy = self.network(torch.cat([image, unlabelled + noise])).split(len(image))
+        loss = cross_entropy(logits[:, :1], target)
+        if self.plan.lesions:
+            loss = loss + cross_entropy(logits[:, 1:], target, of=LESION)
+        if noisy is not None and clean is not None:
+            loss = loss + M2SS.consistency_weight * consistency(noisy, clean, M2SS.confidence)
+        return loss
+
+    def save(self, path: Path) -> None:
+        """Write the averaged weights, in half precision, without the output of lesions."""
         state = self.average.module.state_dict()
         weights = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-        torch.save({'weights': weights, 'architecture': architecture, 'steps': self.steps}, path)
+        for name in ('head.weight', 'head.bias'):
+            weights[name] = weights[name][:1]
+        torch.save({'weights': weights, 'architecture': self.architecture, 'steps': self.steps}, path)
 
 
-def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """The loss ``ce``; voxels with the target 2 do not count."""
-    return LOSS(*leave_out(logits, (target == 1).float(), target < 2))
+def fastest_layout(
+    name: str, filters: int, shape: tuple[int, int, int], device: torch.device, batch: int
+) -> torch.memory_format:
+    """The order of channels in memory with which a network learns fastest on a GPU."""
+    layouts = (torch.contiguous_format, torch.channels_last_3d)
+    if device.type != 'cuda':
+        return layouts[0]
+    seconds = []
+    for layout in layouts:
+        pupil = Pupil.new(name, architecture_of(name, filters), device, layout)
+        image = torch.randn((batch, len(pupil.plan.channels), *shape), device=device)
+        image = image.contiguous(memory_format=layout)
+        target = (torch.rand((batch, 1, *shape), device=device) < 0.01).to(torch.uint8)
+        for step in range(8):
+            if step == 3:  # the first ones choose the algorithms
+                torch.cuda.synchronize()
+                begun = time.monotonic()
+            pupil.learn(image, target, 0.0)
+        torch.cuda.synchronize()
+        seconds.append((time.monotonic() - begun) / 5)
+        print(f'{name}, {layout}: {1000 * seconds[-1]:.0f} ms a step', flush=True)
+    torch.cuda.empty_cache()
+    return layouts[int(np.argmin(seconds))]
+
+
+def cross_entropy(logits: torch.Tensor, target: torch.Tensor, of: int = PVS) -> torch.Tensor:
+    """The loss ``ce`` of a value of the target; unknown voxels do not count."""
+    return LOSS(*leave_out(logits, (target == of).float(), target != UNKNOWN))
 
 
 @dataclass
 class Batches:
     """Draws batches from what is in memory."""
 
-    maker: Maker
+    memory: Memory
     batch: int
     rng: np.random.Generator
+    layout: torch.memory_format = torch.contiguous_format
 
-    def draw(self, channels: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(self, channels: tuple[int, ...], real: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (float32) and targets of one batch, some of them mirrored and noisier."""
-        is_t1w, images, targets = channels == (0,), [], []
+        images, targets = [], []
         for _ in range(self.batch):
-            store = self.maker.simulated
-            if is_t1w and len(self.maker.on_scans) >= START and self.rng.random() < REAL:
-                store = self.maker.on_scans
+            store = self.memory.simulated
+            if real and len(self.memory.on_scans) >= START and self.rng.random() < real:
+                store = self.memory.on_scans
             place = self._place(store, needs_alignment=channels == (1,))
             image, target = store.images[place, list(channels)].float(), store.targets[place]
             if self.rng.random() < 0.5:
                 image, target = image.flip(1), target.flip(1)
             images.append(self._with_noise(image))
             targets.append(target)
-        layout = torch.channels_last_3d
-        return torch.stack(images).contiguous(memory_format=layout), torch.stack(targets)
+        return torch.stack(images).contiguous(memory_format=self.layout), torch.stack(targets)
 
     def _place(self, store: Store, *, needs_alignment: bool) -> int:
         """Some patch; the truth of a T2w alone lies in the T2w."""
@@ -347,17 +504,29 @@ class Batches:
 
 
 @torch.no_grad()
-def look(pupil: Pupil, held: Store) -> tuple[float, float]:
-    """Best Dice of all patches that are kept out, and their cross-entropy, with the averaged weights."""
-    network, channels = pupil.average.module.eval(), list(pupil.channels)
-    places = [k for k in range(len(held)) if pupil.channels != (1,) or held.are_aligned[k]]
+def look(pupil: Pupil, held: Store) -> tuple[float, float, float]:
+    """How the averaged weights do on the patches that are kept out.
+
+    Returns
+    -------
+    dice : float
+        Of all patches, at the best threshold.
+    entropy : float
+        Cross-entropy over the number of true voxels.
+    in_lesions : float
+        Fraction of the voxels marked at that threshold that lie in lesions.
+    """
+    network, channels = pupil.average.module.eval(), list(pupil.plan.channels)
+    places = [k for k in range(len(held)) if channels != [1] or held.are_aligned[k]]
     thresholds = torch.linspace(0.1, 0.6, 11, device=held.images.device)
-    both, marked, true, entropy = torch.zeros_like(thresholds), torch.zeros_like(thresholds), 0.0, 0.0
+    both, marked, lesions = (torch.zeros_like(thresholds) for _ in range(3))
+    true, entropy = 0.0, 0.0
     for place in places:
         image = held.images[place : place + 1, channels].float()
         with torch.autocast(image.device.type, torch.bfloat16):
-            logits = network(image)
-        label = held.targets[place : place + 1] == 1
+            logits = network(image)[:, :1]
+        target = held.targets[place : place + 1]
+        label = target == PVS
         loss = nn.functional.binary_cross_entropy_with_logits(logits, label.float(), reduction='sum')
         entropy += float(loss)
         probability = logits.sigmoid()
@@ -366,36 +535,39 @@ def look(pupil: Pupil, held: Store) -> tuple[float, float]:
             mask = probability >= threshold
             both[k] += (mask & label).sum()
             marked[k] += mask.sum()
-    return float((2 * both / (marked + true)).max()), entropy / max(true, 1.0)
+            lesions[k] += (mask & (target == LESION)).sum()
+    dice = 2 * both / (marked + true)
+    best = dice.argmax()
+    return float(dice[best]), entropy / max(true, 1.0), float(lesions[best] / marked[best].clamp(min=1))
 
 
 class Training:
-    """All networks, in rounds, until the time is over.
+    """All networks, each for its share of the time, until the time is over.
 
     Parameters
     ----------
-    maker : Maker
+    batches : Batches
+    maker : Maker or None
+        None: no patches are made.
     pupils : sequence of Pupil
-    architectures : dict
-        By a pupil's name.
     out_dir : Path
     minutes : float
-    batch : int
+    rate : float
+        Largest learning rate.
     """
 
     def __init__(
         self,
-        maker: Maker,
+        batches: Batches,
+        maker: Maker | None,
         pupils: Sequence[Pupil],
-        architectures: dict[str, dict[str, Any]],
         out_dir: Path,
         *,
         minutes: float,
-        batch: int,
+        rate: float,
     ) -> None:
-        self.maker, self.pupils, self.architectures = maker, pupils, architectures
-        self.out_dir, self.seconds = out_dir, 60 * minutes
-        self.batches = Batches(maker, batch, np.random.default_rng(0))
+        self.batches, self.memory, self.maker, self.pupils = batches, batches.memory, maker, pupils
+        self.out_dir, self.seconds, self.rate = out_dir, 60 * minutes, rate
         self.begun = time.monotonic()
 
     @property
@@ -406,47 +578,60 @@ class Training:
     @cached_property
     def _log(self) -> Path:
         path = self.out_dir / 'log.tsv'
-        path.write_text('seconds\tpatches\tnetwork\tsteps\tloss\theld_out_dice\theld_out_entropy\n')
+        path.write_text(
+            'seconds\tpatches\tnetwork\tsteps\tloss\theld_out_dice\theld_out_entropy\tmarked_in_lesions\n'
+        )
         return path
 
     def _rate(self) -> float:
         if self.progress < RISE:
-            return RATE * max(self.progress / RISE, 0.02)
-        return RATE * (0.5 * (1 + float(np.cos(np.pi * min(1.0, self.progress)))) + 1e-3)
+            return self.rate * max(self.progress / RISE, 0.02)
+        return self.rate * (0.5 * (1 + float(np.cos(np.pi * min(1.0, self.progress)))) + 1e-3)
 
     def run(self) -> None:
         """Train."""
-        losses: dict[str, list[torch.Tensor]] = {s.name: [] for s in self.pupils}
         reported = looked = self.begun
-        for pupil in itertools.cycle(s for s in self.pupils for _ in range(TURNS[s.name])):
-            self.maker.check()
-            losses[pupil.name].append(pupil.learn(*self.batches.draw(pupil.channels), self._rate()))
+        while self.progress < 1:
+            if self.maker:
+                self.maker.check()
+            self._step(min(self.pupils, key=lambda pupil: pupil.seconds / pupil.plan.share))
             now = time.monotonic()
             if now - reported > REPORT:
                 reported = now
-                for s in self.pupils:
-                    s.loss = float(torch.stack(losses[s.name]).mean()) if losses[s.name] else s.loss
-                    losses[s.name].clear()
-                    self._report(s)
-            if self.progress >= 1 or now - looked > LOOK:
+                for pupil in self.pupils:
+                    self._report(pupil)
+            if now - looked > LOOK:
                 looked = now
                 self._look()
-            if self.progress >= 1:
-                return
+        self._look()
 
-    def _report(self, pupil: Pupil, scores: Sequence[float] = (float('nan'), float('nan'))) -> None:
-        seconds, patches = time.monotonic() - self.begun, self.maker.simulated.added
-        patches += self.maker.on_scans.added
-        values = f'{seconds:.0f}\t{patches}\t{pupil.name}\t{pupil.steps}\t{pupil.loss:.4f}'
-        line = f'{values}\t{scores[0]:.4f}\t{scores[1]:.4f}'
+    def _step(self, pupil: Pupil) -> None:
+        """One step of a network, with its time."""
+        begun, plan = time.monotonic(), pupil.plan
+        image, target = self.batches.draw(plan.channels, plan.real)
+        unlabelled = None
+        if plan.semisupervised and self.progress > WARM:
+            unlabelled, _ = self.batches.draw(plan.channels, real=1.0)
+        pupil.losses.append(pupil.learn(image, target, self._rate(), unlabelled))
+        if image.is_cuda:
+            torch.cuda.synchronize()
+        pupil.seconds += time.monotonic() - begun
+
+    def _report(self, pupil: Pupil, scores: Sequence[float] = (float('nan'),) * 3) -> None:
+        seconds, patches = time.monotonic() - self.begun, self.memory.simulated.added
+        patches += self.memory.on_scans.added
+        loss = float(torch.stack(pupil.losses).mean()) if pupil.losses else float('nan')
+        pupil.losses.clear()
+        values = [f'{seconds:.0f}', f'{patches}', pupil.name, f'{pupil.steps}']
+        line = '\t'.join([*values, *(f'{number:.4f}' for number in (loss, *scores))])
         with self._log.open('a') as file:
             file.write(line + '\n')
         print(line, flush=True)
 
     def _look(self) -> None:
         for pupil in self.pupils:
-            self._report(pupil, look(pupil, self.maker.held))
-            pupil.save(self.out_dir / f'{pupil.name}.pt', self.architectures[pupil.name])
+            self._report(pupil, look(pupil, self.memory.held))
+            pupil.save(self.out_dir / f'{pupil.name}.pt')
 
 
 def in_processes(function: Callable[[Path], T], paths: Sequence[Path], workers: int) -> Iterator[T]:
@@ -468,6 +653,11 @@ def main() -> None:
     parser.add_argument('--batch', type=int, default=4)
     parser.add_argument('--size', type=int, default=96, help='edge of a patch in voxels')
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--networks', nargs='+', choices=NETWORKS, default=MODELS)
+    parser.add_argument('--start', type=Path, metavar='DIR', help='begin with the weights of that run')
+    parser.add_argument('--rate', type=float, default=2e-3, help='largest learning rate (default 0.002)')
+    parser.add_argument('--keep', type=Path, metavar='FILE', help='write the patches to FILE at the end')
+    parser.add_argument('--patches', type=Path, metavar='FILE', help='learn from these and make none')
     args = parser.parse_args()
     if args.write_backgrounds:
         write_backgrounds(args.write_backgrounds, args.backgrounds)
@@ -476,42 +666,54 @@ def main() -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Prepare what patches are made from, and train."""
+    """Make or read patches, and train."""
     args.out_dir.mkdir(parents=True, exist_ok=True)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(args.seed)
+    maker = None
+    if args.patches:
+        memory = Memory.read(args.patches, device)
+    else:
+        maker = make_patches(args, device)
+        memory = maker.memory
+    shape = (args.size, args.size, args.size)
+    layout = fastest_layout(args.networks[0], args.filters, shape, device, args.batch)
+    pupils = [Pupil.new(name, architecture_of(name, args.filters), device, layout) for name in args.networks]
+    for pupil in pupils if args.start else ():
+        pupil.start(args.start / f'{pupil.name}.pt')
+    if maker:
+        maker.wait()
+    print('the first patches are there', flush=True)
+    batches = Batches(memory, args.batch, np.random.default_rng(args.seed), layout)
+    Training(batches, maker, pupils, args.out_dir, minutes=args.minutes, rate=args.rate).run()
+    if args.keep:
+        memory.write(args.keep)
+    os._exit(0)  # the other processes make patches for ever
+
+
+def make_patches(args: argparse.Namespace, device: torch.device) -> Maker:
+    """Prepare what patches are made from, and begin to make them."""
     sources = list(in_processes(read_label_map, sorted(args.label_maps.glob('*.nii*')), args.workers))
     found = sorted(args.backgrounds.glob('*.npz.xz')) if args.backgrounds else []
     backgrounds = list(in_processes(read_background_maps, found, args.workers))
     held = sources[1::6]
     learnt = [source for source in sources if not any(source is other for other in held)]
-    print(
-        len(learnt),
-        'label maps,',
-        len(held),
-        'kept out,',
-        len(backgrounds),
-        'real scans,',
-        device,
-        flush=True,
-    )
+    numbers = f'{len(learnt)} label maps, {len(held)} kept out, {len(backgrounds)} real scans'
+    print(f'{numbers}, {device}', flush=True)
     patches = Patches(learnt, held, backgrounds, size=args.size, seed=args.seed)
     maker = Maker(patches, args.workers, args.size, device)
     maker.start()
-    architectures: dict[str, dict[str, Any]] = {
-        name: {
-            'name': 'm2ss', 'in_channels': len(channels), 'filters': args.filters, 'side_filters': 8,
-            'levels': 4, 'multi_scale': True,
-        }
-        for name, channels in MODELS.items()
+    return maker
+
+
+def architecture_of(name: str, filters: int) -> dict[str, Any]:
+    """The architecture of a network, as in a model's card."""
+    plan = NETWORKS[name]
+    return {
+        'name': 'm2ss', 'in_channels': len(plan.channels), 'filters': filters, 'side_filters': 8,
+        'levels': 4, 'multi_scale': plan.multi_scale,
     }  # fmt: skip
-    pupils = [Pupil.new(name, architectures[name], device) for name in MODELS]
-    maker.wait()
-    print('the first patches are there', flush=True)
-    training = Training(maker, pupils, architectures, args.out_dir, minutes=args.minutes, batch=args.batch)
-    training.run()
-    os._exit(0)  # the other processes make patches for ever
 
 
 if __name__ == '__main__':

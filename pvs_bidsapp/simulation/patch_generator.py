@@ -64,6 +64,8 @@ class GeneratedPatch:
     misplaced : tuple of float
         By how many voxels a T2w beside a T1w lies too far along each axis; not told of patches from real
         scans.
+    lesion : ndarray of float32, shape (x, y, z), or None
+        Fraction of each voxel filled by a lesion of white matter; None: not known.
     """
 
     image: np.ndarray
@@ -73,6 +75,7 @@ class GeneratedPatch:
     spacing: np.ndarray
     left_out: np.ndarray | None = None
     misplaced: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    lesion: np.ndarray | None = None
 
 
 class PatchSampler(Protocol):
@@ -138,6 +141,7 @@ class PatchGenerator:
             brain=brain,
             spacing=anatomy.spacing,
             misplaced=misplaced,
+            lesion=contents.lesion[inner],
         )
 
     def _draw_misplacement(self, rng: np.random.Generator) -> tuple[float, float, float]:

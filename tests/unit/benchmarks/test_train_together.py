@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -69,7 +67,8 @@ def test_batches_are_patches_mirrored_and_with_noise_in_the_brain(together, patc
     stores['simulated'].images[2, 1] = 1.5  # the only one that a network of the T2w alone may get
     for _ in range(together.START):
         stores['on_scans'].add(torch.full((1, 32, 32, 32), 9.0), target, is_aligned=True)
-    batches = together.Batches(SimpleNamespace(**stores), 8, np.random.default_rng(1))
+    memory = together.Memory(held=together.Store(1, 2, 32, CPU), **stores)
+    batches = together.Batches(memory, 8, np.random.default_rng(1))
     outside = TissueNormalization().outside
     both, targets = batches.draw((0, 1))
     assert both.shape == (8, 2, 32, 32, 32)
@@ -79,7 +78,7 @@ def test_batches_are_patches_mirrored_and_with_noise_in_the_brain(together, patc
     assert (both[:, 0] == outside).sum() == 8 * (image[0].float() == outside).sum()
     alone, _ = batches.draw((1,))
     assert abs(float(alone.mean()) - 1.5) < 0.05
-    from_scans = sum(float((batches.draw((0,))[0].mean((1, 2, 3, 4)) > 5).sum()) for _ in range(20))
+    from_scans = sum(float((batches.draw((0,), real=0.2)[0].mean((1, 2, 3, 4)) > 5).sum()) for _ in range(20))
     assert 0.1 < from_scans / 160 < 0.35
 
 
@@ -95,10 +94,75 @@ def test_a_network_learns_and_is_written(together, patches, tmp_path):
     store = together.Store(2, 2, 32, CPU)
     for _, is_aligned, one, label in items:
         store.add(one, label, is_aligned=is_aligned)
-    dice, entropy = together.look(pupil, store)
+    dice, entropy, in_lesions = together.look(pupil, store)
     assert 0 <= dice <= 1
+    assert 0 <= in_lesions <= 1
     assert entropy > 0
-    pupil.save(tmp_path / 'x.pt', architecture)
-    state = torch.load(tmp_path / 'x.pt', weights_only=True)
+    pupil.save(tmp_path / 'm2ss-t1t2.pt')
+    state = torch.load(tmp_path / 'm2ss-t1t2.pt', weights_only=True)
     assert state['steps'] == 30
     build(state['architecture']).load_state_dict(state['weights'])
+    again = together.Pupil.new('m2ss-t1t2', architecture, CPU)
+    again.start(tmp_path / 'm2ss-t1t2.pt')
+    for name, weight in again.network.state_dict().items():
+        torch.testing.assert_close(weight, pupil.average.module.state_dict()[name], rtol=2e-3, atol=1e-4)
+    other = together.Pupil.new('m2ss-t1t2', architecture | {'filters': 3}, CPU)
+    with pytest.raises(SystemExit, match='another network'):
+        other.start(tmp_path / 'm2ss-t1t2.pt')
+
+
+def test_patches_that_are_kept_are_the_same(together, tmp_path):
+    memory = together.Memory.new(8, CPU, has_scans=False)
+    memory.held = together.Store(2, 2, 8, CPU)
+    memory.simulated = together.Store(4, 2, 8, CPU)
+    for number in range(3):
+        target = torch.full((8, 8, 8), number, dtype=torch.uint8)
+        memory.simulated.add(torch.full((2, 8, 8, 8), number + 0.5), target, is_aligned=number == 1)
+    memory.write(tmp_path / 'patches.pt')
+    again = together.Memory.read(tmp_path / 'patches.pt', CPU)
+    assert [len(store) for store in (again.held, again.simulated, again.on_scans)] == [0, 3, 0]
+    assert torch.equal(again.simulated.images, memory.simulated.images[:3])
+    assert torch.equal(again.simulated.targets, memory.simulated.targets[:3])
+    assert again.simulated.are_aligned.tolist() == [False, True, False]
+
+
+def test_lesions_are_a_class_of_their_own(together, tmp_path):
+    architecture = together.architecture_of('lesion-class', 2) | {'levels': 2}
+    torch.manual_seed(2)
+    pupil = together.Pupil.new('lesion-class', architecture, CPU)
+    image = torch.randn(2, 1, 16, 16, 16)
+    target = torch.zeros((2, 1, 16, 16, 16), dtype=torch.uint8)
+    target[:, :, :4, :4] = together.PVS
+    target[:, :, 8:, 8:] = together.LESION
+    image[target == together.PVS] -= 4  # as dark as a lesion, and of another shape
+    image[target == together.LESION] -= 4
+    for _ in range(200):
+        pupil.learn(image, target, 0.02)
+    probability = pupil.network.eval()(image).sigmoid()
+    assert probability.shape[1] == 2
+    assert probability[:, 1:][target == together.LESION].mean() > 0.7
+    assert probability[:, 1:][target != together.LESION].mean() < 0.3
+    pupil.save(tmp_path / 'x.pt')
+    state = torch.load(tmp_path / 'x.pt', weights_only=True)
+    build(architecture).load_state_dict(state['weights'])
+
+
+def test_every_network_has_its_share_of_the_time(together, patches, tmp_path):
+    memory = together.Memory(*(together.Store(together.START, n, 32, CPU) for n in (2, 2, 1)))
+    _, _, image, target = patches[together.HELD]
+    for _ in range(together.START):
+        memory.held.add(image, target, is_aligned=True)
+        memory.simulated.add(image, target, is_aligned=True)
+        memory.on_scans.add(image[:1], target, is_aligned=True)
+    names = ('m2ss-t1', 't2', 'semi-mono')
+    pupils = [together.Pupil.new(name, together.architecture_of(name, 1), CPU) for name in names]
+    batches = together.Batches(memory, 1, np.random.default_rng(1))
+    together.WARM, together.REPORT = 0.2, 1.0
+    together.Training(batches, None, pupils, tmp_path, minutes=0.1, rate=1e-3).run()
+    first, second, third = (pupil.seconds for pupil in pupils)
+    assert first == pytest.approx(2 * second, rel=0.3)
+    assert second == pytest.approx(third, rel=0.3)
+    lines = [line.split('\t') for line in (tmp_path / 'log.tsv').read_text().splitlines()]
+    assert {len(line) for line in lines} == {8}
+    assert {line[2] for line in lines[1:]} == set(names)
+    assert {path.stem for path in tmp_path.glob('*.pt')} == set(names)
