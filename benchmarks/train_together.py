@@ -119,8 +119,8 @@ AVERAGING = 0.998
 #: of the network.
 NOISY, NOISE = 0.3, 0.12
 LOSS = make_loss('ce')
-#: Seconds between two lines of the log, and between two looks at the patches that are kept out.
-REPORT, LOOK = 10.0, 120.0
+#: Seconds between two lines of the log.
+REPORT = 10.0
 #: Stored units of a scan's image per unit of the network.
 STEPS = 200.0
 
@@ -369,7 +369,7 @@ class Pupil:
         name: str,
         architecture: dict[str, Any],
         device: torch.device,
-        layout: torch.memory_format = torch.contiguous_format,
+        layout: torch.memory_format = torch.channels_last_3d,
     ) -> Pupil:
         """A network with random weights."""
         plan, network = NETWORKS[name], build(architecture)
@@ -436,10 +436,10 @@ class Pupil:
 def fastest_layout(
     name: str, filters: int, shape: tuple[int, int, int], device: torch.device, batch: int
 ) -> torch.memory_format:
-    """The order of channels in memory with which a network learns fastest on a GPU."""
+    """The order of channels in memory with which a network learns fastest."""
     layouts = (torch.contiguous_format, torch.channels_last_3d)
     if device.type != 'cuda':
-        return layouts[0]
+        return torch.channels_last_3d
     seconds = []
     for layout in layouts:
         pupil = Pupil.new(name, architecture_of(name, filters), device, layout)
@@ -470,7 +470,7 @@ class Batches:
     memory: Memory
     batch: int
     rng: np.random.Generator
-    layout: torch.memory_format = torch.contiguous_format
+    layout: torch.memory_format = torch.channels_last_3d
 
     def draw(self, channels: tuple[int, ...], real: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (float32) and targets of one batch, some of them mirrored and noisier."""
@@ -554,6 +554,8 @@ class Training:
     minutes : float
     rate : float
         Largest learning rate.
+    pause : float
+        Seconds between two looks at the patches that are kept out.
     """
 
     def __init__(
@@ -565,9 +567,10 @@ class Training:
         *,
         minutes: float,
         rate: float,
+        pause: float,
     ) -> None:
         self.batches, self.memory, self.maker, self.pupils = batches, batches.memory, maker, pupils
-        self.out_dir, self.seconds, self.rate = out_dir, 60 * minutes, rate
+        self.out_dir, self.seconds, self.rate, self.pause = out_dir, 60 * minutes, rate, pause
         self.begun = time.monotonic()
 
     @property
@@ -600,9 +603,9 @@ class Training:
                 reported = now
                 for pupil in self.pupils:
                     self._report(pupil)
-            if now - looked > LOOK:
-                looked = now
+            if now - looked > self.pause:
                 self._look()
+                looked = time.monotonic()
         self._look()
 
     def _step(self, pupil: Pupil) -> None:
@@ -656,6 +659,10 @@ def main() -> None:
     parser.add_argument('--networks', nargs='+', choices=NETWORKS, default=MODELS)
     parser.add_argument('--start', type=Path, metavar='DIR', help='begin with the weights of that run')
     parser.add_argument('--rate', type=float, default=2e-3, help='largest learning rate (default 0.002)')
+    parser.add_argument(
+        '--look', type=float, default=120.0, metavar='SECONDS',
+        help='between two looks at the patches that are kept out (default 120)',
+    )  # fmt: skip
     parser.add_argument('--keep', type=Path, metavar='FILE', help='write the patches to FILE at the end')
     parser.add_argument('--patches', type=Path, metavar='FILE', help='learn from these and make none')
     args = parser.parse_args()
@@ -686,7 +693,9 @@ def train(args: argparse.Namespace) -> None:
         maker.wait()
     print('the first patches are there', flush=True)
     batches = Batches(memory, args.batch, np.random.default_rng(args.seed), layout)
-    Training(batches, maker, pupils, args.out_dir, minutes=args.minutes, rate=args.rate).run()
+    Training(
+        batches, maker, pupils, args.out_dir, minutes=args.minutes, rate=args.rate, pause=args.look
+    ).run()
     if args.keep:
         memory.write(args.keep)
     os._exit(0)  # the other processes make patches for ever

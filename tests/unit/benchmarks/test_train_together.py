@@ -158,7 +158,7 @@ def test_every_network_has_its_share_of_the_time(together, patches, tmp_path):
     pupils = [together.Pupil.new(name, together.architecture_of(name, 1), CPU) for name in names]
     batches = together.Batches(memory, 1, np.random.default_rng(1))
     together.WARM, together.REPORT = 0.2, 1.0
-    together.Training(batches, None, pupils, tmp_path, minutes=0.1, rate=1e-3).run()
+    together.Training(batches, None, pupils, tmp_path, minutes=0.1, rate=1e-3, pause=60).run()
     first, second, third = (pupil.seconds for pupil in pupils)
     assert first == pytest.approx(2 * second, rel=0.3)
     assert second == pytest.approx(third, rel=0.3)
