@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures of simulated heads beside the truth: regions, lengths and widths, estimated grades.
+"""Measures of simulated heads beside the truth: regions, shapes, estimated grades, expected numbers.
 
     python benchmarks/measures.py OUT_DIR DATASET [OUT_DIR DATASET ...]
 
@@ -13,7 +13,9 @@ Prints
   masks, with the tubes that were drawn;
 - agreement (weighted kappa) of the grades estimated from the found mask with those from the true one, counted
   by the same rules; and with those from the spaces that were drawn, each counted by itself also where it
-  touches another one, which nobody could see.
+  touches another one, which nobody could see;
+- of how many heads, and of how many of their regions, the intervals of the expected number and volume that
+  ``participant`` wrote hold the truth.
 """
 
 from __future__ import annotations
@@ -38,13 +40,23 @@ from tqdm.auto import tqdm
 from pvs_bidsapp.anatomy.acpc import Frame
 from pvs_bidsapp.anatomy.regions import CENTRAL, REGIONS, TOTALS, Region
 from pvs_bidsapp.anatomy.structures import FROM_PUTAMEN, Structure, add_internal_capsule
+from pvs_bidsapp.clusters.burden import UNITS
 from pvs_bidsapp.clusters.shape import measure
+from pvs_bidsapp.clusters.tables import row_members
 from pvs_bidsapp.clusters.visual_grades import GRADES, estimate_grades
+from pvs_bidsapp.commands import calibrate
+from pvs_bidsapp.outputs.evaluation import find_mask_pairs
 
 #: Totals in which the spaces of each region of the simulation should be found.
 EXPECTED = {
     'white-matter': 'deep white matter', 'basal-ganglia': 'basal ganglia',
     'midbrain': 'midbrain', 'hippocampus': 'hippocampus',
+}  # fmt: skip
+#: Row of the region statistics for the whole brain, and its columns with the ends of the intervals.
+WHOLE = ('all', 'both')
+ENDS = {
+    'count': ('expected_count_low', 'expected_count_high'),
+    'volume': ('expected_volume_low_mm3', 'expected_volume_high_mm3'),
 }  # fmt: skip
 #: FreeSurfer codes of the corpus callosum, the third ventricle, ventral diencephalon, the putamen, nuclei.
 CALLOSUM, THIRD, VENTRAL, PUTAMEN = (251, 252, 253, 254, 255), (14,), (28, 60), (12, 51)
@@ -174,6 +186,36 @@ def main() -> None:
     print_places(measured.places)
     print_shapes(measured.shapes)
     print_grades(measured.grades)
+    print_intervals(
+        [
+            held
+            for out, data in zip(given[::2], given[1::2], strict=True)
+            for held in intervals(out, data / 'derivatives' / 'labels')
+        ]
+    )
+
+
+def intervals(out: Path, labels: Path) -> Iterator[dict[str, np.ndarray]]:
+    """For each scan and quantity, whether the interval holds the truth: the whole brain, then all rows."""
+    rows = [WHOLE, *(row for row in row_members() if row != WHOLE)]
+    for files in tqdm(find_mask_pairs(out, labels).pairs, desc='intervals', disable=None):
+        truth = calibrate.measure(files).truth
+        name = files.predicted.path.name.replace('_label-PVS_mask.nii.gz', '_desc-pvs_stats.tsv')
+        table = pd.read_csv(files.predicted.path.with_name(name), sep='\t')
+        table = table.set_index(['region', 'hemisphere']).loc[rows]
+        yield {
+            quantity: (table[low] <= truth[quantity] + unit / 1e3).to_numpy()
+            & (truth[quantity] - unit / 1e3 <= table[high]).to_numpy()
+            for (quantity, unit), (low, high) in zip(UNITS.items(), ENDS.values(), strict=True)
+        }
+
+
+def print_intervals(held: list[dict[str, np.ndarray]]) -> None:
+    """How often the intervals hold the truth."""
+    print('\n| expected | heads | held | in regions |\n| --- | --- | --- | --- |')
+    for quantity in UNITS:
+        rows = np.array([head[quantity] for head in held])
+        print(f'| {quantity} | {len(rows)} | {rows[:, 0].sum()} | {rows[:, 1:].mean():.2f} |')
 
 
 def places(head: Head) -> Iterator[tuple[str, str]]:
