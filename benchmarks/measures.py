@@ -236,8 +236,10 @@ def places(head: Head) -> Iterator[tuple[str, str]]:
         is_central = code in CALLOSUM or from_third[voxels].mean() <= CENTRAL
         if region == 'white-matter' and is_central and total != 'deep white matter':
             total = 'not lobar, as it should be'
-        elif region == 'white-matter' and owner.name in CAPSULES and capsules[voxels].mean() >= 0.5:
-            total = 'capsule, as it should be'
+        elif region == 'white-matter' and total == 'basal ganglia' and capsules[voxels].mean() >= 0.5:
+            # the capsules are parts of the basal ganglia, as the nuclei are
+            is_capsule = owner.name in CAPSULES
+            total = 'capsule, as it should be' if is_capsule else 'capsule, given to the nucleus beside it'
         if region == 'midbrain' and code in VENTRAL and total != 'midbrain':
             total = 'ventral diencephalon by the label map'
         yield region, total
