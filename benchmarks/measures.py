@@ -203,6 +203,8 @@ def intervals(out: Path, labels: Path) -> Iterator[dict[str, np.ndarray]]:
         name = files.predicted.path.name.replace('_label-PVS_mask.nii.gz', '_desc-pvs_stats.tsv')
         table = pd.read_csv(files.predicted.path.with_name(name), sep='\t')
         table = table.set_index(['region', 'hemisphere']).loc[rows]
+        if table['expected_count_low'].isna().all():  # the model's card has none
+            continue
         yield {
             quantity: (table[low] <= truth[quantity] + unit / 1e3).to_numpy()
             & (truth[quantity] - unit / 1e3 <= table[high]).to_numpy()
@@ -212,6 +214,8 @@ def intervals(out: Path, labels: Path) -> Iterator[dict[str, np.ndarray]]:
 
 def print_intervals(held: list[dict[str, np.ndarray]]) -> None:
     """How often the intervals hold the truth."""
+    if not held:
+        return
     print('\n| expected | heads | held | in regions |\n| --- | --- | --- | --- |')
     for quantity in UNITS:
         rows = np.array([head[quantity] for head in held])
