@@ -46,14 +46,14 @@ from pvs_bidsapp.clusters.tables import row_members
 from pvs_bidsapp.clusters.visual_grades import GRADES, estimate_grades
 from pvs_bidsapp.commands import calibrate
 from pvs_bidsapp.outputs.evaluation import find_mask_pairs
+from pvs_bidsapp.outputs.result_tables import SUFFIX
 
 #: Totals in which the spaces of each region of the simulation should be found.
 EXPECTED = {
     'white-matter': 'deep white matter', 'basal-ganglia': 'basal ganglia',
     'midbrain': 'midbrain', 'hippocampus': 'hippocampus',
 }  # fmt: skip
-#: Row of the region statistics for the whole brain, and its columns with the ends of the intervals.
-WHOLE = ('all', 'both')
+#: Columns of the region statistics with the ends of the intervals.
 ENDS = {
     'count': ('expected_count_low', 'expected_count_high'),
     'volume': ('expected_volume_low_mm3', 'expected_volume_high_mm3'),
@@ -197,15 +197,15 @@ def main() -> None:
 
 def intervals(out: Path, labels: Path) -> Iterator[dict[str, np.ndarray]]:
     """For each scan and quantity, whether the interval holds the truth: the whole brain, then all rows."""
-    rows = [WHOLE, *(row for row in row_members() if row != WHOLE)]
+    rows = [calibrate.TOTAL, *(row for row in row_members() if row != calibrate.TOTAL)]
     for files in tqdm(find_mask_pairs(out, labels).pairs, desc='intervals', disable=None):
         truth = calibrate.measure(files).truth
-        name = files.predicted.path.name.replace('_label-PVS_mask.nii.gz', '_desc-pvs_stats.tsv')
-        table = pd.read_csv(files.predicted.path.with_name(name), sep='\t')
+        mask = files.predicted.path
+        table = pd.read_csv(mask.with_name(mask.name.replace('_label-PVS_mask.nii.gz', SUFFIX)), sep='\t')
         table = table.set_index(['region', 'hemisphere']).loc[rows]
         if table['expected_count_low'].isna().all():  # the model's card has none
             continue
-        yield {
+        yield {  # the table is rounded
             quantity: (table[low] <= truth[quantity] + unit / 1e3).to_numpy()
             & (truth[quantity] - unit / 1e3 <= table[high]).to_numpy()
             for (quantity, unit), (low, high) in zip(UNITS.items(), ENDS.values(), strict=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -147,7 +150,10 @@ def test_lesions_are_a_class_of_their_own(together, tmp_path):
     build(architecture).load_state_dict(state['weights'])
 
 
-def test_every_network_has_its_share_of_the_time(together, patches, tmp_path):
+def test_every_network_has_its_share_of_the_time(together, patches, tmp_path, monkeypatch):
+    # a clock of its own, so that the machine's load is no matter: each look at it takes 0.02 s
+    clock = SimpleNamespace(monotonic=itertools.count(0.0, 0.02).__next__)
+    monkeypatch.setattr(together, 'time', clock)
     memory = together.Memory(*(together.Store(together.START, n, 32, CPU) for n in (2, 2, 1)))
     _, _, image, target = patches[together.HELD]
     for _ in range(together.START):
@@ -157,7 +163,8 @@ def test_every_network_has_its_share_of_the_time(together, patches, tmp_path):
     names = ('m2ss-t1', 't2', 'semi-mono')
     pupils = [together.Pupil.new(name, together.architecture_of(name, 1), CPU) for name in names]
     batches = together.Batches(memory, 1, np.random.default_rng(1))
-    together.WARM, together.REPORT = 0.2, 1.0
+    monkeypatch.setattr(together, 'WARM', 0.2)
+    monkeypatch.setattr(together, 'REPORT', 1.0)
     together.Training(batches, None, pupils, tmp_path, minutes=0.1, rate=1e-3, pause=60).run()
     first, second, third = (pupil.seconds for pupil in pupils)
     assert first == pytest.approx(2 * second, rel=0.3)
