@@ -59,7 +59,9 @@ from pvs_bidsapp.simulation.background_patches import BackgroundSampler
 from pvs_bidsapp.simulation.label_maps import load_label_map
 from pvs_bidsapp.simulation.patch_generator import PatchGenerator
 from pvs_bidsapp.simulation.patch_source import PatchSource, prepare_source
-from pvs_bidsapp.training.losses import consistency, leave_out, make_loss
+from pvs_bidsapp.training.datasets import Batch
+from pvs_bidsapp.training.losses import leave_out, make_loss
+from pvs_bidsapp.training.objectives import SemiSupervised
 from pvs_bidsapp.training.recipes import M2SS
 from pvs_bidsapp.training.trainer import GRADIENT_NORM, OUTPUT_BIAS
 
@@ -119,6 +121,8 @@ AVERAGING = 0.998
 #: of the network.
 NOISY, NOISE = 0.3, 0.12
 LOSS = make_loss('ce')
+#: Consistency counts as soon as there are unlabelled patches.
+OBJECTIVE = SemiSupervised.of(M2SS, LOSS, warmup_steps=0)
 #: Seconds between two lines of the log.
 REPORT = 10.0
 #: Stored units of a scan's image per unit of the network.
@@ -410,19 +414,13 @@ class Pupil:
         self, image: torch.Tensor, target: torch.Tensor, unlabelled: torch.Tensor | None
     ) -> torch.Tensor:
         with torch.autocast(image.device.type, torch.bfloat16):
-            if unlabelled is None:
-                logits, noisy, clean = self.network(image), None, None
-            else:  # as `pvs_bidsapp.training.objectives.SemiSupervised`
-                noise = M2SS.noise * torch.randn_like(unlabelled)
-                with torch.no_grad():
-                    clean = self.network(unlabelled).sigmoid()
-                logits, noisy = self.network(torch.cat([image, unlabelled + noise])).split(len(image))
-        loss = cross_entropy(logits[:, :1], target)
-        if self.plan.lesions:
-            loss = loss + cross_entropy(logits[:, 1:], target, of=LESION)
-        if noisy is not None and clean is not None:
-            loss = loss + M2SS.consistency_weight * consistency(noisy, clean, M2SS.confidence)
-        return loss
+            if self.plan.lesions:
+                pvs, lesions = self.network(image).split(1, dim=1)
+                return cross_entropy(pvs, target) + cross_entropy(lesions, target, of=LESION)
+            batch = Batch(
+                image=image, label=(target == PVS).float(), counted=target != UNKNOWN, unlabelled=unlabelled
+            )
+            return OBJECTIVE(self.network, batch, self.steps)
 
     def save(self, path: Path) -> None:
         """Write the averaged weights, in half precision, without the output of lesions."""
