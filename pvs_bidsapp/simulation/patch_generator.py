@@ -32,6 +32,10 @@ REGION_WEIGHTS = {
 CENTRE_SHIFT = 0.15
 #: Voxel sizes in mm. In a third of the patches, one axis has larger ones.
 SPACING, ANISOTROPY = (0.6, 1.2), (1.0, 1.5)
+#: If voxels may be larger, so many patches have slices thicker than that, along each axis as often as this.
+SLICES, SLICE_AXES = 0.5, (0.2, 0.2, 0.6)
+#: How often a T2w of such patches lies on the grid that it was measured on.
+OWN_GRID = 0.6
 #: Signal of white matter over the standard deviation of the noise, drawn log-uniformly.
 SNR = (11.0, 90.0)
 #: Intensities of cortex and of CSF, white matter being 1; and how far CSF is from cortex at least.
@@ -98,7 +102,8 @@ class PatchGenerator:
     channels : tuple of str
         ``T1w``, ``T2w``.
     spacing : tuple of float
-        Smallest and largest voxel size in mm.
+        Smallest and largest voxel size in mm. With a largest one above that of `SPACING`, half of the patches
+        have thick slices along one axis, with the truth of these slices.
     """
 
     def __init__(
@@ -115,6 +120,11 @@ class PatchGenerator:
             source.centres  # noqa: B018  found once, before processes that draw patches are forked
         self.shape, self.channels, self.spacing = shape, channels, spacing
 
+    @property
+    def has_slices(self) -> bool:
+        """Whether some patches have thick slices."""
+        return self.spacing[1] > SPACING[1]
+
     def draw(self, rng: np.random.Generator) -> GeneratedPatch:
         """Draw a patch at random.
 
@@ -123,25 +133,29 @@ class PatchGenerator:
         rng : numpy.random.Generator
             It alone decides on the patch.
         """
-        anatomy = self._draw_anatomy(rng)
+        source = self.sources[int(rng.integers(len(self.sources)))]
+        spacing = _draw_spacing(self.spacing, rng)
+        parts = voxel_parts(spacing)
+        anatomy = self._draw_anatomy(source, spacing, parts, rng)
         contents = draw_contents(anatomy, rng)
         inner = (slice(MARGIN, -MARGIN),) * 3
-        brain = _draw_brain_mask(anatomy, rng)[inner]
+        brain = average_parts(_draw_brain_mask(anatomy, rng), parts)[inner] >= 0.5
         misplaced = self._draw_misplacement(rng)
         channels = [
-            self._draw_channel(name, anatomy, contents, misplaced, rng)[inner] for name in self.channels
+            self._draw_channel(name, anatomy, contents, parts, misplaced, rng)[inner]
+            for name in self.channels
         ]
         normalization = self.normalization
         image = np.clip(np.stack(channels), normalization.low, normalization.high)
-        occupancy = contents.occupancy[inner]
+        occupancy = average_parts(contents.occupancy, parts)[inner]
         return GeneratedPatch(
             image=np.where(brain, image, np.float32(normalization.outside)).astype(np.float32),
             label=((occupancy >= MASK_OCCUPANCY) & brain).astype(np.float32),
             occupancy=occupancy,
             brain=brain,
-            spacing=anatomy.spacing,
+            spacing=spacing,
             misplaced=misplaced,
-            lesion=contents.lesion[inner],
+            lesion=average_parts(contents.lesion, parts)[inner],
         )
 
     def _draw_misplacement(self, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -154,30 +168,41 @@ class PatchGenerator:
         x, y, z = rng.uniform(-MISPLACED, MISPLACED, 3)
         return (float(x), float(y), float(z))
 
-    def _draw_anatomy(self, rng: np.random.Generator) -> PatchAnatomy:
-        source = self.sources[int(rng.integers(len(self.sources)))]
-        spacing = _draw_spacing(self.spacing, rng)
+    def _draw_anatomy(
+        self,
+        source: PatchSource,
+        spacing: np.ndarray,
+        parts: tuple[int, int, int],
+        rng: np.random.Generator,
+    ) -> PatchAnatomy:
+        """The anatomy of a patch and its margin, on the parts of its voxels."""
         centre = draw_centre(source, np.array(self.shape) * spacing / source.spacing, rng)
-        x, y, z = (n + 2 * MARGIN for n in self.shape)
-        return draw_anatomy(source, centre, (x, y, z), spacing, rng)
+        x, y, z = ((n + 2 * MARGIN) * part for n, part in zip(self.shape, parts, strict=True))
+        return draw_anatomy(source, centre, (x, y, z), spacing / parts, rng)
 
     def _draw_channel(
         self,
         name: str,
         anatomy: PatchAnatomy,
         contents: PatchContents,
+        parts: tuple[int, int, int],
         misplaced: tuple[float, float, float],
         rng: np.random.Generator,
     ) -> np.ndarray:
         """One channel, normalized."""
         intensities = _draw_contrast(name, rng)
-        image = _paint(anatomy, contents, intensities, rng)
-        snr = float(np.exp(rng.uniform(*np.log(SNR))))
-        if name == 'T2w':
-            image = _scan_t2w(image, anatomy.spacing, 1 / snr, misplaced, rng)
+        image = average_parts(_paint(anatomy, contents, intensities, rng), parts)
+        spacing, sigma = anatomy.spacing * parts, 1 / float(np.exp(rng.uniform(*np.log(SNR))))
+        if name == 'T1w' or self._is_on_own_grid(rng):
+            image = _scan(image, spacing, sigma, rng)
         else:
-            image = _scan_t1w(image, anatomy.spacing, 1 / snr, rng)
+            slices = 0.0 if self.has_slices else 0.5
+            image = _scan_resampled(image, spacing, sigma, misplaced, rng, slices=slices)
         return self._normalize(image, intensities, rng)
+
+    def _is_on_own_grid(self, rng: np.random.Generator) -> bool:
+        """Whether a T2w lies on the grid that it was measured on; beside a T1w, it never does."""
+        return self.has_slices and len(self.channels) == 1 and bool(rng.random() < OWN_GRID)
 
     def _normalize(self, image: np.ndarray, intensities: Contrast, rng: np.random.Generator) -> np.ndarray:
         """Normalize a patch as the whole head would be, whose levels are measured with some error."""
@@ -224,10 +249,49 @@ def _draw_contrast(channel: str, rng: np.random.Generator) -> Contrast:
 
 def _draw_spacing(limits: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
     """Voxel size in mm along each axis."""
-    spacing = np.full(3, rng.uniform(*limits))
+    low, high = limits
+    largest = max(low, min(high, SPACING[1]))
+    spacing = np.full(3, rng.uniform(low, largest))
     if rng.random() < 0.35:
         spacing[rng.integers(3)] *= rng.uniform(*ANISOTROPY)
-    return np.minimum(spacing, limits[1])
+    spacing = np.minimum(spacing, largest)
+    if high > largest and rng.random() < SLICES:
+        spacing[rng.choice(3, p=SLICE_AXES)] = rng.uniform(largest, high)
+    return spacing
+
+
+def voxel_parts(spacing: np.ndarray) -> tuple[int, int, int]:
+    """Into how many parts a voxel is cut along each axis, so that none is larger than `SPACING` has it.
+
+    What is drawn on the parts and averaged is in a thick slice as a scanner has it: all that the slice
+    crosses, in its share.
+
+    Parameters
+    ----------
+    spacing : ndarray, shape (3,)
+        Voxel size in mm.
+    """
+    x, y, z = np.maximum(1, np.ceil(spacing / SPACING[1] - 1e-6)).astype(int)
+    return int(x), int(y), int(z)
+
+
+def average_parts(volume: np.ndarray, parts: tuple[int, int, int]) -> np.ndarray:
+    """Means over the parts of voxels.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (x * parts[0], y * parts[1], z * parts[2])
+    parts : tuple of int
+
+    Returns
+    -------
+    volume : ndarray, shape (x, y, z)
+        Of float, or as it was if voxels have one part each.
+    """
+    if parts == (1, 1, 1):
+        return volume
+    (x, y, z), (a, b, c) = volume.shape, parts
+    return volume.reshape(x // a, a, y // b, b, z // c, c).mean((1, 3, 5), dtype=np.float32)
 
 
 def _draw_brain_mask(anatomy: PatchAnatomy, rng: np.random.Generator) -> np.ndarray:
@@ -285,7 +349,7 @@ def _texture(anatomy: PatchAnatomy, rng: np.random.Generator) -> np.ndarray:
 # ---- the scanner
 
 
-def _scan_t1w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+def _scan(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Point spread, ringing, noise, resampling, filters and the bias field that a correction leaves."""
     fwhm = np.full(3, rng.uniform(*FWHM)) * spacing
     fwhm[rng.integers(3)] *= rng.uniform(1, WORST_AXIS)
@@ -303,18 +367,20 @@ def _scan_t1w(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.rand
     return _process(image, spacing, rng)
 
 
-def _scan_t2w(
+def _scan_resampled(
     image: np.ndarray,
     spacing: np.ndarray,
     sigma: float,
     misplaced: tuple[float, float, float],
     rng: np.random.Generator,
+    *,
+    slices: float,
 ) -> np.ndarray:
-    """Point spread, slices, noise, and the resampling to the grid of the T1w."""
+    """Point spread, noise, and the resampling to another grid; so many have had thick slices before."""
     size = rng.uniform(0.5, 1.0, 3) if rng.random() < 0.5 else spacing * rng.uniform(0.9, 1.1)
     image = artefacts.blur(image, rng.uniform(0.4, 1.0) * size, spacing)
     voxel = np.maximum(size, spacing)
-    if rng.random() < 0.5:
+    if rng.random() < slices:
         voxel[rng.integers(3)] = rng.uniform(1.5, 3.2)
     image = _through_grid(image, spacing, voxel, sigma, rng, shift=misplaced)
     return _process(image, spacing, rng)

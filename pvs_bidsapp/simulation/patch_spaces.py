@@ -213,7 +213,7 @@ class _Mimics:
 
     def _lacunes(self) -> None:
         """Cavities of 3 to 15 mm in white matter and deep nuclei, most of them with a rim."""
-        for centre in self._places(self.anatomy.region > 0, 8):
+        for centre in self._places(self.anatomy.region > 0, 3):
             radii = min(1.5 * self.rng.lognormal(0.4, 0.4), 7.0) * self.rng.uniform(0.7, 1.3, 3)
             orientation = self.rng.normal(size=(3, 3))
             if self.rng.random() < 0.67:
@@ -223,8 +223,8 @@ class _Mimics:
     def _pockets(self) -> None:
         """Bottoms of sulci that look isolated: CSF about the border of cortex and white matter, and in it."""
         to_cortex = self.anatomy.distance_to(CORTEX)
-        depth = self.rng.uniform(1, 3)
-        self._blobs(self.fluid, self.anatomy.white & (to_cortex < depth), 400, (0.5, 1.6))
+        depth = self.rng.uniform(0.5, 2.5)
+        self._blobs(self.fluid, self.anatomy.white & (to_cortex < depth), 200, (0.5, 1.6))
         self._blobs(self.fluid, self.anatomy.select(*codes.CORTEX), 80, (0.5, 1.6), flatness=0.5)
 
     def _fundi(self) -> None:

@@ -101,9 +101,9 @@ def test_white_matter_has_its_value(source):
     medians = []
     for k in range(15):
         rng = np.random.default_rng([5, k])
-        anatomy = generator._draw_anatomy(rng)
+        anatomy = generator._draw_anatomy(source, np.full(3, 0.9), (1, 1, 1), rng)
         image = generator._draw_channel(
-            'T1w', anatomy, patch_spaces.draw_contents(anatomy, rng), (0.0, 0.0, 0.0), rng
+            'T1w', anatomy, patch_spaces.draw_contents(anatomy, rng), (1, 1, 1), (0.0, 0.0, 0.0), rng
         )
         white = ndimage.binary_erosion(anatomy.white, iterations=3)
         if white.sum() > 500:
@@ -157,6 +157,67 @@ def test_a_source_without_some_region_serves_all_the_same(source):
     assert set(white_only.centres) == {'white-matter'}
     patch = PatchGenerator([white_only], NORMALIZATION, shape=(32, 32, 32)).draw(np.random.default_rng(1))
     assert patch.brain.any()
+
+
+@pytest.fixture(scope='module')
+def sliced(source):
+    return PatchGenerator([source], NORMALIZATION, shape=(32, 32, 32), channels=('T2w',), spacing=(0.6, 3.0))
+
+
+def test_half_of_the_patches_have_slices_if_voxels_may_be_that_large(sliced, generator):
+    assert sliced.has_slices
+    assert not generator.has_slices
+    patches = [sliced.draw(np.random.default_rng([2, k])) for k in range(40)]
+    sizes = np.array([np.sort(patch.spacing) for patch in patches])
+    assert sizes[:, :2].max() <= 1.2  # slices are thick along one axis alone
+    assert 0.3 < np.mean(sizes[:, 2] > 1.2) < 0.7
+    assert sizes[:, 2].max() <= 3.0
+    for patch in patches:
+        assert patch.image.shape == (1, 32, 32, 32)
+        assert patch.occupancy.shape == patch.brain.shape == patch.lesion.shape == (32, 32, 32)
+        assert patch.brain.dtype == bool
+        assert np.all(patch.label == ((patch.occupancy >= MASK_OCCUPANCY) & patch.brain))
+
+
+def test_voxel_sizes_that_cannot_be_thick_are_drawn_as_ever(source):
+    rng = np.random.default_rng(3)
+    drawn = [patch_generator._draw_spacing((0.6, 1.2), np.random.default_rng(k)) for k in range(50)]
+    assert max(size.max() for size in drawn) <= 1.2
+    assert np.all(patch_generator._draw_spacing((2.0, 2.0), rng) == 2.0)
+    for k in range(50):
+        thick = patch_generator._draw_spacing((1.5, 3.0), np.random.default_rng(k))
+        assert np.all((thick >= 1.5) & (thick <= 3.0))
+
+
+def test_a_thick_slice_holds_the_mean_of_all_that_it_crosses():
+    fine = np.arange(2 * 3 * 6, dtype=np.float32).reshape(2, 3, 6)
+    parts = patch_generator.voxel_parts(np.array([0.8, 1.2, 2.5]))
+    assert parts == (1, 1, 3)
+    thick = patch_generator.average_parts(fine, parts)
+    np.testing.assert_array_equal(thick[0, 0], [1, 4])
+    assert thick.mean() == pytest.approx(fine.mean())
+    halves = patch_generator.average_parts(fine > 17, (2, 1, 1))
+    np.testing.assert_array_equal(halves, np.full((1, 3, 6), 0.5))
+    assert patch_generator.average_parts(fine, (1, 1, 1)) is fine
+
+
+@pytest.mark.parametrize('own', [0.0, 1.0])
+def test_the_truth_of_thick_slices_lies_in_them(sliced, monkeypatch, own):
+    monkeypatch.setattr(patch_generator, 'OWN_GRID', own)
+    monkeypatch.setattr(patch_generator, 'SLICES', 1.0)
+    monkeypatch.setattr(patch_spaces, 'CONTRAST', (0.9, 1.0))
+    monkeypatch.setattr(patch_spaces, 'MIMICS', (0.0, 0.0))
+    inside, beside = [], []
+    for k in range(30):
+        patch = sliced.draw(np.random.default_rng([4, k]))
+        axis = int(patch.spacing.argmax())
+        full = (patch.occupancy > 0.7) & patch.brain
+        for step in (-1, 1):  # the next slice, where it holds no space
+            empty = full & (np.roll(patch.occupancy, step, axis) == 0) & np.roll(patch.brain, step, axis)
+            inside += list(patch.image[0][empty])
+            beside += list(np.roll(patch.image[0], step, axis)[empty])
+    assert len(inside) > 100
+    assert np.mean(inside) < np.mean(beside) - 0.5
 
 
 def test_a_grid_between_keeps_what_is_smooth():
