@@ -4,6 +4,8 @@
     python benchmarks/three_scanners.py make LABEL_MAPS BIDS_DIR [--people N] [--snr 50 25] [--suite mixed]
     pvs BIDS_DIR OUT_DIR participant
     python benchmarks/three_scanners.py read OUT_DIR
+    pvs evaluate OUT_DIR BIDS_DIR/derivatives/labels EVALUATION_DIR
+    python benchmarks/three_scanners.py judge EVALUATION_DIR
 
     python benchmarks/three_scanners.py make LABEL_MAPS BIDS_DIR --random 5 [--people N] [--suite mixed]
     pvs BIDS_DIR OUT_DIR participant
@@ -13,7 +15,8 @@
 tissues and point spreads of their own, at each signal-to-noise ratio: a session a scan. `read` prints for
 each signal-to-noise ratio, and for all scans together, ICC(2,1) of volume and number (Shrout & Fleiss 1979),
 of all clusters and of those of 5 mm3 and more, as they are and standardised, and by how much the scanners'
-means differ at most. ICC should be 0.9 or more, and means should differ by 15 % at most.
+means differ at most. ICC should be 0.9 or more, and means should differ by 15 % at most. `judge` prints by
+scanner how much of the true volume is found, and how much is marked beside it.
 
 With `--random`, each person is scanned on so many scanners that nobody else is scanned on. `fit` prints how
 numbers and volumes of such people follow noise and voxels (`pvs_bidsapp.group.standard`), how far the scans
@@ -32,12 +35,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from suites import print_table
 
-from pvs_bidsapp.bids.dataset import describe_raw
-from pvs_bidsapp.bids.naming import Naming
+from pvs_bidsapp.bids.dataset import describe_derivative, describe_raw
+from pvs_bidsapp.bids.naming import Naming, labels_dir
 from pvs_bidsapp.evaluation.agreement import intraclass_correlation
 from pvs_bidsapp.group.standard import COLUMNS, entry_of, fit_laws
 from pvs_bidsapp.outputs.cohort import read_cohort
+from pvs_bidsapp.outputs.ground_truth import GroundTruth, write_ground_truth
 from pvs_bidsapp.outputs.simulated_scans import write_simulated_scan
 from pvs_bidsapp.segmentation.model import load_model, write_card
 from pvs_bidsapp.simulation import head
@@ -64,6 +69,7 @@ def make(
     describe_raw(
         bids_dir, 'The same simulated people on several scanners', 'Made by benchmarks/three_scanners.py.\n'
     )
+    describe_derivative(labels_dir(bids_dir), 'Ground truth of the simulated scans', bids_dir)
     for subject in plan(people, sorted(label_maps.glob('*.nii.gz')), SEED):
         difficulty = replace(SUITES[suite], motion=0.0, cut=0.0)
         scanners = (
@@ -107,8 +113,12 @@ def scan_person(
         }
         scanner = replace(scanner, **contrasts)
         scan = head.scan(placed(scanner.spacing), scanner, difficulty, subject.rng(2, number))
-        names = Naming(bids_dir, (('sub', subject.label), ('ses', name)))
+        entities = (('sub', subject.label), ('ses', name))
+        names = Naming(bids_dir, entities)
         write_simulated_scan(names, subject, scanner, scan)
+        source = f'bids:raw:{names.anat("T1w").relative_to(bids_dir).as_posix()}'
+        truth = GroundTruth.of(scan, {'Anatomy': subject.anatomy.name, 'Seed': list(subject.seed)})
+        write_ground_truth(Naming(labels_dir(bids_dir), entities), source, truth)
 
 
 def session(voxel: float, ratio: float) -> str:
@@ -138,6 +148,22 @@ def print_agreement(scans: pd.DataFrame) -> None:
             worst = 100 * largest_difference(values.to_numpy())
             print(f'| {name} | {text} | {len(values)} | {values.shape[1]} | '
                   f'{icc:.3f} ({low:.3f} to {high:.3f}) | {worst:.0f} |')  # fmt: skip
+
+
+def print_judgement(evaluation_dir: Path) -> None:
+    """Print what was found and what was marked beside it, by scanner, from outputs of `pvs evaluate`."""
+    table = pd.read_csv(evaluation_dir / 'evaluation.tsv', sep='\t', na_values='n/a')
+    scans = table[(table['region'] == 'all') & (table['min_size_mm3'] == 0)]
+    found = scans['recall'] * scans['reference_volume_mm3']
+    scans = scans.assign(found=found, beside=scans['predicted_volume_mm3'] - found)
+    rows = []
+    for name, part in scans.groupby(scans['scan'].str.extract('_ses-([^_]+)', expand=False)):
+        true = part['reference_volume_mm3']
+        shares = [(part[key] / true).mean() for key in ('predicted_volume_mm3', 'found', 'beside')]
+        dice = f'{part["dice"].mean():.3f}'
+        rows.append([str(name), f'{len(part)}', f'{true.mean():.0f}', *(f'{x:.2f}' for x in shares), dice])
+    head = ['scanner, SNR', 'scans', 'true volume, mm³', 'marked', 'found', 'marked beside', 'voxel Dice']
+    print_table(head, rows)
 
 
 def largest_difference(values: np.ndarray) -> float:
@@ -197,6 +223,7 @@ def main() -> None:
     making.add_argument('--suite', choices=SUITES, default='mixed')
     making.add_argument('--random', type=int, default=0, metavar='N')
     steps.add_parser('read').add_argument('out_dir', type=Path)
+    steps.add_parser('judge').add_argument('evaluation_dir', type=Path)
     fitting = steps.add_parser('fit')
     fitting.add_argument('out_dir', type=Path, nargs='+')
     fitting.add_argument('--model', type=Path, metavar='MODEL_DIR')
@@ -205,6 +232,8 @@ def main() -> None:
         make(args.label_maps, args.bids_dir, args.people, args.snr, suite=args.suite, random=args.random)
     elif args.step == 'fit':
         fit(args.out_dir, args.model)
+    elif args.step == 'judge':
+        print_judgement(args.evaluation_dir)
     else:
         print_agreement(read(args.out_dir))
 

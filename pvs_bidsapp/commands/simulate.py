@@ -20,10 +20,9 @@ from ..outputs.simulated_scans import write_participants, write_sessions, write_
 from ..runtime.files import write_text
 from ..runtime.processes import map_in_processes
 from ..simulation import label_maps
-from ..simulation.head import Truth, draw_person, scan
+from ..simulation.head import draw_person, scan
 from ..simulation.scanner import SUITES, draw_scanner
 from ..simulation.subjects import Subject, rate
-from ..simulation.tables import vessel_table
 
 README = """Simulated heads with known perivascular spaces.
 
@@ -234,28 +233,7 @@ def simulate_subject(options: SimulationOptions, subject: Subject) -> None:
             ('T1w', session.labels, head),
         ):
             source_uri = f'bids:raw:{session.scan.anat(suffix).relative_to(options.out_dir).as_posix()}'
-            write_ground_truth(names, source_uri, _ground_truth(options, subject, truth))
-
-
-def _ground_truth(options: SimulationOptions, subject: Subject, truth: Truth) -> GroundTruth:
-    lines = [truth.scanner_points(vessel) for vessel in truth.vessels]
-    voxel_volume = float(np.prod(truth.anatomy.spacing))
-    table = vessel_table(truth.vessels, lines, truth.rendering, voxel_volume, truth.detectability)
-    brain = label_maps.brain_mask(truth.anatomy)
-    return GroundTruth(
-        affine=truth.affine,
-        rendering=truth.rendering,
-        table=table,
-        brain=brain,
-        tissues=label_maps.tissue_classes(truth.anatomy, brain),
-        labels=truth.anatomy.labels,
-        mimics=truth.mimics.codes,
-        notes={
-            **_notes(options, subject),
-            'Load': truth.burden,
-            'WhiteMatterCount': int((table['region'] == 'white-matter').sum()),
-        },
-    )
+            write_ground_truth(names, source_uri, GroundTruth.of(truth, _notes(options, subject)))
 
 
 def _notes(options: SimulationOptions, subject: Subject) -> dict[str, Any]:

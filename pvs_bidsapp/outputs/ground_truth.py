@@ -18,11 +18,12 @@ from ..bids.tsv import read_text_table
 from ..errors import InputError
 from ..messages import masks, options
 from ..runtime.files import save_image, write_json, write_text
-from ..simulation.head import MASK_OCCUPANCY
+from ..simulation import label_maps
+from ..simulation.head import MASK_OCCUPANCY, Truth
 from ..simulation.mimics import MIMIC_NAMES
 from ..simulation.patch_synthesis import HeadGeometry, make_head_geometry
 from ..simulation.rendering import Rendering
-from ..simulation.tables import VESSEL_COLUMNS
+from ..simulation.tables import VESSEL_COLUMNS, vessel_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,35 @@ class GroundTruth:
     mimics: np.ndarray | None
     notes: dict[str, Any]
     stored: SourceGrid | None = None
+
+    @classmethod
+    def of(cls, truth: Truth, notes: dict[str, Any]) -> GroundTruth:
+        """What is to be written of a simulated head.
+
+        Parameters
+        ----------
+        truth : Truth
+        notes : dict
+            ``Load`` and ``WhiteMatterCount`` are added.
+        """
+        lines = [truth.scanner_points(vessel) for vessel in truth.vessels]
+        voxel_volume = float(np.prod(truth.anatomy.spacing))
+        table = vessel_table(truth.vessels, lines, truth.rendering, voxel_volume, truth.detectability)
+        brain = label_maps.brain_mask(truth.anatomy)
+        counted = {
+            'Load': truth.burden,
+            'WhiteMatterCount': int((table['region'] == 'white-matter').sum()),
+        }
+        return cls(
+            affine=truth.affine,
+            rendering=truth.rendering,
+            table=table,
+            brain=brain,
+            tissues=label_maps.tissue_classes(truth.anatomy, brain),
+            labels=truth.anatomy.labels,
+            mimics=truth.mimics.codes,
+            notes=notes | counted,
+        )
 
     def save(self, path: Path, array: np.ndarray, dtype: DTypeLike) -> None:
         """Write one of the images, on the grid of the scan's file."""

@@ -59,3 +59,20 @@ def test_the_law_is_written_to_the_card_alone(scanners, tmp_path, monkeypatch, r
 
 def test_the_largest_difference_is_of_means(scanners):
     assert scanners.largest_difference(np.array([[1.0, 2, 4], [3, 2, 4]])) == pytest.approx(2 / 3)
+
+
+def test_what_is_found_and_marked_is_told_by_scanner(scanners, tmp_path, capsys):
+    table = pd.DataFrame({
+        'scan': [f'sub-{scan}x50' for scan in ('1_ses-08', '1_ses-12', '2_ses-08', '2_ses-12', '2_ses-12')],
+        'region': ['all', 'all', 'all', 'all', 'white-matter'],
+        'min_size_mm3': 0.0,
+        'dice': [0.8, 0.5, 0.6, 0.3, 0.0],
+        'recall': [1.0, 0.5, 0.5, 0.5, 0.0],
+        'reference_volume_mm3': [100.0, 100.0, 200.0, 200.0, 1.0],
+        'predicted_volume_mm3': [150.0, 50.0, 100.0, 300.0, 9.0],
+    })  # fmt: skip
+    table.to_csv(tmp_path / 'evaluation.tsv', sep='\t', index=False)
+    scanners.print_judgement(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == '| 08x50 | 2 | 150 | 1.00 | 0.75 | 0.25 | 0.700 |'
+    assert lines[3] == '| 12x50 | 2 | 150 | 1.00 | 0.50 | 0.50 | 0.400 |'
