@@ -16,7 +16,9 @@ import numpy as np
 from ..bids.labelled_scans import LabelledScan
 from ..runtime.files import atomic_write, write_json
 from ..runtime.processes import map_in_processes
+from ..segmentation.grid import spacing_range
 from ..simulation.label_maps import load_label_map
+from ..simulation.patch_generator import allows_slices
 from ..simulation.patch_source import prepare_source, write_source
 from ..training.config import TrainingConfig
 from ..training.packaging import TrainingSummary
@@ -130,16 +132,23 @@ def cache_heads(maps: Sequence[Path], config: TrainingConfig, limits: Limits) ->
     for number in range(max(HEADS, len(SUITES) * len(maps))):
         place, suite = divmod(number, len(SUITES))
         heads.append((maps[place % len(maps)], SUITES[suite], (config.schedule.seed, number)))
-    calls = [(_locate_head(*head, config), *head, config.recipe.channels) for head in heads]
+    channels = config.recipe.channels
+    calls = [(_locate_head(*head, config), *head, channels, _keeps_t2w(config)) for head in heads]
     missing = [call for call in calls if not call[0].is_complete]
     names = [cached.scan.name for cached, *_ in missing]
     map_in_processes(_cache_head, missing, config.nprocs, 'heads', names=names, stop=limits)
     return [cached for cached, *_ in calls]
 
 
+def _keeps_t2w(config: TrainingConfig) -> bool:
+    """Whether a T2w alone stays on its own grid, as in `participant`: its slices are not too thick for it."""
+    recipe = config.recipe
+    return recipe.channels == ('T2w',) and allows_slices(spacing_range(recipe.spacing))
+
+
 def _locate_head(label_map: Path, suite: str, seed: tuple[int, int], config: TrainingConfig) -> CachedImage:
     """Name the files of a head."""
-    key = digest([label_map], (VERSION, suite, seed, config.recipe.channels))
+    key = digest([label_map], (VERSION, suite, seed, config.recipe.channels, _keeps_t2w(config)))
     name, cache_dir = f'{_stem(label_map)}-{suite}-{seed[1]}', config.data.cache_dir
     scan = LabelledScan(
         name=name, anat=label_map, t2w=None, label=label_map, brain=None, tissues=None, labels_dir=cache_dir
@@ -150,9 +159,15 @@ def _locate_head(label_map: Path, suite: str, seed: tuple[int, int], config: Tra
 
 
 def _cache_head(
-    cached: CachedImage, label_map: Path, suite: str, seed: tuple[int, int], channels: tuple[str, ...]
+    cached: CachedImage,
+    label_map: Path,
+    suite: str,
+    seed: tuple[int, int],
+    channels: tuple[str, ...],
+    keeps_t2w: bool,
 ) -> None:
-    image = simulate_image(load_label_map(label_map), suite, seed, channels=channels)
+    source = load_label_map(label_map)
+    image = simulate_image(source, suite, seed, channels=channels, keeps_t2w=keeps_t2w)
     assert cached.label is not None
     edge = float(image.voxel_volume ** (1 / 3))
     write_arrays(cached.label, target=image.label, marked=np.array(image.label.sum()))

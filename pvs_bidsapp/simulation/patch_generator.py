@@ -120,11 +120,6 @@ class PatchGenerator:
             source.centres  # noqa: B018  found once, before processes that draw patches are forked
         self.shape, self.channels, self.spacing = shape, channels, spacing
 
-    @property
-    def has_slices(self) -> bool:
-        """Whether some patches have thick slices."""
-        return self.spacing[1] > SPACING[1]
-
     def draw(self, rng: np.random.Generator) -> GeneratedPatch:
         """Draw a patch at random.
 
@@ -196,13 +191,13 @@ class PatchGenerator:
         if name == 'T1w' or self._is_on_own_grid(rng):
             image = _scan(image, spacing, sigma, rng)
         else:
-            slices = 0.0 if self.has_slices else 0.5
+            slices = 0.0 if allows_slices(self.spacing) else 0.5
             image = _scan_resampled(image, spacing, sigma, misplaced, rng, slices=slices)
         return self._normalize(image, intensities, rng)
 
     def _is_on_own_grid(self, rng: np.random.Generator) -> bool:
         """Whether a T2w lies on the grid that it was measured on; beside a T1w, it never does."""
-        return self.has_slices and len(self.channels) == 1 and bool(rng.random() < OWN_GRID)
+        return allows_slices(self.spacing) and len(self.channels) == 1 and bool(rng.random() < OWN_GRID)
 
     def _normalize(self, image: np.ndarray, intensities: Contrast, rng: np.random.Generator) -> np.ndarray:
         """Normalize a patch as the whole head would be, whose levels are measured with some error."""
@@ -236,6 +231,17 @@ def draw_centre(source: PatchSource, extent: np.ndarray, rng: np.random.Generato
     return pool[int(rng.integers(len(pool)))] + extent * rng.uniform(-CENTRE_SHIFT, CENTRE_SHIFT, 3)
 
 
+def allows_slices(spacing: tuple[float, float]) -> bool:
+    """Whether voxels may be larger than those of `SPACING`, so that scans keep their thick slices.
+
+    Parameters
+    ----------
+    spacing : tuple of float
+        Smallest and largest voxel size in mm.
+    """
+    return spacing[1] > SPACING[1]
+
+
 def _draw_contrast(channel: str, rng: np.random.Generator) -> Contrast:
     """Draw the intensities of a channel; CSF is always farther from white matter than cortex is."""
     if channel == 'T2w':
@@ -250,7 +256,7 @@ def _draw_contrast(channel: str, rng: np.random.Generator) -> Contrast:
 def _draw_spacing(limits: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
     """Voxel size in mm along each axis."""
     low, high = limits
-    largest = max(low, min(high, SPACING[1]))
+    largest = max(low, min(high, SPACING[1]))  # across slices
     spacing = np.full(3, rng.uniform(low, largest))
     if rng.random() < 0.35:
         spacing[rng.integers(3)] *= rng.uniform(*ANISOTROPY)

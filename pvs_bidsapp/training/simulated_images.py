@@ -34,6 +34,7 @@ def simulate_image(
     channels: tuple[str, ...] = ('T1w',),
     normalization: TissueNormalization | None = None,
     box: tuple[int, int, int] | None = BOX,
+    keeps_t2w: bool = False,
 ) -> TrainingImage:
     """Simulate one head and prepare it.
 
@@ -49,6 +50,9 @@ def simulate_image(
     normalization : TissueNormalization, optional
     box : tuple of int, optional
         Largest shape of the image in voxels, about the middle of the brain. None: the whole head.
+    keeps_t2w : bool
+        The T2w, of which alone there is an image then, stays on the grid that it was measured on, with the
+        truth of its slices. Otherwise all is on the grid of the T1w.
     """
     normalization = normalization or TissueNormalization()
     rng, difficulty = np.random.default_rng(seed), SUITES[suite]
@@ -56,10 +60,13 @@ def simulate_image(
     age = AGES[int(rng.integers(len(AGES)))]
     person = head.draw_person(source, rng, difficulty, spacing=scanner.spacing, age=age)
     simulated = head.scan(person, scanner, difficulty, rng, is_moved=False)
-    brain = label_maps.brain_mask(simulated.anatomy)
-    tissues = label_maps.tissue_classes(simulated.anatomy, brain)
-    grid = Grid(simulated.t1w.shape, simulated.affine)
-    scans = {'T1w': simulated.t1w, 'T2w': resample(simulated.t2w, simulated.t2w_affine, grid, order=1)}
+    truth = simulated.on_t2w() if keeps_t2w else simulated
+    brain = label_maps.brain_mask(truth.anatomy)
+    tissues = label_maps.tissue_classes(truth.anatomy, brain)
+    grid = Grid(brain.shape, truth.affine)
+    scans = {'T2w': resample(simulated.t2w, simulated.t2w_affine, grid, order=1)}
+    if not keeps_t2w:
+        scans['T1w'] = simulated.t1w
     image = np.stack(
         [normalization.apply(scans[name], measure_levels(scans[name], tissues)) for name in channels]
     )
@@ -68,8 +75,8 @@ def simulate_image(
         name=f'{source.name}-{suite}',
         image=image[(slice(None), *inner)].astype(np.float16),
         brain=np.ascontiguousarray(brain[inner]),
-        label=simulated.mask[inner].astype(np.uint8),
-        voxel_volume=float(np.prod(simulated.anatomy.spacing)),
+        label=truth.mask[inner].astype(np.uint8),
+        voxel_volume=float(np.prod(truth.anatomy.spacing)),
     )
 
 

@@ -67,6 +67,14 @@ def config(maps, cache, tmp_path, monkeypatch) -> TrainingConfig:
     )
 
 
+@pytest.mark.parametrize(('channels', 'largest', 'keeps'), [
+    (('T2w',), 3.0, True), (('T2w',), 1.2, False), (('T1w', 'T2w'), 3.0, False), (('T1w',), 3.0, False),
+])  # fmt: skip
+def test_validation_keeps_the_slices_that_patches_have(config, channels, largest, keeps):
+    recipe = replace(config.recipe, channels=channels, spacing=(0.6, largest))
+    assert generated_training._keeps_t2w(replace(config, recipe=recipe)) is keeps
+
+
 def test_label_maps_alone_give_a_model(config, cache, tmp_path):
     assert train(config) == tmp_path / 'model'
     card = load_model(tmp_path / 'model').card
