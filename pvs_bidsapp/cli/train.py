@@ -157,7 +157,8 @@ def _add_input_options(p: argparse.ArgumentParser) -> None:
     add_option(
         g, '--spacing', type=Number(low=0.3, high=3), nargs='+', metavar='MM',
         help="voxel size of the network's grid; two numbers: scans keep their own voxel sizes between the "
-        'two (default: that of the model named by --init, or of the recipe)',
+        'two, and with --generate, some patches have slices up to the larger one if that is above 1.2 '
+        '(default: that of the model named by --init, or of the recipe)',
     )  # fmt: skip
     add_option(
         g, '--turns', action='store_true', dest='all_orientations',
