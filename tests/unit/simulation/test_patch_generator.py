@@ -179,7 +179,7 @@ def test_half_of_the_patches_have_slices_if_voxels_may_be_that_large(sliced, gen
         assert np.all(patch.label == ((patch.occupancy >= MASK_OCCUPANCY) & patch.brain))
 
 
-def test_voxel_sizes_that_cannot_be_thick_are_drawn_as_ever(source):
+def test_voxel_sizes_that_cannot_be_thick_are_drawn_as_ever():
     rng = np.random.default_rng(3)
     drawn = [patch_generator._draw_spacing((0.6, 1.2), np.random.default_rng(k)) for k in range(50)]
     assert max(size.max() for size in drawn) <= 1.2
