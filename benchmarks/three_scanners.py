@@ -43,6 +43,7 @@ from pvs_bidsapp.evaluation.agreement import intraclass_correlation
 from pvs_bidsapp.group.standard import COLUMNS, entry_of, fit_laws
 from pvs_bidsapp.outputs.cohort import read_cohort
 from pvs_bidsapp.outputs.ground_truth import GroundTruth, write_ground_truth
+from pvs_bidsapp.outputs.sidecars import bids_uri
 from pvs_bidsapp.outputs.simulated_scans import write_simulated_scan
 from pvs_bidsapp.segmentation.model import load_model, write_card
 from pvs_bidsapp.simulation import head
@@ -116,7 +117,7 @@ def scan_person(
         entities = (('sub', subject.label), ('ses', name))
         names = Naming(bids_dir, entities)
         write_simulated_scan(names, subject, scanner, scan)
-        source = f'bids:raw:{names.anat("T1w").relative_to(bids_dir).as_posix()}'
+        source = bids_uri(names.anat('T1w'), bids_dir)
         truth = GroundTruth.of(scan, {'Anatomy': subject.anatomy.name, 'Seed': list(subject.seed)})
         write_ground_truth(Naming(labels_dir(bids_dir), entities), source, truth)
 
