@@ -44,6 +44,7 @@ from pvs_bidsapp.evaluation.detection import recall_table, space_table
 from pvs_bidsapp.evaluation.metrics import count_false
 from pvs_bidsapp.evaluation.sweep import average_precision, sweep
 from pvs_bidsapp.outputs.ground_truth import GroundTruth, write_ground_truth
+from pvs_bidsapp.outputs.sidecars import bids_uri
 from pvs_bidsapp.runtime.files import save_image, write_json
 from pvs_bidsapp.segmentation.card import ModelCard
 from pvs_bidsapp.segmentation.model import Model, load_model
@@ -101,7 +102,7 @@ def write_bids(heads: Heads, bids_dir: Path) -> None:
             mimics=None,
             notes={'Anatomy': f'seg_{number}', 'Suite': suite},
         )
-        source = f'bids:raw:{names.anat("T1w").relative_to(bids_dir).as_posix()}'
+        source = bids_uri(names.anat('T1w'), bids_dir)
         write_ground_truth(Naming(labels_dir(bids_dir), entities), source, truth)
 
 

@@ -12,6 +12,7 @@ T2w alone is compared with the truth on the grid of the T2w.
 
 Means over heads with 95 % bootstrap intervals. "d' from 6" is the recall of the spaces that an observer who
 knows their shape hardly ever misses, with that observer's own recall at the same rate of false clusters.
+Heads whose T2w has thick slices are also given by themselves.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import nibabel as nib
 import pandas as pd
 from watching import run
 
@@ -34,6 +36,8 @@ SCORES = (
     ('clDice', 'cldice', 0.0, 3),
     ('false clusters from 5 mm3', 'false_clusters', 5.0, 1),
 )
+#: Slices are thick from here on, in mm; half of the simulated T2w have slices of 2 to 3 mm.
+THICK = 1.5
 #: Ranges of d' whose recall is in the table; infinite at the end.
 RANGES = ((5, float('inf')), (6, float('inf')), (6, 8), (8, 12), (12, 20), (20, float('inf')))
 
@@ -76,6 +80,18 @@ def recalls(tables: Path) -> list[str]:
     return cells
 
 
+def dice_by_slices(suite: Path, tables: Path) -> list[str]:
+    """Cells of the mean voxel Dice of the heads with about cubic voxels of the T2w, and with thick slices."""
+    table = pd.read_csv(tables / 'evaluation.tsv', sep='\t', na_values='n/a')
+    dice = table[(table['region'] == 'all') & (table['min_size_mm3'] == 0)].set_index('scan')['dice']
+    thickest = {
+        path.name.removesuffix('_T2w.nii.gz'): max(nib.load(path).header.get_zooms()[:3])
+        for path in suite.glob('sub-*/anat/*_T2w.nii.gz')
+    }
+    is_thick = dice.index.map(thickest) > THICK
+    return [f'{part.mean():.3f} ({len(part)})' for part in (dice[~is_thick], dice[is_thick])]
+
+
 def range_name(low: float, high: float) -> str:
     """A range of d' as a heading."""
     return f"d' from {low:g}" if high == float('inf') else f"d' {low:g} to {high:g}"
@@ -99,7 +115,7 @@ def main() -> None:
     p.add_argument('--seed', type=int, default=2026)
     p.add_argument('--nprocs', type=int, default=2)
     args = p.parse_args()
-    first, second = [], []
+    first, second, third = [], [], []
     for name in args.suites:
         suite = args.work_dir / name
         run('simulate', suite, '--n-subjects', args.heads, '--label-maps', args.label_maps, '--suite', name,
@@ -110,9 +126,14 @@ def main() -> None:
             label = [name, f'{model.card.name} {model.card.version}']
             first.append([*label, *scores(tables)])
             second.append([*label, *recalls(tables)])
+            if 'T2w' in model.card.channels:
+                third.append([*label, *dice_by_slices(suite, tables)])
     print_table(['suite', 'model', *(heading for heading, *_ in SCORES)], first)
     print("Recall by d' (that of the ideal observer at the same rate of false clusters, number of spaces):\n")
     print_table(['suite', 'model', *(range_name(*limits) for limits in RANGES)], second)
+    if third:
+        print('Voxel Dice by the T2w (number of heads):\n')
+        print_table(['suite', 'model', 'voxels about cubic', f'slices above {THICK:g} mm'], third)
 
 
 if __name__ == '__main__':

@@ -28,6 +28,7 @@ from ..bids.participants import read_participants
 from ..bids.query import Query, find_scans
 from ..errors import ImageError, InputError
 from ..outputs.ground_truth import GroundTruth, check_same, is_complete, read_notes, write_ground_truth
+from ..outputs.sidecars import bids_uri
 from ..outputs.simulated_scans import write_changed_scan, write_people
 from ..runtime.faults import finding_of
 from ..runtime.files import write_text
@@ -238,8 +239,7 @@ def _insert_into_scan(
         mimics=None,
         notes=_notes(options, number, t1w.name),
     )
-    uri = f'bids:raw:{names.anat("T1w").relative_to(options.out_dir).as_posix()}'
-    write_ground_truth(labels, uri, ground_truth)
+    write_ground_truth(labels, bids_uri(names.anat('T1w'), options.out_dir), ground_truth)
 
 
 def _notes(options: InsertionOptions, number: int, name: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..bids.naming import Naming, SimulationNaming, labels_dir
 from ..errors import ImageError
 from ..outputs import ground_truth
 from ..outputs.ground_truth import GroundTruth, is_complete, last_file, read_notes, write_ground_truth
+from ..outputs.sidecars import bids_uri
 from ..outputs.simulated_scans import write_participants, write_sessions, write_simulated_scan
 from ..runtime.files import write_text
 from ..runtime.processes import map_in_processes
@@ -232,8 +233,8 @@ def simulate_subject(options: SimulationOptions, subject: Subject) -> None:
             ('T2w', session.t2w_labels, head.on_t2w()),
             ('T1w', session.labels, head),
         ):
-            source_uri = f'bids:raw:{session.scan.anat(suffix).relative_to(options.out_dir).as_posix()}'
-            write_ground_truth(names, source_uri, GroundTruth.of(truth, _notes(options, subject)))
+            source = bids_uri(session.scan.anat(suffix), options.out_dir)
+            write_ground_truth(names, source, GroundTruth.of(truth, _notes(options, subject)))
 
 
 def _notes(options: SimulationOptions, subject: Subject) -> dict[str, Any]:
