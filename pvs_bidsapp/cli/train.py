@@ -174,6 +174,12 @@ def _add_input_options(p: argparse.ArgumentParser) -> None:
         help='fraction of the values that is dropped in training, between 0 and 1 (joliot2021 only; default: '
         'that of the model named by --init, else 0.1)',
     )  # fmt: skip
+    add_option(
+        g, '--refine', type=WholeNumber(low=0, high=256), metavar='WIDTH',
+        help='give the network a second look at the image, which draws borders by the intensity of each voxel, '
+        'with so many features (16 is a good number; 0: none; default: that of the model named by --init, '
+        'else none)',
+    )  # fmt: skip
 
 
 def _add_schedule_options(p: argparse.ArgumentParser) -> None:
@@ -320,6 +326,7 @@ def recipe_changes(args: argparse.Namespace) -> RecipeChanges:
         patch_size=args.patch_size,
         filters=args.filters,
         dropout=args.dropout,
+        refine=args.refine,
         all_orientations=args.all_orientations,
         synthesize=args.synthesize is not None,
     )

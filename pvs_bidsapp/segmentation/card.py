@@ -250,6 +250,7 @@ ARCHITECTURES: dict[str, dict[str, Rule]] = {
         'blocks': integer(1, 8),
         'filters': integer(1, 256),
         'dropout': number(0, 1, below=True),
+        'refine': integer(0, 256),
     },
     'm2ss': {
         'in_channels': integer(1, 2),
@@ -257,6 +258,7 @@ ARCHITECTURES: dict[str, dict[str, Rule]] = {
         'side_filters': integer(1, 256),
         'levels': integer(1, 7),
         'multi_scale': BOOLEAN,
+        'refine': integer(0, 256),
     },
 }
 ENSEMBLE = {'members': integer(1, 100), 'of': MAPPING}

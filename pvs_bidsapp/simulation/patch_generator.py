@@ -7,7 +7,7 @@ faults of the preparation, in the units of a network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +41,8 @@ SNR = (11.0, 90.0)
 #: Intensities of cortex and of CSF, white matter being 1; and how far CSF is from cortex at least.
 T1W, T2W = TissueRanges((0.42, 0.86), (0.03, 0.45)), TissueRanges((1.08, 1.85), (1.8, 5.0))
 FLUID_GAP = 0.25
+#: Contrast of lesions to white matter, as a fraction of that of CSF: to as dark as faint spaces and beyond.
+LESION = (0.1, 0.6)
 #: Width of the point spread function in voxels, and largest factor of its worst axis.
 FWHM, WORST_AXIS = (0.3, 1.1), 1.8
 #: By how many voxels a T2w beside a T1w is misplaced at most along each axis.
@@ -247,10 +249,12 @@ def _draw_contrast(channel: str, rng: np.random.Generator) -> Contrast:
     if channel == 'T2w':
         cortex = rng.uniform(*T2W.cortex)
         fluid = (max(T2W.fluid[0], cortex + FLUID_GAP), T2W.fluid[1])
-        return contrast.draw_t2w(rng, TissueRanges((cortex, cortex), fluid))
-    cortex = rng.uniform(*T1W.cortex)
-    fluid = (T1W.fluid[0], min(T1W.fluid[1], cortex - FLUID_GAP))
-    return contrast.draw_t1w(rng, TissueRanges((cortex, cortex), fluid))
+        drawn = contrast.draw_t2w(rng, TissueRanges((cortex, cortex), fluid))
+    else:
+        cortex = rng.uniform(*T1W.cortex)
+        fluid = (T1W.fluid[0], min(T1W.fluid[1], cortex - FLUID_GAP))
+        drawn = contrast.draw_t1w(rng, TissueRanges((cortex, cortex), fluid))
+    return replace(drawn, lesion=1 + rng.uniform(*LESION) * (drawn.fluid - 1))
 
 
 def _draw_spacing(limits: tuple[float, float], rng: np.random.Generator) -> np.ndarray:

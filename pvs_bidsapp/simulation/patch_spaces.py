@@ -21,6 +21,8 @@ SIZE = (0.7, 1.7)
 CONTRAST, CONTRAST_SPREAD = (0.35, 1.0), 0.2
 #: Amount of mimics in a patch, drawn uniformly; 1 is that of the numbers at each mimic below.
 MIMICS = (0.0, 1.5)
+#: How full a punctate hyperintensity is: in one brain, some are much fainter than others.
+SPOT_STRENGTH = (0.5, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,8 +210,8 @@ class _Mimics:
         np.maximum(self.lesion, np.clip(2 * level, 0, 1) * deep, out=self.lesion)
 
     def _spots(self) -> None:
-        """Punctate hyperintensities of deep white matter, 2 to 7 mm wide."""
-        self._blobs(self.lesion, self.anatomy.white, 120, (0.8, 3.5))
+        """Punctate hyperintensities of white matter, 2 to 7 mm wide."""
+        self._blobs(self.lesion, self.anatomy.white, 240, (0.8, 3.5), strength=SPOT_STRENGTH)
 
     def _lacunes(self) -> None:
         """Cavities of 3 to 15 mm in white matter and deep nuclei, most of them with a rim."""
@@ -311,13 +313,15 @@ class _Mimics:
         number: float,
         radius: tuple[float, float],
         flatness: float = 0.0,
+        strength: tuple[float, float] = (1.0, 1.0),
     ) -> None:
-        """Ellipsoids with centres in a mask; some of them flat."""
+        """Ellipsoids with centres in a mask; some of them flat, some fainter than others."""
         for centre in self._places(mask, number):
             radii = self.rng.uniform(*radius) * self.rng.uniform(0.7, 1.4, 3)
             if self.rng.random() < flatness:
                 radii[1:] *= self.rng.uniform(1.5, 4.0)
-            self._ellipsoid(volume, centre, radii, self.rng.normal(size=(3, 3)))
+            orientation = self.rng.normal(size=(3, 3))
+            self._ellipsoid(volume, centre, radii, orientation, self.rng.uniform(*strength))
 
     def _ellipsoid(
         self,

@@ -66,5 +66,7 @@ def check_initial_weights(config: TrainingConfig) -> None:
     found = {name: tuple(tensor.shape) for name, tensor in read_checkpoint(path)['average'].items()}
     state = expected_state(config.recipe.architecture)
     expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    if different := sorted(name for name in found | expected if found.get(name) != expected.get(name)):
+    absent = {name for name in expected.keys() - found.keys() if name.startswith('refinement.')}
+    different = sorted(name for name in found | expected if found.get(name) != expected.get(name))
+    if different := [name for name in different if name not in absent]:
         raise training.WEIGHTS_MISFIT.error(path, reason=f'{shown(different[0])} differs')

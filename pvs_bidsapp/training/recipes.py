@@ -93,7 +93,14 @@ class Recipe:
 
 JOLIOT = Recipe(
     name='joliot2021',
-    architecture={'name': 'joliot2021', 'in_channels': 1, 'blocks': 7, 'filters': 8, 'dropout': 0.1},
+    architecture={
+        'name': 'joliot2021',
+        'in_channels': 1,
+        'blocks': 7,
+        'filters': 8,
+        'dropout': 0.1,
+        'refine': 0,
+    },
     pretraining=True,
     mirror=True,
 )
@@ -101,7 +108,7 @@ JOLIOT = Recipe(
 M2SS = Recipe(
     name='m2ss',
     architecture={
-        'name': 'm2ss', 'in_channels': 2, 'filters': 16, 'side_filters': 8, 'levels': 4, 'multi_scale': True,
+        'name': 'm2ss', 'in_channels': 2, 'filters': 16, 'side_filters': 8, 'levels': 4, 'multi_scale': True, 'refine': 0,
     },
     channels=('T1w', 'T2w'),
     spacing=0.8,
@@ -176,6 +183,8 @@ class InitialModel:
     def check(self, architecture: dict[str, Any]) -> None:
         """Check that its weights fit a network, before hours are spent on preparing scans.
 
+        A network without a refinement may get one.
+
         Parameters
         ----------
         architecture : dict
@@ -188,7 +197,7 @@ class InitialModel:
         """
         if number := self.architecture.get('members'):
             raise training.SEVERAL_NETWORKS.error(f'--init {self.name}', number=number)
-        without_weights = ('dropout',)
+        without_weights = ('dropout',) if self.architecture.get('refine') else ('dropout', 'refine')
         different = [
             f'{k} {self.architecture[k]} instead of {value}'
             for k, value in architecture.items()
@@ -220,6 +229,8 @@ class RecipeChanges:
         Number of filters of the network's first level.
     dropout : float or None
         Probability that a value is dropped, in [0, 1).
+    refine : int or None
+        Width of the `pvs_bidsapp.segmentation.networks.refinement.Refinement` of the output; 0: none.
     all_orientations : bool
         As in `Recipe`.
     synthesize : bool
@@ -235,6 +246,7 @@ class RecipeChanges:
     patch_size: int | None = None
     filters: int | None = None
     dropout: float | None = None
+    refine: int | None = None
     all_orientations: bool = False
     synthesize: bool = False
 
@@ -285,7 +297,7 @@ def _resolve_architecture(
         architecture['in_channels'] = len(changes.channels)
     if changes.dropout is not None and 'dropout' not in architecture:
         raise training.NO_DROPOUT.error('--dropout', recipe=recipe.name)
-    for name in ('filters', 'dropout'):
+    for name in ('filters', 'dropout', 'refine'):
         value = getattr(changes, name)
         if value is None and initial is not None:
             value = initial.architecture.get(name)

@@ -207,6 +207,8 @@ class Trainer:
     def start_from(self, weights: Mapping[str, torch.Tensor], path: Path | str = '') -> None:
         """Start from weights, which are also the first running average.
 
+        A refinement of the output that they lack changes nothing at first.
+
         Parameters
         ----------
         weights : mapping of str to Tensor
@@ -219,9 +221,10 @@ class Trainer:
         InputError
             If they belong to another architecture.
         """
+        own = {name: w for name, w in self.network.state_dict().items() if name.startswith('refinement.')}
         try:
-            self.network.load_state_dict(weights)
-            self.average.module.load_state_dict(weights)
+            self.network.load_state_dict(own | dict(weights))
+            self.average.module.load_state_dict(own | dict(weights))
         except (RuntimeError, TypeError, AttributeError) as error:
             reason = ' '.join(str(error).split())[:200]
             raise training.WEIGHTS_MISFIT.error(path, reason=reason) from error

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from .convolution import Conv3
+from .refinement import Refinement
 
 
 class ConvBlock(nn.Sequential):
@@ -43,6 +44,8 @@ class JoliotUNet(nn.Module):
     dropout : float
         Probability that a value is dropped after each pooling and each decoding block. Single values
         are dropped, not channels: of eight channels, one would be missing most of the time.
+    refine : int
+        Width of a `Refinement` of the output; 0, as in the paper: none.
 
     Notes
     -----
@@ -52,7 +55,14 @@ class JoliotUNet(nn.Module):
 
     skips = True
 
-    def __init__(self, in_channels: int = 1, blocks: int = 7, filters: int = 8, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        in_channels: int = 1,
+        blocks: int = 7,
+        filters: int = 8,
+        dropout: float = 0.1,
+        refine: int = 0,
+    ) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(blocks)]
         self.encoder = nn.ModuleList(
@@ -66,6 +76,7 @@ class JoliotUNet(nn.Module):
         self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Conv3d(filters, self.out_channels(in_channels), 1)
+        self.refinement = Refinement(in_channels, filters, refine) if refine and self.skips else None
 
     @staticmethod
     def out_channels(in_channels: int) -> int:
@@ -84,7 +95,8 @@ class JoliotUNet(nn.Module):
             features = fit(self.upsample(features), skip.shape[2:])
             features = torch.cat([features, skip], 1) if self.skips else features
             features = self.dropout(block(features))
-        return self.head(features).float()
+        logits = self.head(features).float()
+        return logits if self.refinement is None else self.refinement(volume, features, logits)
 
 
 class JoliotAutoencoder(JoliotUNet):

@@ -13,6 +13,7 @@ from torch import nn
 
 from .convolution import Conv3
 from .joliot import fit
+from .refinement import Refinement
 
 
 class ConvUnit(nn.Sequential):
@@ -60,6 +61,8 @@ class M2SSNet(nn.Module):
         Levels below the first; each has a side input.
     multi_scale : bool
         False: no side inputs, the mono-scale network of the paper's table 1.
+    refine : int
+        Width of a `Refinement` of the output; 0, as in the paper: none.
 
     Notes
     -----
@@ -73,6 +76,7 @@ class M2SSNet(nn.Module):
         side_filters: int = 8,
         levels: int = 4,
         multi_scale: bool = True,
+        refine: int = 0,
     ) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(levels + 1)]
@@ -88,6 +92,7 @@ class M2SSNet(nn.Module):
         self.pool = nn.MaxPool3d(2, ceil_mode=True)
         self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
         self.head = nn.Conv3d(filters, 1, 1)
+        self.refinement = Refinement(in_channels, filters, refine) if refine else None
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Logits of the probability that a voxel belongs to a perivascular space, in single precision."""
@@ -103,7 +108,8 @@ class M2SSNet(nn.Module):
         for block in self.decoder:
             skip = skips.pop()
             features = block(torch.cat([fit(self.upsample(features), skip.shape[2:]), skip], 1))
-        return self.head(features).float()
+        logits = self.head(features).float()
+        return logits if self.refinement is None else self.refinement(volume, features, logits)
 
 
 def _double(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -144,6 +144,28 @@ def test_spaces_run_in_their_regions(source):
         assert not (contents.fluid[full] > 0).any()
 
 
+def test_spots_of_one_brain_differ_in_strength(source):
+    rng = np.random.default_rng(5)
+    anatomy = draw_anatomy(source, source.centres['white-matter'][2000], (64, 64, 64), np.ones(3), rng)
+    mimics = patch_spaces._Mimics(anatomy, rng, amount=1.5)
+    mimics._spots()
+    spots, number = ndimage.label(mimics.lesion > 0)
+    peaks = ndimage.maximum(mimics.lesion, spots, np.arange(1, number + 1))
+    low, high = patch_spaces.SPOT_STRENGTH
+    assert number > 5
+    assert peaks.max() <= high
+    assert np.percentile(peaks, 25) < np.percentile(peaks, 75) - 0.1 * (high - low)
+
+
+@pytest.mark.parametrize('channel', ['T1w', 'T2w'])
+def test_lesions_are_of_every_darkness(channel):
+    drawn = [patch_generator._draw_contrast(channel, np.random.default_rng(k)) for k in range(200)]
+    shares = np.array([(one.lesion - 1) / (one.fluid - 1) for one in drawn])
+    low, high = patch_generator.LESION
+    assert low <= shares.min() < low + 0.05
+    assert high - 0.05 < shares.max() <= high
+
+
 def test_a_source_without_some_region_serves_all_the_same(source):
     regions = source.voxels.copy()
     regions[..., patch_source.REGION][regions[..., patch_source.REGION] != 1] = 0
