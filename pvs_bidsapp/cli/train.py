@@ -176,8 +176,8 @@ def _add_input_options(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_option(
         g, '--refine', type=WholeNumber(low=0, high=256), metavar='WIDTH',
-        help='give the network a second look at the image, which draws borders by the intensity of each voxel, '
-        'with so many features (16 is a good number; 0: none; default: that of the model named by --init, '
+        help='give the network a second look at the image, with so many features, which draws borders by the '
+        'intensity of each voxel (16 is a good number; 0: none; default: that of the model named by --init, '
         'else none)',
     )  # fmt: skip
 

@@ -108,7 +108,8 @@ JOLIOT = Recipe(
 M2SS = Recipe(
     name='m2ss',
     architecture={
-        'name': 'm2ss', 'in_channels': 2, 'filters': 16, 'side_filters': 8, 'levels': 4, 'multi_scale': True, 'refine': 0,
+        'name': 'm2ss', 'in_channels': 2, 'filters': 16, 'side_filters': 8, 'levels': 4, 'multi_scale': True,
+        'refine': 0,
     },
     channels=('T1w', 'T2w'),
     spacing=0.8,

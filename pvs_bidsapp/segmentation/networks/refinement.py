@@ -12,8 +12,9 @@ DOUBT = 5.0
 class Refinement(nn.Module):
     """Corrects logits by the image, features and logits of a voxel and its 26 neighbours.
 
-    Where a space fills a part of a voxel only, its intensity tells how much of it; a U-shaped network has mixed it
-    with those of its neighbours by then. One 3x3x3 convolution and two layers for each voxel by itself.
+    Where a space fills a part of a voxel only, its intensity tells how much of it; a U-shaped network has
+    mixed it with those of its neighbours by then. One 3x3x3 convolution and two layers for each voxel by
+    itself.
 
     Parameters
     ----------
