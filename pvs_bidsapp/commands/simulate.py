@@ -233,8 +233,8 @@ def simulate_subject(options: SimulationOptions, subject: Subject) -> None:
             ('T2w', session.t2w_labels, head.on_t2w()),
             ('T1w', session.labels, head),
         ):
-            source = bids_uri(session.scan.anat(suffix), options.out_dir)
-            write_ground_truth(names, source, GroundTruth.of(truth, _notes(options, subject)))
+            address = bids_uri(session.scan.anat(suffix), options.out_dir)
+            write_ground_truth(names, address, GroundTruth.of(truth, _notes(options, subject)))
 
 
 def _notes(options: SimulationOptions, subject: Subject) -> dict[str, Any]:
