@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from monai.losses.dice import DiceLoss
@@ -146,9 +148,22 @@ def undo_positive_weight(network: nn.Module) -> None:
     Parameters
     ----------
     network : nn.Module
-        Its parameter ``head.bias`` is changed in place.
+        The bias of its output is changed in place, see `output_bias`.
     """
-    network.get_parameter('head.bias').sub_(float(np.log(POSITIVE_WEIGHT)))
+    bias = output_bias(name for name, _ in network.named_parameters())
+    network.get_parameter(bias).sub_(float(np.log(POSITIVE_WEIGHT)))
+
+
+def output_bias(names: Iterable[str]) -> str:
+    """Name of the parameter that is added to the logits last: of the refinement, if a network has one.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of the parameters of a network.
+    """
+    refined = 'refinement.head.bias'
+    return refined if refined in names else 'head.bias'
 
 
 def consistency(noisy: torch.Tensor, clean: torch.Tensor, confidence: float) -> torch.Tensor:

@@ -32,7 +32,7 @@ from .datasets import Batch
 from .distributed import ProcessGroup
 from .loading import load_batches
 from .log import TrainingLog
-from .losses import POSITIVE_WEIGHT
+from .losses import POSITIVE_WEIGHT, output_bias
 from .objectives import Objective
 from .validation import Interrupted
 
@@ -200,8 +200,9 @@ class Trainer:
             With a calibrated output, see `pvs_bidsapp.training.losses.undo_positive_weight`.
         """
         weights = dict(network.state_dict())
-        if self.config.recipe.loss == 'dice-ce' and 'head.bias' in weights:
-            weights['head.bias'] = weights['head.bias'] + float(np.log(POSITIVE_WEIGHT))
+        bias = output_bias(weights)
+        if self.config.recipe.loss == 'dice-ce' and bias in weights:
+            weights[bias] = weights[bias] + float(np.log(POSITIVE_WEIGHT))
         self.start_from(weights)
 
     def start_from(self, weights: Mapping[str, torch.Tensor], path: Path | str = '') -> None:

@@ -16,7 +16,7 @@ from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.training.checkpoint import read_checkpoint
 from pvs_bidsapp.training.datasets import PatchDataset
 from pvs_bidsapp.training.distributed import ProcessGroup
-from pvs_bidsapp.training.losses import make_loss, undo_positive_weight
+from pvs_bidsapp.training.losses import POSITIVE_WEIGHT, make_loss, undo_positive_weight
 from pvs_bidsapp.training.objectives import Supervised
 from pvs_bidsapp.training.sampling import Sampling
 from pvs_bidsapp.training.trainer import Trainer, TrainingEnd
@@ -122,6 +122,20 @@ def test_the_positive_weight_is_removed_from_the_output_and_put_back(tmp_path, m
     assert trainer.average.module.head.bias < before
     trainer.start_from_model(trainer.average.module)
     torch.testing.assert_close(trainer.average.module.head.bias, before)
+
+
+def test_the_positive_weight_is_removed_behind_a_refinement(tmp_path, make_config):
+    architecture = {'name': 'joliot2021', 'blocks': 2, 'filters': 2, 'refine': 2}
+    trainer = Trainer(make_config(loss='dice-ce', architecture=architecture), tmp_path, CPU)
+    network = trainer.average.module.eval()
+    torch.nn.init.normal_(network.refinement.head.weight)
+    volume = torch.randn(1, 1, 8, 8, 8)
+    with torch.no_grad():
+        before = network(volume)
+        undo_positive_weight(network)
+        torch.testing.assert_close(network(volume), before - float(np.log(POSITIVE_WEIGHT)))
+    trainer.start_from_model(network)
+    torch.testing.assert_close(trainer.network.eval()(volume), before)
 
 
 class SometimesNaN:

@@ -1,0 +1,26 @@
+"""The table of the suites: heads whose T2w has thick slices by themselves."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture(scope='module')
+def suites(script):
+    with script('suites') as module:
+        yield module
+
+
+def test_heads_with_thick_slices_are_given_by_themselves(suites, tmp_path):
+    for label, voxel in (('01', 1.0), ('02', 2.5), ('03', 0.8)):
+        path = tmp_path / f'sub-{label}' / 'anat' / f'sub-{label}_T2w.nii.gz'
+        path.parent.mkdir(parents=True)
+        nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.diag([0.8, 0.8, voxel, 1])), path)
+    rows = [('sub-01', 'all', 0, 0.8), ('sub-02', 'all', 0, 0.4), ('sub-03', 'all', 0, 0.6),
+            ('sub-01', 'all', 5, 0.1), ('sub-02', 'DWM', 0, 0.1)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=['scan', 'region', 'min_size_mm3', 'dice'])
+    table.to_csv(tmp_path / 'evaluation.tsv', sep='\t', index=False)
+    assert suites.dice_by_slices(tmp_path, tmp_path) == ['0.700 (2)', '0.400 (1)']
