@@ -39,9 +39,10 @@ NAPS = ('time.sleep', 'ctypes.PyDLL(None).sleep')
 def is_alive(pid):
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        status = Path(f'/proc/{pid}/status').read_text()
+    except (ProcessLookupError, FileNotFoundError):  # it may end between the two
         return False
-    return 'State:\tZ' not in Path(f'/proc/{pid}/status').read_text()
+    return 'State:\tZ' not in status
 
 
 def wait_until(true, seconds):
