@@ -26,6 +26,7 @@ from ..messages import training
 from ..runtime.deadline import Deadline
 from ..segmentation.engine import AUTOCAST_DTYPES
 from ..segmentation.networks import build
+from ..segmentation.networks.refinement import refinement_part
 from .checkpoint import LAST, check_resumable, check_state, read_checkpoint, resuming, write_checkpoint
 from .config import TrainingConfig
 from .datasets import Batch
@@ -222,10 +223,10 @@ class Trainer:
         InputError
             If they belong to another architecture.
         """
-        own = {name: w for name, w in self.network.state_dict().items() if name.startswith('refinement.')}
         try:
-            self.network.load_state_dict(own | dict(weights))
-            self.average.module.load_state_dict(own | dict(weights))
+            complete = refinement_part(self.network.state_dict()) | dict(weights)
+            self.network.load_state_dict(complete)
+            self.average.module.load_state_dict(complete)
         except (RuntimeError, TypeError, AttributeError) as error:
             reason = ' '.join(str(error).split())[:200]
             raise training.WEIGHTS_MISFIT.error(path, reason=reason) from error

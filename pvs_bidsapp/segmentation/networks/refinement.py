@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import torch
 from torch import nn
 
 #: Logits are clipped to plus or minus this for the second look: beyond, nothing is in doubt.
 DOUBT = 5.0
+T = TypeVar('T')
 
 
 class Refinement(nn.Module):
@@ -40,3 +44,14 @@ class Refinement(nn.Module):
         doubt = logits.clamp(-DOUBT, DOUBT) / DOUBT
         hidden = self.activation(self.look(torch.cat([volume, features, doubt], 1)))
         return logits + self.head(self.activation(self.hidden(hidden))).float()
+
+
+def refinement_part(state: Mapping[str, T]) -> dict[str, T]:
+    """What belongs to the refinement of a network; empty without one.
+
+    Parameters
+    ----------
+    state : mapping of str
+        By the names of the network's state dict.
+    """
+    return {name: value for name, value in state.items() if name.startswith('refinement.')}
