@@ -72,6 +72,7 @@ def draw_t1w(
     ranges: TissueRanges = T1W,
     *,
     pvs_contrast: tuple[float, float] = (0.45, 1.0),
+    lesion_contrast: tuple[float, float] = (0.1, 0.45),
 ) -> Contrast:
     """Draw a T1w contrast at random.
 
@@ -82,6 +83,9 @@ def draw_t1w(
     pvs_contrast : tuple of float
         Range of the contrast between a PVS and its surroundings, as a fraction of that between CSF and the
         surroundings.
+    lesion_contrast : tuple of float
+        Range of the contrast between a full lesion and white matter, as a fraction of that between CSF and
+        white matter. Lesions of the label map have 0 to 0.8 of it.
     """
     cortex, fluid = rng.uniform(*ranges.cortex), rng.uniform(*ranges.fluid)
     grey: dict[tuple[int, ...], float] = {
@@ -111,7 +115,7 @@ def draw_t1w(
         codes.VESSEL_SPACES: _between(fluid, cortex, rng.uniform(0.1, 0.9))
     }
     return _contrast(
-        rng, {**grey, **white, **head, **fluid_spaces}, fluid, (0.1, 0.45), (0.5, 1.4), pvs_contrast
+        rng, {**grey, **white, **head, **fluid_spaces}, fluid, lesion_contrast, (0.5, 1.4), pvs_contrast
     )
 
 
@@ -120,6 +124,7 @@ def draw_t2w(
     ranges: TissueRanges = T2W,
     *,
     pvs_contrast: tuple[float, float] = (0.5, 1.0),
+    lesion_contrast: tuple[float, float] = (0.15, 0.5),
 ) -> Contrast:
     """Draw a T2w contrast at random; parameters as `draw_t1w`."""
     cortex, fluid = rng.uniform(*ranges.cortex), rng.uniform(*ranges.fluid)
@@ -150,7 +155,7 @@ def draw_t2w(
         codes.VESSEL_SPACES: _between(cortex, fluid, rng.uniform(0.1, 0.9))
     }
     return _contrast(
-        rng, {**grey, **white, **head, **fluid_spaces}, fluid, (0.15, 0.5), (0.15, 0.6), pvs_contrast
+        rng, {**grey, **white, **head, **fluid_spaces}, fluid, lesion_contrast, (0.15, 0.6), pvs_contrast
     )
 
 

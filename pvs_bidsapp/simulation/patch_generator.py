@@ -7,7 +7,7 @@ faults of the preparation, in the units of a network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -249,12 +249,10 @@ def _draw_contrast(channel: str, rng: np.random.Generator) -> Contrast:
     if channel == 'T2w':
         cortex = rng.uniform(*T2W.cortex)
         fluid = (max(T2W.fluid[0], cortex + FLUID_GAP), T2W.fluid[1])
-        drawn = contrast.draw_t2w(rng, TissueRanges((cortex, cortex), fluid))
-    else:
-        cortex = rng.uniform(*T1W.cortex)
-        fluid = (T1W.fluid[0], min(T1W.fluid[1], cortex - FLUID_GAP))
-        drawn = contrast.draw_t1w(rng, TissueRanges((cortex, cortex), fluid))
-    return replace(drawn, lesion=1 + rng.uniform(*LESION) * (drawn.fluid - 1))
+        return contrast.draw_t2w(rng, TissueRanges((cortex, cortex), fluid), lesion_contrast=LESION)
+    cortex = rng.uniform(*T1W.cortex)
+    fluid = (T1W.fluid[0], min(T1W.fluid[1], cortex - FLUID_GAP))
+    return contrast.draw_t1w(rng, TissueRanges((cortex, cortex), fluid), lesion_contrast=LESION)
 
 
 def _draw_spacing(limits: tuple[float, float], rng: np.random.Generator) -> np.ndarray:

@@ -183,7 +183,11 @@ def test_marks_are_kept_and_download_and_read_back(browser, path, rows, tmp_path
         assert download.suggested_filename == 'sub-01_desc-pvs_marks.tsv'
         download.save_as(file)
         assert '1 right, 1 wrong, 1 unsure, of 4' in page.locator('.progress').inner_text()
-        page.reload()
+        for _ in range(40):  # the browser stores a little later what a page asks it to store
+            page.reload()
+            if marks_on(page) == given:
+                break
+            page.wait_for_timeout(250)
         assert marks_on(page) == given
     written = list(csv.DictReader(file.open(), delimiter='\t'))
     assert {row['index']: row['mark'] for row in written} == given

@@ -13,6 +13,17 @@ from pvs_bidsapp.simulation.rendering import Rendering
 WHITE, PUTAMEN = 2, 12
 
 
+@pytest.mark.parametrize('draw', [contrast.draw_t1w, contrast.draw_t2w])
+def test_lesions_have_the_given_fraction_of_the_contrast_with_csf(draw):
+    for seed in range(20):
+        tissue = draw(np.random.default_rng(seed), lesion_contrast=(0.55, 0.6))
+        scale = tissue.fluid - 1
+        assert 0.55 <= (tissue.lesion - 1) / scale <= 0.6
+        own = {(tissue.lookup[code] - 1) / scale for code in (25, 57, 77)}  # those of the label map
+        assert len(own) == 1
+        assert 0 <= own.pop() <= 0.8 * 0.6
+
+
 @pytest.mark.parametrize(('draw', 'darker'), [(contrast.draw_t1w, True), (contrast.draw_t2w, False)])
 @pytest.mark.parametrize('fraction', [0.4, 1.0])
 def test_pvs_have_the_given_fraction_of_the_contrast_with_csf(draw, darker, fraction):
