@@ -45,6 +45,9 @@ FLUID_GAP = 0.25
 LESION = (0.1, 0.6)
 #: Width of the point spread function in voxels, and largest factor of its worst axis.
 FWHM, WORST_AXIS = (0.3, 1.1), 1.8
+#: How often k-space is truncated and filtered, and the fraction of it that is kept along each axis. The filter
+#: blurs more than the point spread function does, and with it the edges of spaces.
+TRUNCATED, KEPT = 0.7, (0.75, 1.0)
 #: By how many voxels a T2w beside a T1w is misplaced at most along each axis.
 MISPLACED = 0.7
 
@@ -362,10 +365,8 @@ def _scan(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.G
     fwhm = np.full(3, rng.uniform(*FWHM)) * spacing
     fwhm[rng.integers(3)] *= rng.uniform(1, WORST_AXIS)
     image = artefacts.blur(image, fwhm, spacing)
-    kind = rng.random()
-    if kind < 0.35:
-        image = artefacts.truncate(image, rng.uniform(0.75, 1.0, 3), rng.uniform(0, 1))
-    if kind < 0.75:
+    image = _truncate(image, rng)
+    if rng.random() < 0.75:
         image = artefacts.rician(image, sigma, rng)
     else:  # reconstructed on a finer grid than it was measured on: the noise is smooth, too
         image = artefacts.rician(image, 1.3 * sigma, rng)
@@ -373,6 +374,13 @@ def _scan(image: np.ndarray, spacing: np.ndarray, sigma: float, rng: np.random.G
     if rng.random() < 0.2:
         image = _resample(image, spacing, rng)
     return _process(image, spacing, rng)
+
+
+def _truncate(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Truncate and filter k-space, as most scanners do."""
+    if rng.random() >= TRUNCATED:
+        return image
+    return artefacts.truncate(image, rng.uniform(*KEPT, 3), rng.uniform(0, 1))
 
 
 def _scan_resampled(
@@ -411,7 +419,7 @@ def _through_grid(
     *,
     shift: Sequence[float] = (0.0, 0.0, 0.0),
 ) -> np.ndarray:
-    """Sample an image on a coarser, moved grid, add noise there, and interpolate it back linearly.
+    """Sample an image on a coarser, moved grid, scan it there, and interpolate it back linearly.
 
     Parameters
     ----------
@@ -419,7 +427,7 @@ def _through_grid(
     spacing, voxel : ndarray, shape (3,)
         Voxel size of the image and of the other grid in mm.
     sigma : float
-        Standard deviation of the noise.
+        Standard deviation of the noise; 0: resampled without another scan.
     rng : numpy.random.Generator
     shift : sequence of float
         By how many voxels of the image the result is moved along each axis.
@@ -432,7 +440,7 @@ def _through_grid(
         back.append(_interpolation((np.arange(n) - moved - places[0]) / ratio, len(places), 1.0))
     image = _apply(forward, image)
     if sigma:
-        image = artefacts.rician(image, sigma, rng)
+        image = artefacts.rician(_truncate(image, rng), sigma, rng)
     return _apply(back, image)
 
 
