@@ -5,9 +5,10 @@
 
 HEADS_DIR is a dataset of `pvs simulate`. Each OUT_DIR is the output of `pvs HEADS_DIR OUT_DIR participant`
 with one model, at the model's own threshold. The filters run on the preprocessed T1w in the regions of the
-first OUT_DIR. Their threshold is the best of ten for these heads (by voxel Dice), which a user could not
-know. Prints means over heads with 95 % bootstrap intervals; definitions as in `pvs evaluate`. "From 10 mm3"
-counts large clusters, which clusters of any size may hit. The filters take some minutes per head.
+first OUT_DIR, which has to be of a model of the T1w. A model of the T2w alone is compared with the truth on
+the grid of the T2w. The filters' threshold is the best of ten for these heads (by voxel Dice), which a user
+could not know. Prints means over heads with 95 % bootstrap intervals; definitions as in `pvs evaluate`. "From
+10 mm3" counts large clusters, which clusters of any size may hit. The filters take some minutes per head.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def measure(heads: Path, outs: list[Path], *, filters: bool) -> dict[str, pd.Dat
     for number, out in enumerate(outs):
         earlier = set(tables)
         for folder in tqdm(sorted(out.glob('sub-*/**/anat')), desc=f'{heads.name}, {out.name}'):
-            labels = labels_dir(heads) / folder.relative_to(out)
+            suffix = 'T1w' if any(folder.glob('*_desc-preproc_T1w.nii.gz')) else 'T2w'
+            labels = labels_dir(heads, suffix) / folder.relative_to(out)
             model, table = measure_model(folder, labels)
             scores = {f'{model} in {out}' if model in earlier else model: table}
             if filters and not number:

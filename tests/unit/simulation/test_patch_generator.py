@@ -239,7 +239,7 @@ def test_the_truth_of_thick_slices_lies_in_them(sliced, monkeypatch, own):
             inside += list(patch.image[0][empty])
             beside += list(np.roll(patch.image[0], step, axis)[empty])
     assert len(inside) > 100
-    assert np.mean(inside) < np.mean(beside) - 0.5
+    assert np.mean(inside) < np.mean(beside) - 0.4
 
 
 def test_a_grid_between_keeps_what_is_smooth():
@@ -253,6 +253,29 @@ def test_a_grid_between_keeps_what_is_smooth():
         assert np.abs(back - smooth)[inner].max() < 0.05
     moved = patch_generator._through_grid(smooth, np.ones(3), np.ones(3), 0.0, rng, shift=(0, 2, 0))
     assert np.abs(moved[6:-6, 8:-6, 6:-6] - smooth[6:-6, 6:-8, 6:-6]).max() < 0.05
+
+
+def test_most_scans_are_blurred_by_a_filter_of_k_space():
+    point = np.zeros((16, 16, 16), np.float32)
+    point[8, 8, 8] = 1
+    peaks = [patch_generator._truncate(point, np.random.default_rng(seed))[8, 8, 8] for seed in range(300)]
+    blurred = np.array(peaks) < 0.99
+    assert np.mean(blurred) == pytest.approx(patch_generator.TRUNCATED, abs=0.08)
+    assert np.min(peaks) > 0.1
+    assert np.max(np.array(peaks)[blurred]) < 0.95  # a voxel is never left as it was
+
+
+def test_a_scan_on_a_grid_between_is_blurred_there_and_a_resampled_one_is_not(monkeypatch):
+    monkeypatch.setattr(patch_generator, 'TRUNCATED', 1.0)
+    point = np.full((24, 24, 24), 1e-3, np.float32)
+    point[12, 12, 12] = 1
+    spacing = np.ones(3)
+    scanned, resampled = (
+        patch_generator._through_grid(point, spacing, spacing, sigma, np.random.default_rng(4))
+        for sigma in (1e-6, 0.0)
+    )
+    assert scanned.max() < 0.9 * resampled.max()
+    assert scanned.sum() == pytest.approx(resampled.sum(), rel=0.15)
 
 
 def test_a_t2w_beside_a_t1w_is_misplaced_in_half_of_the_patches(generator):
