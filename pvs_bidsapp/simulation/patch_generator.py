@@ -248,11 +248,16 @@ def allows_slices(spacing: tuple[float, float]) -> bool:
 
 
 def _draw_contrast(channel: str, rng: np.random.Generator) -> Contrast:
-    """Draw the intensities of a channel; CSF is always farther from white matter than cortex is."""
+    """Draw the intensities of a channel; CSF is always farther from white matter than cortex is.
+
+    The contrast of CSF on a T2w is drawn log-uniformly: its range is wide, and what is seen in a scan depends
+    on its ratio to the noise.
+    """
     if channel == 'T2w':
         cortex = rng.uniform(*T2W.cortex)
-        fluid = (max(T2W.fluid[0], cortex + FLUID_GAP), T2W.fluid[1])
-        return contrast.draw_t2w(rng, TissueRanges((cortex, cortex), fluid), lesion_contrast=LESION)
+        lowest = max(T2W.fluid[0], cortex + FLUID_GAP)
+        fluid = 1 + float(np.exp(rng.uniform(*np.log([lowest - 1, T2W.fluid[1] - 1]))))
+        return contrast.draw_t2w(rng, TissueRanges((cortex, cortex), (fluid, fluid)), lesion_contrast=LESION)
     cortex = rng.uniform(*T1W.cortex)
     fluid = (T1W.fluid[0], min(T1W.fluid[1], cortex - FLUID_GAP))
     return contrast.draw_t1w(rng, TissueRanges((cortex, cortex), fluid), lesion_contrast=LESION)

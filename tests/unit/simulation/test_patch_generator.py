@@ -166,6 +166,15 @@ def test_lesions_are_of_every_darkness(channel):
     assert high - 0.05 < shares.max() <= high
 
 
+def test_weak_contrasts_of_a_t2w_are_drawn_as_often_as_strong_ones():
+    drawn = [patch_generator._draw_contrast('T2w', np.random.default_rng(seed)) for seed in range(400)]
+    low, high = patch_generator.T2W.fluid
+    fluid, cortex = (np.array(values) for values in zip(*((c.fluid, c.lookup[3]) for c in drawn), strict=True))
+    assert np.all((fluid >= low) & (fluid <= high) & (fluid >= cortex + patch_generator.FLUID_GAP - 1e-9))
+    weak = fluid - 1 < np.sqrt((low - 1) * (high - 1))  # half of the range of a ratio
+    assert np.mean(weak) == pytest.approx(0.5, abs=0.1)
+
+
 def test_a_source_without_some_region_serves_all_the_same(source):
     regions = source.voxels.copy()
     regions[..., patch_source.REGION][regions[..., patch_source.REGION] != 1] = 0
