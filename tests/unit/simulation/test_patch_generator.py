@@ -169,7 +169,7 @@ def test_lesions_are_of_every_darkness(channel):
 def test_weak_contrasts_of_a_t2w_are_drawn_as_often_as_strong_ones():
     drawn = [patch_generator._draw_contrast('T2w', np.random.default_rng(seed)) for seed in range(400)]
     low, high = patch_generator.T2W.fluid
-    fluid, cortex = (np.array(values) for values in zip(*((c.fluid, c.lookup[3]) for c in drawn), strict=True))
+    fluid, cortex = np.array([c.fluid for c in drawn]), np.array([c.lookup[3] for c in drawn])
     assert np.all((fluid >= low) & (fluid <= high) & (fluid >= cortex + patch_generator.FLUID_GAP - 1e-9))
     weak = fluid - 1 < np.sqrt((low - 1) * (high - 1))  # half of the range of a ratio
     assert np.mean(weak) == pytest.approx(0.5, abs=0.1)
