@@ -256,8 +256,8 @@ def _draw_contrast(channel: str, rng: np.random.Generator) -> Contrast:
     if channel == 'T2w':
         cortex = rng.uniform(*T2W.cortex)
         lowest = max(T2W.fluid[0], cortex + FLUID_GAP)
-        fluid = 1 + float(np.exp(rng.uniform(*np.log([lowest - 1, T2W.fluid[1] - 1]))))
-        return contrast.draw_t2w(rng, TissueRanges((cortex, cortex), (fluid, fluid)), lesion_contrast=LESION)
+        level = 1 + float(np.exp(rng.uniform(*np.log([lowest - 1, T2W.fluid[1] - 1]))))
+        return contrast.draw_t2w(rng, TissueRanges((cortex, cortex), (level, level)), lesion_contrast=LESION)
     cortex = rng.uniform(*T1W.cortex)
     fluid = (T1W.fluid[0], min(T1W.fluid[1], cortex - FLUID_GAP))
     return contrast.draw_t1w(rng, TissueRanges((cortex, cortex), fluid), lesion_contrast=LESION)
