@@ -10,6 +10,9 @@ from scipy import fft, ndimage
 from .fields import smooth_field
 from .label_maps import distance
 
+#: Fraction of k-space that a scanner keeps along each axis, drawn uniformly.
+KEPT = (0.75, 1.0)
+
 
 def blur(image: np.ndarray, fwhm: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Convolve an image with a Gaussian point spread function.

@@ -330,7 +330,7 @@ def _acquire(
     if motion:
         image = artefacts.motion(image, spacing, rng)
     if scanner.gibbs > 0:
-        image = artefacts.truncate(image, rng.uniform(0.75, 1.0, 3), scanner.gibbs)
+        image = artefacts.truncate(image, rng.uniform(*artefacts.KEPT, 3), scanner.gibbs)
     image = image * artefacts.bias_field(image.shape, scanner.bias, rng)
     scale = np.exp(rng.uniform(np.log(150), np.log(1500)))
     return scale * artefacts.rician(image.astype(np.float32), 1 / scanner.snr, rng)

@@ -45,9 +45,9 @@ FLUID_GAP = 0.25
 LESION = (0.1, 0.6)
 #: Width of the point spread function in voxels, and largest factor of its worst axis.
 FWHM, WORST_AXIS = (0.3, 1.1), 1.8
-#: How often k-space is truncated and filtered, and the fraction of it that is kept along each axis. With
-#: little ringing left, this blurs more than the point spread function does.
-TRUNCATED, KEPT = 0.7, (0.75, 1.0)
+#: How often k-space is truncated and filtered. With little ringing left, this blurs more than the point
+#: spread function does.
+TRUNCATED = 0.7
 #: By how many voxels a T2w beside a T1w is misplaced at most along each axis.
 MISPLACED = 0.7
 
@@ -385,7 +385,7 @@ def _truncate(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Truncate and filter k-space, as most scanners do."""
     if rng.random() >= TRUNCATED:
         return image
-    return artefacts.truncate(image, rng.uniform(*KEPT, 3), rng.uniform(0, 1))
+    return artefacts.truncate(image, rng.uniform(*artefacts.KEPT, 3), rng.uniform(0, 1))
 
 
 def _scan_resampled(

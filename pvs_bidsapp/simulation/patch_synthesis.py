@@ -126,7 +126,7 @@ def synthesize_patch(
         image = contrast.synthesize(anatomy, rendering, mimics, intensities, rng)
         image = artefacts.blur(image, fwhm, anatomy.spacing)
         if scanner.gibbs > 0:
-            image = artefacts.truncate(image, rng.uniform(0.75, 1.0, 3), scanner.gibbs)
+            image = artefacts.truncate(image, rng.uniform(*artefacts.KEPT, 3), scanner.gibbs)
         image = artefacts.rician(image, 1 / scanner.snr, rng)[inner]
         # measured CSF is never pure: most of its voxels also contain tissue
         fluid = intensities.fluid + rng.uniform(0.02, 0.25) * (1 - intensities.fluid)
