@@ -180,6 +180,12 @@ def _add_input_options(p: argparse.ArgumentParser) -> None:
         'intensity of each voxel (16 is a good number; 0: none; default: that of the model named by --init, '
         'else none)',
     )  # fmt: skip
+    add_option(
+        g, '--compare', type=WholeNumber(low=1, high=256), metavar='WIDTH',
+        help='with --generate and --init: leave the network as it is, and put behind it a comparison of each '
+        'voxel with the sure spaces of its patch, with so many features (32 is a good number); it learns '
+        'from --epochs times --steps patches',
+    )  # fmt: skip
 
 
 def _add_schedule_options(p: argparse.ArgumentParser) -> None:
@@ -257,6 +263,7 @@ def parser() -> OptionParser:
 def _check(args: argparse.Namespace) -> None:
     """Check the folders, and values that depend on each other."""
     _check_backgrounds(args)
+    _check_comparison(args)
     if args.generate:
         _check_generate(args)
     elif args.data_dir is None:
@@ -294,6 +301,13 @@ def _check_backgrounds(args: argparse.Namespace) -> None:
         check_input(folder, 'the OUT_DIR of `pvs participant`', '--backgrounds')
 
 
+def _check_comparison(args: argparse.Namespace) -> None:
+    """Check what a comparison needs: a network, and patches without end."""
+    for option, value in (('--generate', args.generate), ('--init', args.init)):
+        if args.compare is not None and not value:
+            raise options.NEEDS.error('--compare', other=option)
+
+
 def _check_generate(args: argparse.Namespace) -> None:
     """Refuse what belongs to scans: patches are made from label maps alone."""
     given = {
@@ -327,6 +341,7 @@ def recipe_changes(args: argparse.Namespace) -> RecipeChanges:
         filters=args.filters,
         dropout=args.dropout,
         refine=args.refine,
+        compare=args.compare,
         all_orientations=args.all_orientations,
         synthesize=args.synthesize is not None,
     )
@@ -387,6 +402,7 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
         nprocs=args.nprocs,
         resume=args.resume,
         init=args.init,
+        adds_comparison=args.compare is not None,
         trained_on=args.trained_on,
     )
 

@@ -25,6 +25,7 @@ from ..training.packaging import TrainingSummary
 from ..training.simulated_images import simulate_image
 from ..training.splits import hold_out
 from .backgrounds import cache_backgrounds, find_backgrounds
+from .comparison_training import add_comparison
 from .training_cache import CachedImage, digest, make_missing, write_arrays
 from .training_limits import Limits
 from .training_run import DataSplit, TrainingRun, check_earlier, train_and_package
@@ -88,6 +89,8 @@ def train_generated(config: TrainingConfig, limits: Limits) -> Path | None:
         deadline=limits.deadline,
     )
     summary = TrainingSummary(label_maps=len(sources), backgrounds=len(backgrounds))
+    if config.adds_comparison:
+        return add_comparison(run, summary, limits)
     return train_and_package(run, summary, limits)
 
 

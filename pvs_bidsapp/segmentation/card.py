@@ -251,6 +251,7 @@ ARCHITECTURES: dict[str, dict[str, Rule]] = {
         'filters': integer(1, 256),
         'dropout': number(0, 1, below=True),
         'refine': integer(0, 256),
+        'compare': integer(0, 256),
     },
     'm2ss': {
         'in_channels': integer(1, 2),
@@ -259,6 +260,7 @@ ARCHITECTURES: dict[str, dict[str, Rule]] = {
         'levels': integer(1, 7),
         'multi_scale': BOOLEAN,
         'refine': integer(0, 256),
+        'compare': integer(0, 256),
     },
 }
 ENSEMBLE = {'members': integer(1, 100), 'of': MAPPING}

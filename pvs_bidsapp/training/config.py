@@ -118,6 +118,8 @@ class TrainingConfig:
         Continue from the last checkpoint, if there is one.
     init : str or None
         Model (name or folder) or checkpoint (``.pt``) with the weights that training starts from.
+    adds_comparison : bool
+        These weights stay as they are: only a comparison behind them is trained, on patches from label maps.
     trained_on : str
         Description of the training data for the model's card; empty: made from the numbers of scans.
     """
@@ -130,6 +132,7 @@ class TrainingConfig:
     nprocs: int = 1
     resume: bool = False
     init: str | None = None
+    adds_comparison: bool = False
     trained_on: str = ''
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..messages import training
 from ..segmentation.card import shown
 from ..segmentation.model import expected_state, load_model
-from ..segmentation.networks.refinement import refinement_part
+from ..segmentation.networks.refinement import corrections
 from .checkpoint import check_architecture, read_checkpoint
 from .config import TrainingConfig
 from .recipes import InitialModel
@@ -67,6 +67,6 @@ def check_initial_weights(config: TrainingConfig) -> None:
     found = {name: tuple(tensor.shape) for name, tensor in read_checkpoint(path)['average'].items()}
     state = expected_state(config.recipe.architecture)
     expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    found = refinement_part(expected) | found  # they may lack it
+    found = corrections(expected) | found  # they may lack it
     if different := sorted(name for name in found | expected if found.get(name) != expected.get(name)):
         raise training.WEIGHTS_MISFIT.error(path, reason=f'{shown(different[0])} differs')

@@ -155,15 +155,16 @@ def undo_positive_weight(network: nn.Module) -> None:
 
 
 def output_bias(names: Iterable[str]) -> str:
-    """Name of the parameter that is added to the logits last: of the refinement, if a network has one.
+    """Name of the parameter that is added to the logits last: of its last correction, if a network has one.
 
     Parameters
     ----------
     names : iterable of str
         Of the parameters of a network.
     """
-    refined = 'refinement.head.bias'
-    return refined if refined in names else 'head.bias'
+    known = set(names)
+    last = (name for name in ('comparison.head.bias', 'refinement.head.bias') if name in known)
+    return next(last, 'head.bias')
 
 
 def consistency(noisy: torch.Tensor, clean: torch.Tensor, confidence: float) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,41 @@ def package_model(
         If the checkpoint cannot be read, or belongs to another network.
     """
     network, steps = _best_network(config, folder / 'checkpoints' / 'best.pt')
+    entries = {'steps': steps, 'pretrained': (folder / 'pretraining' / 'encoder.pt').exists()}
+    entries |= _time_entries(end)
+    return package_network(
+        config, folder, network, summary, validation, entries=entries, wants_to_end=wants_to_end
+    )
+
+
+def package_network(
+    config: TrainingConfig,
+    folder: Path,
+    network: nn.Module,
+    summary: TrainingSummary,
+    validation: Sequence[TrainingImage],
+    *,
+    entries: Mapping[str, Any],
+    wants_to_end: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Write a network with its card.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    folder : Path
+        The model is written there.
+    network : nn.Module
+        In evaluation mode, on the first device.
+    summary, validation, wants_to_end
+        As `package_model`.
+    entries : mapping of str
+        How it was trained, for the card.
+
+    Returns
+    -------
+    folder : Path
+    """
     threshold, metrics = DEFAULT_THRESHOLD, {}
     if validation:
         validator = Validator.of(config.recipe, validation, config.devices[0], wants_to_end=wants_to_end)
@@ -104,10 +139,9 @@ def package_model(
         score = None if math.isnan(dice) else round(dice, 4)
         metrics = {'validation_dice': score, 'validation_scans': number}
     card = make_card(config, describe_data(config, summary))
-    is_pretrained = (folder / 'pretraining' / 'encoder.pt').exists()
-    entries = {'steps': steps} | card.training | {'pretrained': is_pretrained} | _time_entries(end)
-    entries['recipe'] = entries.pop('recipe')  # last, as it is the longest
-    write_model(folder, network, replace(card, threshold=threshold, metrics=metrics, training=entries))
+    told = {**card.training, **entries}
+    told['recipe'] = told.pop('recipe')  # last, as it is the longest
+    write_model(folder, network, replace(card, threshold=threshold, metrics=metrics, training=told))
     return folder
 
 

@@ -100,6 +100,7 @@ JOLIOT = Recipe(
         'filters': 8,
         'dropout': 0.1,
         'refine': 0,
+        'compare': 0,
     },
     pretraining=True,
     mirror=True,
@@ -109,7 +110,7 @@ M2SS = Recipe(
     name='m2ss',
     architecture={
         'name': 'm2ss', 'in_channels': 2, 'filters': 16, 'side_filters': 8, 'levels': 4, 'multi_scale': True,
-        'refine': 0,
+        'refine': 0, 'compare': 0,
     },
     channels=('T1w', 'T2w'),
     spacing=0.8,
@@ -184,7 +185,7 @@ class InitialModel:
     def check(self, architecture: dict[str, Any]) -> None:
         """Check that its weights fit a network, before hours are spent on preparing scans.
 
-        A network without a refinement may get one.
+        A network without a refinement or a comparison may get one.
 
         Parameters
         ----------
@@ -198,7 +199,8 @@ class InitialModel:
         """
         if number := self.architecture.get('members'):
             raise training.SEVERAL_NETWORKS.error(f'--init {self.name}', number=number)
-        without_weights = ('dropout',) if self.architecture.get('refine') else ('dropout', 'refine')
+        added = [k for k in ('refine', 'compare') if not self.architecture.get(k)]
+        without_weights = ('dropout', *added)
         different = [
             f'{k} {self.architecture[k]} instead of {value}'
             for k, value in architecture.items()
@@ -232,6 +234,8 @@ class RecipeChanges:
         Probability that a value is dropped, in [0, 1).
     refine : int or None
         Width of the `pvs_bidsapp.segmentation.networks.refinement.Refinement` of the output; 0: none.
+    compare : int or None
+        Width of the `pvs_bidsapp.segmentation.networks.comparison.Comparison`; 0: none.
     all_orientations : bool
         As in `Recipe`.
     synthesize : bool
@@ -248,6 +252,7 @@ class RecipeChanges:
     filters: int | None = None
     dropout: float | None = None
     refine: int | None = None
+    compare: int | None = None
     all_orientations: bool = False
     synthesize: bool = False
 
@@ -298,7 +303,7 @@ def _resolve_architecture(
         architecture['in_channels'] = len(changes.channels)
     if changes.dropout is not None and 'dropout' not in architecture:
         raise training.NO_DROPOUT.error('--dropout', recipe=recipe.name)
-    for name in ('filters', 'dropout', 'refine'):
+    for name in ('filters', 'dropout', 'refine', 'compare'):
         value = getattr(changes, name)
         if value is None and initial is not None:
             value = initial.architecture.get(name)

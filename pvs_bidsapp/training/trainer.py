@@ -26,7 +26,7 @@ from ..messages import training
 from ..runtime.deadline import Deadline
 from ..segmentation.engine import AUTOCAST_DTYPES
 from ..segmentation.networks import build
-from ..segmentation.networks.refinement import refinement_part
+from ..segmentation.networks.refinement import corrections
 from .checkpoint import LAST, check_resumable, check_state, read_checkpoint, resuming, write_checkpoint
 from .config import TrainingConfig
 from .datasets import Batch
@@ -209,7 +209,7 @@ class Trainer:
     def start_from(self, weights: Mapping[str, torch.Tensor], path: Path | str = '') -> None:
         """Start from weights, which are also the first running average.
 
-        A refinement of the output that they lack changes nothing at first.
+        Corrections of the output that they lack change nothing at first.
 
         Parameters
         ----------
@@ -224,7 +224,7 @@ class Trainer:
             If they belong to another architecture.
         """
         try:
-            complete = refinement_part(self.network.state_dict()) | dict(weights)
+            complete = corrections(self.network.state_dict()) | dict(weights)
             self.network.load_state_dict(complete)
             self.average.module.load_state_dict(complete)
         except (RuntimeError, TypeError, AttributeError) as error:

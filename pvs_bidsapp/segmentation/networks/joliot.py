@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from .comparison import Comparison
 from .convolution import Conv3
 from .refinement import Refinement
 
@@ -46,6 +47,8 @@ class JoliotUNet(nn.Module):
         are dropped, not channels: of eight channels, one would be missing most of the time.
     refine : int
         Width of a `Refinement` of the output; 0, as in the paper: none.
+    compare : int
+        Width of a `Comparison` with the sure voxels, after that; 0, as in the paper: none.
 
     Notes
     -----
@@ -62,6 +65,7 @@ class JoliotUNet(nn.Module):
         filters: int = 8,
         dropout: float = 0.1,
         refine: int = 0,
+        compare: int = 0,
     ) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(blocks)]
@@ -77,6 +81,7 @@ class JoliotUNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Conv3d(filters, self.out_channels(in_channels), 1)
         self.refinement = Refinement(in_channels, filters, refine) if refine and self.skips else None
+        self.comparison = Comparison(in_channels, filters, compare) if compare and self.skips else None
 
     @staticmethod
     def out_channels(in_channels: int) -> int:
@@ -96,7 +101,10 @@ class JoliotUNet(nn.Module):
             features = torch.cat([features, skip], 1) if self.skips else features
             features = self.dropout(block(features))
         logits = self.head(features).float()
-        return logits if self.refinement is None else self.refinement(volume, features, logits)
+        for correction in (self.refinement, self.comparison):
+            if correction is not None:
+                logits = correction(volume, features, logits)
+        return logits
 
 
 class JoliotAutoencoder(JoliotUNet):

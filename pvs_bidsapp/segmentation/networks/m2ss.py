@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .comparison import Comparison
 from .convolution import Conv3
 from .joliot import fit
 from .refinement import Refinement
@@ -63,6 +64,8 @@ class M2SSNet(nn.Module):
         False: no side inputs, the mono-scale network of the paper's table 1.
     refine : int
         Width of a `Refinement` of the output; 0, as in the paper: none.
+    compare : int
+        Width of a `Comparison` with the sure voxels, after that; 0, as in the paper: none.
 
     Notes
     -----
@@ -77,6 +80,7 @@ class M2SSNet(nn.Module):
         levels: int = 4,
         multi_scale: bool = True,
         refine: int = 0,
+        compare: int = 0,
     ) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(levels + 1)]
@@ -93,6 +97,7 @@ class M2SSNet(nn.Module):
         self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
         self.head = nn.Conv3d(filters, 1, 1)
         self.refinement = Refinement(in_channels, filters, refine) if refine else None
+        self.comparison = Comparison(in_channels, filters, compare) if compare else None
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Logits of the probability that a voxel belongs to a perivascular space, in single precision."""
@@ -109,7 +114,10 @@ class M2SSNet(nn.Module):
             skip = skips.pop()
             features = block(torch.cat([fit(self.upsample(features), skip.shape[2:]), skip], 1))
         logits = self.head(features).float()
-        return logits if self.refinement is None else self.refinement(volume, features, logits)
+        for correction in (self.refinement, self.comparison):
+            if correction is not None:
+                logits = correction(volume, features, logits)
+        return logits
 
 
 def _double(in_channels: int, out_channels: int) -> nn.Sequential:

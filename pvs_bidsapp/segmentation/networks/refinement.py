@@ -46,12 +46,12 @@ class Refinement(nn.Module):
         return logits + self.head(self.activation(self.hidden(hidden))).float()
 
 
-def refinement_part(state: Mapping[str, T]) -> dict[str, T]:
-    """What belongs to the refinement of a network; empty without one.
+def corrections(state: Mapping[str, T]) -> dict[str, T]:
+    """What belongs to the refinement and the comparison of a network; empty without either.
 
     Parameters
     ----------
     state : mapping of str
         By the names of the network's state dict.
     """
-    return {name: value for name, value in state.items() if name.startswith('refinement.')}
+    return {name: value for name, value in state.items() if name.startswith(('refinement.', 'comparison.'))}

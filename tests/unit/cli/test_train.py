@@ -133,6 +133,20 @@ def test_label_maps_take_the_place_of_scans(tmp_path):
     )
 
 
+def test_a_comparison_is_put_behind_a_model_by_patches_without_end(tmp_path):
+    make_label_maps(tmp_path / 'maps')
+    generate, init = ['--generate', str(tmp_path / 'maps')], ['--init', 'joliot2021-t1']
+    plain, compared = (
+        make_config(parser().parse_args([str(tmp_path / 'm'), *generate, *init, *extra, '--device', 'cpu']))
+        for extra in ([], ['--compare', '12'])
+    )
+    assert compared.recipe.architecture == plain.recipe.architecture | {'compare': 12}
+    assert (plain.adds_comparison, compared.adds_comparison) == (False, True)
+    for missing, given in (('--init', generate), ('--generate', init)):
+        with refused(options.NEEDS, naming=missing):
+            train_main([str(tmp_path / 'm'), *given, '--compare', '12'])
+
+
 def test_what_belongs_to_scans_does_not_go_with_label_maps(tmp_path):
     make_label_maps(tmp_path / 'maps')
     (tmp_path / 'data').mkdir()

@@ -13,13 +13,15 @@ import pytest
 import torch
 from real_backgrounds import write_background_scan
 
-from pvs_bidsapp.commands import generated_training
+from pvs_bidsapp.commands import comparison_training, generated_training
 from pvs_bidsapp.commands.generated_training import train_generated
 from pvs_bidsapp.commands.train import train
 from pvs_bidsapp.commands.training_limits import Limits
+from pvs_bidsapp.runtime.deadline import Deadline, TimeUp
 from pvs_bidsapp.segmentation.model import load_model
 from pvs_bidsapp.simulation import label_maps
 from pvs_bidsapp.training.checkpoint import read_checkpoint
+from pvs_bidsapp.training.comparison import Collector
 from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
 from pvs_bidsapp.training.recipes import RECIPES
 from pvs_bidsapp.training.trainer import Trainer
@@ -120,3 +122,71 @@ def test_a_training_that_was_interrupted_ends_like_an_uninterrupted_one(config, 
     )
     for name, tensor in whole.items():
         torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0)
+
+
+def with_comparison(config: TrainingConfig, folder: Path, *, init: Path) -> TrainingConfig:
+    """The training of a comparison behind the network of a model."""
+    architecture = config.recipe.architecture | {'compare': 4}
+    return replace(
+        config,
+        recipe=replace(config.recipe, architecture=architecture),
+        model_dir=folder,
+        init=str(init),
+        adds_comparison=True,
+    )
+
+
+def test_a_comparison_is_put_behind_a_model(config, cache, tmp_path, monkeypatch):
+    former = train(config)
+    added = with_comparison(config, tmp_path / 'added', init=former)
+    collected, collect = [], Collector.collect
+
+    def counted(self: Collector, batch: Any) -> Any:
+        collected.append(batch)
+        return collect(self, batch)
+
+    monkeypatch.setattr(Collector, 'collect', counted)
+    monkeypatch.setattr('pvs_bidsapp.segmentation.networks.comparison.LOWEST', -20.0)  # all of so new a network
+    monkeypatch.setattr('pvs_bidsapp.training.comparison.LOWEST', -20.0)
+    # interrupted after the third of four patches, which are kept
+    assert train_generated(added, Limits(stop=lambda: len(collected) == 3)) is None
+    assert not (tmp_path / 'added/model.json').exists()
+    (kept,) = cache.glob('doubtful_*')
+    assert len(list(kept.iterdir())) == 3
+    assert train(added) == tmp_path / 'added'
+    assert len(collected) == 4
+    assert not kept.exists()
+    card = load_model(tmp_path / 'added').card
+    assert card.architecture['compare'] == 4
+    assert card.training['comparison_patches'] == 4
+    assert f'started from the weights of {former}' in card.trained_on
+    before, after = (load_model(folder).network().state_dict() for folder in (former, tmp_path / 'added'))
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, rtol=0, atol=0)
+    assert after['comparison.head.weight'].any()
+    # and the same again, without an interrupt, from the last checkpoint of that training
+    again = with_comparison(config, tmp_path / 'again', init=former / 'checkpoints/best.pt')
+    train(again)
+    torch.testing.assert_close(load_model(tmp_path / 'again').network().state_dict(), after, rtol=0, atol=0)
+
+
+def test_a_comparison_has_no_time_to_begin(config, tmp_path):
+    former = train(config)
+    added = with_comparison(config, tmp_path / 'added', init=former)
+    with pytest.raises(TimeUp):
+        train_generated(added, Limits(deadline=Deadline.after(0)))
+    assert not (tmp_path / 'added/model.json').exists()
+
+
+def test_what_the_network_leaves_in_doubt_is_kept_apart_for_each_network(config, tmp_path):
+    run = generated_training.TrainingRun(
+        config=with_comparison(config, tmp_path / 'a', init=Path('joliot2021-t1')),
+        folder=tmp_path / 'a',
+        heads=[],
+        cached=generated_training.DataSplit(labelled=[], unlabelled=[], validation=[]),
+        sources=list(config.data.generate),
+    )
+    other = replace(run, config=replace(run.config, init='m2ss-t1t2'))
+    fewer = replace(run, sources=run.sources[:1])
+    folders = {comparison_training.doubtful_folder(each) for each in (run, replace(run), other, fewer)}
+    assert len(folders) == 3

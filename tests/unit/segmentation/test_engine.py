@@ -38,14 +38,17 @@ def test_both_engines_give_the_same_probabilities_on_any_number_of_threads(rng, 
         {'name': 'm2ss', 'in_channels': 1, 'filters': 2, 'levels': 2, 'multi_scale': False},
         {'name': 'ensemble', 'members': 2, 'of': SMALL},
         SMALL | {'refine': 4},
+        SMALL | {'refine': 2, 'compare': 4},
         SMALL,
     ],
 )
 @pytest.mark.parametrize('size', [16, 21])
 def test_every_architecture_and_patch_size_is_converted(rng, architecture, size):
     network = build(architecture).eval()
-    if 'refine' in architecture:  # untrained, it would change nothing
-        torch.nn.init.normal_(network.refinement.head.weight)
+    for part in (getattr(network, 'refinement', None), getattr(network, 'comparison', None)):
+        for layer in () if part is None else part.children():  # untrained, they would change nothing
+            if hasattr(layer, 'weight'):
+                torch.nn.init.normal_(layer.weight, std=0.3)
     patches = rng.normal(0, 1, (3, 1, size, size, size)).astype(np.float32)
     converted = OpenVinoEngine(network, patches.shape[1:])
     np.testing.assert_allclose(converted(patches), TorchEngine(network, 'cpu')(patches), atol=1e-5)

@@ -1,0 +1,153 @@
+"""A comparison of each voxel with the spaces of its patch that are sure.
+
+The perivascular spaces of a scan look alike: wide ones show how dark or bright a space is there, and how
+sharply the scanner draws it. So what the sure voxels of a patch have in common tells of the doubtful ones
+which of them a space fills, and how far.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .refinement import DOUBT
+
+#: Powers of the probability by which voxels count as sure: the first for all of a space, the second for its
+#: middle.
+SURE = (4, 16)
+#: Sure voxels that are added to a mean as if their features were 0, for patches with few or none.
+PRIOR = 2.0
+#: The logarithm of the number of sure voxels is divided by this, which brings it to the order of 1.
+NUMBER_SCALE = 5.0
+#: Features of a patch, from which come the scales and shifts.
+WIDTH = 32
+#: Logits below this are left as they are: such voxels lie outside of anything that is found.
+LOWEST = -3.5
+
+
+class Comparison(nn.Module):
+    """Corrects logits by the image and logits about a voxel, its features, and the sure voxels of the patch.
+
+    A 3x3x3 convolution looks at the image and the logits; with the last features of the network, layers for
+    each voxel by itself correct the logit. The means of what is found in the sure voxels of the patch, and
+    the number of these, scale and shift the features of all its voxels (feature-wise linear modulation:
+    Perez et al., AAAI 2018).
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image.
+    features : int
+        Channels of the last features of the network.
+    width : int
+        Features of the hidden layers.
+    """
+
+    def __init__(self, in_channels: int, features: int, width: int) -> None:
+        super().__init__()
+        self.look = nn.Conv3d(in_channels + 1, width, 3, padding=1)
+        self.former = nn.Conv3d(features, width, 1, bias=False)
+        self.hidden = nn.Conv3d(width, width, 1)
+        self.head = nn.Conv3d(width, 1, 1)
+        self.patch = nn.Linear(len(SURE) * (width + 1), WIDTH)
+        self.first, self.second = nn.Linear(WIDTH, 2 * width), nn.Linear(WIDTH, 2 * width)
+        self.activation = nn.SiLU()
+        for layer in (self.head, self.first, self.second):  # at first, nothing is changed
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, volume: torch.Tensor, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Correct logits of shape ``(batch, 1, x, y, z)``; volume and features have their own channels."""
+        doubt = logits.clamp(-DOUBT, DOUBT) / DOUBT
+        found = self.look(torch.cat([volume, doubt], 1)) + self.former(features)
+        patch = self.activation(self.patch(summarise(self.activation(found), logits)))
+        hidden = self.activation(modulate(found, self.first(patch)))
+        hidden = modulate(self.hidden(hidden), self.second(patch))
+        corrected = logits + self.head(self.activation(hidden)).float()
+        return torch.where(logits > LOWEST, corrected, logits)
+
+    def correct_voxels(
+        self,
+        near: torch.Tensor,
+        features: torch.Tensor,
+        logits: torch.Tensor,
+        patch: torch.Tensor,
+        patches: int,
+    ) -> torch.Tensor:
+        """Correct the logits of single voxels. Only these count as the sure ones of their patch.
+
+        Parameters
+        ----------
+        near : Tensor, shape (n, in_channels + 1, 3, 3, 3)
+            Image and, last, logits over `DOUBT`, clipped to [-1, 1], of each voxel and its neighbours.
+        features : Tensor, shape (n, features)
+            The network's last ones.
+        logits : Tensor, shape (n,)
+            All above `LOWEST`.
+        patch : Tensor of int64, shape (n,)
+            Number of each voxel's patch.
+        patches : int
+            How many patches there are.
+
+        Returns
+        -------
+        corrected : Tensor, shape (n,)
+        """
+        linear = nn.functional.linear
+        found = linear(near.flatten(1), self.look.weight.flatten(1), self.look.bias)
+        found = found + linear(features, self.former.weight.flatten(1))
+        summary = _summarise_voxels(self.activation(found), logits, patch, patches)
+        factors = self.activation(self.patch(summary))
+        hidden = self.activation(modulate(found, self.first(factors)[patch]))
+        hidden = linear(hidden, self.hidden.weight.flatten(1), self.hidden.bias)
+        hidden = self.activation(modulate(hidden, self.second(factors)[patch]))
+        return logits + linear(hidden, self.head.weight.flatten(1), self.head.bias)[:, 0]
+
+
+def summarise(features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """Number of the sure voxels of a patch, and their mean features.
+
+    Parameters
+    ----------
+    features : Tensor, shape (batch, channels, x, y, z)
+    logits : Tensor, shape (batch, 1, x, y, z)
+
+    Returns
+    -------
+    summary : Tensor, shape (batch, len(SURE) * (channels + 1))
+        In single precision.
+    """
+    probability, parts = torch.sigmoid(logits.float()), []
+    for power in SURE:
+        weight = probability**power
+        number = weight.sum((2, 3, 4))
+        mean = (weight * features.float()).sum((2, 3, 4)) / (number + PRIOR)
+        parts += [torch.log(1 + number) / NUMBER_SCALE, mean]
+    return torch.cat(parts, 1)
+
+
+def _summarise_voxels(
+    features: torch.Tensor, logits: torch.Tensor, patch: torch.Tensor, patches: int
+) -> torch.Tensor:
+    """As `summarise`, of features of shape (n, channels) and logits of shape (n,)."""
+    probability, parts = torch.sigmoid(logits)[:, None], []
+    for power in SURE:
+        weight = probability**power
+        number = weight.new_zeros(patches, 1).index_add(0, patch, weight)
+        total = weight.new_zeros(patches, features.shape[1]).index_add(0, patch, weight * features)
+        parts += [torch.log(1 + number) / NUMBER_SCALE, total / (number + PRIOR)]
+    return torch.cat(parts, 1)
+
+
+def modulate(features: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Scale and shift features.
+
+    Parameters
+    ----------
+    features : Tensor, shape (batch, channels, ...)
+    factors : Tensor, shape (batch, 2 * channels)
+        By how much more than 1 each channel is scaled, then what is added to it.
+    """
+    factors = factors.reshape(*factors.shape, *[1] * (features.ndim - 2))
+    scale, shift = factors.chunk(2, 1)
+    return features * (1 + scale) + shift

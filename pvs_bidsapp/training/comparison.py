@@ -1,0 +1,207 @@
+"""Training of a comparison alone, behind a network that stays as it is.
+
+Of a patch, only the voxels matter that are not surely outside of a space: some hundreds to thousands. What
+the comparison sees of these is kept, so that it can learn from the same patches many times, in minutes, while
+the network itself sees each of them once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from itertools import permutations, product
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from ..segmentation.engine import AUTOCAST_DTYPES
+from ..segmentation.networks.comparison import LOWEST, Comparison
+from ..segmentation.networks.refinement import DOUBT
+from .datasets import Batch
+from .losses import FEW_POSITIVES
+
+LOG = logging.getLogger(__name__)
+#: How often each patch is learnt from, and how many at a time.
+PASSES, BATCH = 40, 8
+#: Highest learning rate, the fraction of the steps in which it rises, and decay of the weights.
+RATE, RISE, DECAY = 2e-3, 0.1, 1e-3
+#: Largest norm of a gradient.
+GRADIENT_NORM = 1.0
+#: Voxels so near to the faces of a patch are left out: there, the network has seen only one side.
+FACES = 3
+#: All 48 orientations of a cube: axes in their new order, and those that are turned round.
+ORIENTATIONS = [
+    (order, [axis for axis, is_turned in enumerate(turned, start=2) if is_turned])
+    for order in permutations((2, 3, 4))
+    for turned in product((False, True), repeat=3)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoubtfulVoxels:
+    """What a comparison sees of the voxels of a patch that it may correct.
+
+    Attributes
+    ----------
+    near : ndarray of float16, shape (n, channels + 1, 3, 3, 3)
+        The image and, last, the logits over `DOUBT`, of each voxel and its neighbours.
+    features : ndarray of float16, shape (n, features)
+        The network's last ones.
+    logits : ndarray of float32, shape (n,)
+    label : ndarray of int8, shape (n,)
+        1 in perivascular spaces, 0 elsewhere, -1 where nothing is learnt.
+    """
+
+    near: np.ndarray
+    features: np.ndarray
+    logits: np.ndarray
+    label: np.ndarray
+
+    def write(self, path: Path) -> None:
+        """Write them to an ``.npz`` file."""
+        np.savez(path, **{each.name: getattr(self, each.name) for each in fields(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> DoubtfulVoxels:
+        """Read what `write` wrote."""
+        with np.load(path) as arrays:
+            return cls(**arrays)
+
+
+class Collector:
+    """Finds the doubtful voxels of patches.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With an untrained comparison. It is put into evaluation mode.
+    device : torch.device
+        Of the network.
+    precision : str
+        ``fp32``, ``bf16`` or ``fp16``, inside the network.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device, precision: str = 'fp32') -> None:
+        self.network, self.device = network.eval(), device
+        self.dtype = AUTOCAST_DTYPES.get(precision)
+        self._seen: tuple[torch.Tensor, ...] = ()
+        comparison: nn.Module = network.comparison  # type: ignore[assignment]
+        comparison.register_forward_pre_hook(self._keep)
+
+    def _keep(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        self._seen = inputs
+
+    @torch.no_grad()
+    def collect(self, batch: Batch) -> list[DoubtfulVoxels]:
+        """The doubtful voxels of each patch of a batch."""
+        image = batch.image.to(self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+            self.network(image)
+        volume, features, logits = (part.float().cpu() for part in self._seen)
+        counted = torch.ones_like(batch.label) if batch.counted is None else batch.counted
+        label = (batch.label > 0.5).to(torch.int8).masked_fill(counted <= 0, -1)[:, 0].numpy()
+        return [doubtful_voxels(*parts) for parts in zip(volume, features, logits, label, strict=True)]
+
+
+def doubtful_voxels(
+    volume: torch.Tensor, features: torch.Tensor, logits: torch.Tensor, label: np.ndarray
+) -> DoubtfulVoxels:
+    """Find the voxels of a patch that a comparison may correct, away from the faces.
+
+    Parameters
+    ----------
+    volume : Tensor, shape (channels, x, y, z)
+    features : Tensor, shape (features, x, y, z)
+    logits : Tensor, shape (1, x, y, z)
+    label : ndarray of int8, shape (x, y, z)
+        As in `DoubtfulVoxels`.
+    """
+    inner = (slice(FACES, -FACES),) * 3
+    is_doubtful = torch.zeros_like(logits[0], dtype=torch.bool)
+    is_doubtful[inner] = logits[0][inner] > LOWEST
+    places = tuple(is_doubtful.nonzero().T)
+    seen = torch.cat([volume, logits.clamp(-DOUBT, DOUBT) / DOUBT])
+    x, y, z = places
+    around = [seen[:, x + i, y + j, z + k] for i, j, k in product((-1, 0, 1), repeat=3)]
+    near = torch.stack(around, -1).transpose(0, 1).unflatten(-1, (3, 3, 3))
+    return DoubtfulVoxels(
+        near=near.numpy().astype(np.float16),
+        features=features[(slice(None), *places)].T.numpy().astype(np.float16),
+        logits=logits[(0, *places)].numpy(),
+        label=label[tuple(axis.numpy() for axis in places)],
+    )
+
+
+def fit_comparison(
+    comparison: Comparison,
+    patches: Sequence[DoubtfulVoxels],
+    *,
+    seed: int,
+    passes: int = PASSES,
+    wants_to_end: Callable[[], bool] = lambda: False,
+) -> float:
+    """Train a comparison on the doubtful voxels of patches.
+
+    Each patch is seen in orientations that are drawn anew. The loss is the cross-entropy, summed over the
+    voxels, over the number of those in spaces.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Changed in place; on the CPU.
+    patches : sequence of DoubtfulVoxels
+    seed : int
+    passes : int
+        How often each patch is learnt from.
+    wants_to_end : callable
+        Asked between passes; training ends if it returns True.
+
+    Returns
+    -------
+    loss : float
+        Mean of the last pass.
+    """
+    rng = np.random.default_rng(seed)
+    size = min(BATCH, len(patches))
+    steps = passes * (len(patches) // size)
+    optimizer = torch.optim.AdamW(comparison.parameters(), RATE, weight_decay=DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps, pct_start=RISE)
+    losses = [0.0]
+    for number in tqdm(range(passes), desc='comparison', disable=None):
+        if wants_to_end():
+            break
+        losses = []
+        order = rng.permutation(len(patches))
+        for first in range(0, len(patches) // size * size, size):
+            loss = _loss(comparison, [patches[k] for k in order[first : first + size]], rng)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(comparison.parameters(), GRADIENT_NORM)
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+        if (number + 1) % max(1, passes // 8) == 0:
+            LOG.info('comparison: pass %d of %d, loss %.4f', number + 1, passes, np.mean(losses))
+    return float(np.mean(losses))
+
+
+def _loss(
+    comparison: Comparison, patches: Sequence[DoubtfulVoxels], rng: np.random.Generator
+) -> torch.Tensor:
+    """Loss of a comparison on some patches, in an orientation at random."""
+    order, turned = ORIENTATIONS[int(rng.integers(len(ORIENTATIONS)))]
+    near = torch.from_numpy(np.concatenate([patch.near for patch in patches])).float()
+    features = torch.from_numpy(np.concatenate([patch.features for patch in patches])).float()
+    logits = torch.from_numpy(np.concatenate([patch.logits for patch in patches]))
+    label = torch.from_numpy(np.concatenate([patch.label for patch in patches]))
+    number = torch.from_numpy(np.repeat(np.arange(len(patches)), [len(patch.label) for patch in patches]))
+    corrected = comparison.correct_voxels(
+        near.permute(0, 1, *order).flip(turned), features, logits, number, len(patches)
+    )
+    target = (label > 0).float()
+    entropy = nn.functional.binary_cross_entropy_with_logits(corrected, target, reduction='none')
+    return (entropy * (label >= 0)).sum() / target.sum().clamp(min=FEW_POSITIVES)
