@@ -146,7 +146,8 @@ def test_a_comparison_is_put_behind_a_model(config, cache, tmp_path, monkeypatch
         return collect(self, batch)
 
     monkeypatch.setattr(Collector, 'collect', counted)
-    monkeypatch.setattr('pvs_bidsapp.segmentation.networks.comparison.LOWEST', -20.0)  # all of so new a network
+    # so new a network doubts everything, with low logits
+    monkeypatch.setattr('pvs_bidsapp.segmentation.networks.comparison.LOWEST', -20.0)
     monkeypatch.setattr('pvs_bidsapp.training.comparison.LOWEST', -20.0)
     # interrupted after the third of four patches, which are kept
     assert train_generated(added, Limits(stop=lambda: len(collected) == 3)) is None
@@ -164,10 +165,12 @@ def test_a_comparison_is_put_behind_a_model(config, cache, tmp_path, monkeypatch
     for name, tensor in before.items():
         torch.testing.assert_close(after[name], tensor, rtol=0, atol=0)
     assert after['comparison.head.weight'].any()
-    # and the same again, without an interrupt, from the last checkpoint of that training
+    # the same without an interrupt, from the checkpoint, which is more exact than the half precision of a model
     again = with_comparison(config, tmp_path / 'again', init=former / 'checkpoints/best.pt')
     train(again)
-    torch.testing.assert_close(load_model(tmp_path / 'again').network().state_dict(), after, rtol=0, atol=0)
+    torch.testing.assert_close(
+        load_model(tmp_path / 'again').network().state_dict(), after, rtol=0, atol=1e-3
+    )
 
 
 def test_a_comparison_has_no_time_to_begin(config, tmp_path):
