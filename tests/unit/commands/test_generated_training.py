@@ -165,7 +165,7 @@ def test_a_comparison_is_put_behind_a_model(config, cache, tmp_path, monkeypatch
     for name, tensor in before.items():
         torch.testing.assert_close(after[name], tensor, rtol=0, atol=0)
     assert after['comparison.head.weight'].any()
-    # the same without an interrupt, from the checkpoint, which is more exact than the half precision of a model
+    # the same without an interrupt, from the checkpoint, whose weights are in single precision
     again = with_comparison(config, tmp_path / 'again', init=former / 'checkpoints/best.pt')
     train(again)
     torch.testing.assert_close(
