@@ -163,7 +163,7 @@ def output_bias(names: Iterable[str]) -> str:
         Of the parameters of a network.
     """
     known = set(names)
-    last = (name for name in ('comparison.head.bias', 'refinement.head.bias') if name in known)
+    last = (name for name in ('comparison.offset', 'refinement.head.bias') if name in known)
     return next(last, 'head.bias')
 
 

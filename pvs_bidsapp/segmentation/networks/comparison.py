@@ -51,6 +51,8 @@ class Comparison(nn.Module):
         self.head = nn.Conv3d(width, 1, 1)
         self.patch = nn.Linear(len(SURE) * (width + 1), WIDTH)
         self.first, self.second = nn.Linear(WIDTH, 2 * width), nn.Linear(WIDTH, 2 * width)
+        #: Added to all logits, those that are not corrected, too: a change of the output's prior.
+        self.offset = nn.Parameter(torch.zeros(1))
         self.activation = nn.SiLU()
         for layer in (self.head, self.first, self.second):  # at first, nothing is changed
             nn.init.zeros_(layer.weight)
@@ -64,7 +66,7 @@ class Comparison(nn.Module):
         hidden = self.activation(modulate(found, self.first(patch)))
         hidden = modulate(self.hidden(hidden), self.second(patch))
         corrected = logits + self.head(self.activation(hidden)).float()
-        return torch.where(logits > LOWEST, corrected, logits)
+        return torch.where(logits > LOWEST, corrected, logits) + self.offset
 
     def correct_voxels(
         self,
@@ -74,7 +76,7 @@ class Comparison(nn.Module):
         patch: torch.Tensor,
         patches: int,
     ) -> torch.Tensor:
-        """Correct the logits of single voxels. Only these count as the sure ones of their patch.
+        """Correct the logits of single voxels, without the offset. Only these count as the sure ones.
 
         Parameters
         ----------

@@ -58,28 +58,30 @@ def test_several_networks_in_one_model_cannot_be_trained_further():
         initial({'name': 'ensemble', 'members': 2, 'of': SMALL}).check(SMALL)
 
 
-def test_a_refinement_may_be_added_but_not_changed():
-    initial(SMALL).check(SMALL | {'refine': 4})
-    older = {name: value for name, value in SMALL.items() if name != 'refine'}
-    initial(older).check(SMALL | {'refine': 4})
-    initial(SMALL | {'refine': 4}).check(SMALL | {'refine': 4})
-    with refused(training.OTHER_NETWORK, naming='refine 4 instead of 8'):
-        initial(SMALL | {'refine': 4}).check(SMALL | {'refine': 8})
-    with refused(training.OTHER_NETWORK, naming='refine 4 instead of 0'):
-        initial(SMALL | {'refine': 4}).check(SMALL)
+@pytest.mark.parametrize('part', ['refine', 'compare'])
+def test_a_correction_may_be_added_but_not_changed(part):
+    initial(SMALL).check(SMALL | {part: 4})
+    older = {name: value for name, value in SMALL.items() if name != part}
+    initial(older).check(SMALL | {part: 4})
+    initial(SMALL | {part: 4}).check(SMALL | {part: 4})
+    with refused(training.OTHER_NETWORK, naming=f'{part} 4 instead of 8'):
+        initial(SMALL | {part: 4}).check(SMALL | {part: 8})
+    with refused(training.OTHER_NETWORK, naming=f'{part} 4 instead of 0'):
+        initial(SMALL | {part: 4}).check(SMALL)
 
 
-def test_weights_of_a_checkpoint_may_lack_a_refinement(tmp_path, make_config):
+@pytest.mark.parametrize('part', ['refine', 'compare'])
+def test_weights_of_a_checkpoint_may_lack_a_correction(part, tmp_path, make_config):
     older = Trainer(make_config(architecture=SMALL), tmp_path / 'older', torch.device('cpu'))
     older.save(older.last)
-    config = make_config(architecture=SMALL | {'refine': 4})
+    config = make_config(architecture=SMALL | {part: 4})
     check_initial_weights(replace(config, init=str(older.last)))
     trainer = Trainer(config, tmp_path / 'newer', torch.device('cpu'))
     trainer.start_from_checkpoint(older.last)
     volume = torch.randn(1, 2, 8, 8, 8)
     before, after = older.average.module.eval(), trainer.network.eval()
     torch.testing.assert_close(after(volume), before(volume))
-    other = make_config(architecture=SMALL | {'filters': 4, 'refine': 4})
+    other = make_config(architecture=SMALL | {'filters': 4, part: 4})
     with refused(training.WEIGHTS_MISFIT, naming='differs'):
         check_initial_weights(replace(other, init=str(older.last)))
 

@@ -124,11 +124,14 @@ def test_the_positive_weight_is_removed_from_the_output_and_put_back(tmp_path, m
     torch.testing.assert_close(trainer.average.module.head.bias, before)
 
 
-def test_the_positive_weight_is_removed_behind_a_refinement(tmp_path, make_config):
+@pytest.mark.parametrize('part', ['refinement', 'comparison'])
+def test_the_positive_weight_is_removed_behind_all_corrections(part, tmp_path, make_config):
     architecture = {'name': 'joliot2021', 'blocks': 2, 'filters': 2, 'refine': 2}
+    architecture['compare'] = 2 if part == 'comparison' else 0
     trainer = Trainer(make_config(loss='dice-ce', architecture=architecture), tmp_path, CPU)
     network = trainer.average.module.eval()
-    torch.nn.init.normal_(network.refinement.head.weight)
+    torch.nn.init.normal_(network.get_submodule(part).head.weight)
+    torch.nn.init.normal_(network.head.weight, std=4)  # some voxels are in doubt, and some are not
     volume = torch.randn(1, 1, 8, 8, 8)
     with torch.no_grad():
         before = network(volume)
