@@ -12,7 +12,8 @@ T2w alone is compared with the truth on the grid of the T2w.
 
 Means over heads with 95 % bootstrap intervals. "d' from 6" is the recall of the spaces that an observer who
 knows their shape hardly ever misses, with that observer's own recall at the same rate of false clusters.
-Heads whose T2w has thick slices are also given by themselves.
+Heads whose T2w has thick slices are also given by themselves. The last table is the voxel Dice at other
+thresholds.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ import argparse
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pandas as pd
 from watching import run
 
 from pvs_bidsapp.bids.naming import labels_dir
+from pvs_bidsapp.evaluation.metrics import dice
+from pvs_bidsapp.outputs.evaluation import find_mask_pairs
 from pvs_bidsapp.segmentation.model import Model, load_model
 
 #: Scores of `evaluate` in the table: heading, name, size filter in mm3, decimals.
@@ -40,10 +44,12 @@ SCORES = (
 THICK = 1.5
 #: Ranges of d' whose recall is in the table; infinite at the end.
 RANGES = ((5, float('inf')), (6, float('inf')), (6, 8), (8, 12), (12, 20), (20, float('inf')))
+#: Thresholds of the last table.
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
 
 
-def segment(suite: Path, model: Model, label: str, nprocs: int) -> Path:
-    """Segment the heads of a suite, compare them with the truth, and give the folder of the tables."""
+def segment(suite: Path, model: Model, label: str, nprocs: int) -> tuple[Path, Path]:
+    """Segment the heads of a suite and compare them with the truth; folders of the outputs and the tables."""
     out, tables = (
         suite.with_name(f'{suite.name}-{label}'),
         suite.with_name(f'{suite.name}-{label}-evaluation'),
@@ -51,7 +57,7 @@ def segment(suite: Path, model: Model, label: str, nprocs: int) -> Path:
     run(suite, out, 'participant', '--model', model.folder, '--modality', '+'.join(model.card.channels),
         '--nprocs', nprocs)  # fmt: skip
     run('evaluate', out, labels_dir(suite, model.card.channels[0]), tables)
-    return tables
+    return out, tables
 
 
 def scores(tables: Path) -> list[str]:
@@ -92,6 +98,18 @@ def dice_by_slices(suite: Path, tables: Path) -> list[str]:
     return [f'{part.mean():.3f} ({len(part)})' for part in (dice[~is_thick], dice[is_thick])]
 
 
+def dice_by_threshold(out: Path, references: Path) -> list[str]:
+    """Cells of the mean voxel Dice and AVD by threshold, of the probability that was kept at the card's."""
+    found = []
+    for files in find_mask_pairs(out, references).pairs:
+        pair, _ = files.read()
+        assert pair.probability is not None
+        masks = [pair.probability >= threshold - 1e-6 for threshold in THRESHOLDS]
+        volumes = np.array([mask.sum() for mask in masks]) / pair.reference.sum()
+        found.append([[dice(mask, pair.reference) for mask in masks], 100 * abs(volumes - 1)])
+    return [f'{score:.3f} ({avd:.0f} %)' for score, avd in np.mean(found, axis=0).T]
+
+
 def range_name(low: float, high: float) -> str:
     """A range of d' as a heading."""
     return f"d' from {low:g}" if high == float('inf') else f"d' {low:g} to {high:g}"
@@ -115,17 +133,18 @@ def main() -> None:
     p.add_argument('--seed', type=int, default=2026)
     p.add_argument('--nprocs', type=int, default=2)
     args = p.parse_args()
-    first, second, third = [], [], []
+    first, second, third, fourth = [], [], [], []
     for name in args.suites:
         suite = args.work_dir / name
         run('simulate', suite, '--n-subjects', args.heads, '--label-maps', args.label_maps, '--suite', name,
             '--seed', args.seed, '--nprocs', args.nprocs)  # fmt: skip
         for spec in args.models:
             model = load_model(spec)
-            tables = segment(suite, model, Path(spec).name, args.nprocs)
+            out, tables = segment(suite, model, Path(spec).name, args.nprocs)
             label = [name, f'{model.card.name} {model.card.version}']
             first.append([*label, *scores(tables)])
             second.append([*label, *recalls(tables)])
+            fourth.append([*label, *dice_by_threshold(out, labels_dir(suite, model.card.channels[0]))])
             if 'T2w' in model.card.channels:
                 third.append([*label, *dice_by_slices(suite, tables)])
     print_table(['suite', 'model', *(heading for heading, *_ in SCORES)], first)
@@ -134,6 +153,8 @@ def main() -> None:
     if third:
         print('Voxel Dice by the T2w (number of heads):\n')
         print_table(['suite', 'model', 'voxels about cubic', f'slices above {THICK:g} mm'], third)
+    print('Voxel Dice (AVD) by threshold:\n')
+    print_table(['suite', 'model', *(f'{threshold:g}' for threshold in THRESHOLDS)], fourth)
 
 
 if __name__ == '__main__':

@@ -24,3 +24,16 @@ def test_heads_with_thick_slices_are_given_by_themselves(suites, tmp_path):
     table = pd.DataFrame(rows, columns=['scan', 'region', 'min_size_mm3', 'dice'])
     table.to_csv(tmp_path / 'evaluation.tsv', sep='\t', index=False)
     assert suites.dice_by_slices(tmp_path, tmp_path) == ['0.700 (2)', '0.400 (1)']
+
+
+def test_dice_and_volume_by_threshold(suites, tmp_path):
+    def write(folder: str, name: str, values: list[float]) -> None:
+        path = tmp_path / folder / 'sub-01' / 'anat' / f'sub-01_label-PVS_{name}.nii.gz'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(np.array(values, np.float32).reshape(5, 1, 1), np.eye(4)), path)
+
+    write('out', 'mask', [1, 1, 0, 0, 0])
+    write('out', 'probseg', [0.9, 0.5, 0.25, 0.0, 0.0])
+    write('references', 'mask', [1, 1, 0, 0, 0])
+    cells = suites.dice_by_threshold(tmp_path / 'out', tmp_path / 'references')
+    assert cells == ['0.800 (50 %)', '1.000 (0 %)', '1.000 (0 %)', '1.000 (0 %)', '0.667 (50 %)']
