@@ -135,9 +135,10 @@ def test_label_maps_take_the_place_of_scans(tmp_path):
 
 def test_a_comparison_is_put_behind_a_model_by_patches_without_end(tmp_path):
     make_label_maps(tmp_path / 'maps')
-    generate, init = ['--generate', str(tmp_path / 'maps')], ['--init', 'joliot2021-t1']
+    generate, init = ['--generate', str(tmp_path / 'maps')], ['--init', 't2']
+    given = [*generate, *init, '--recipe', 'supervised-multi', '--modality', 'T2w', '--device', 'cpu']
     plain, compared = (
-        make_config(parser().parse_args([str(tmp_path / 'm'), *generate, *init, *extra, '--device', 'cpu']))
+        make_config(parser().parse_args([str(tmp_path / 'm'), *given, *extra]))
         for extra in ([], ['--compare', '12'])
     )
     assert compared.recipe.architecture == plain.recipe.architecture | {'compare': 12}
