@@ -126,7 +126,7 @@ def package_network(
     summary, validation, wants_to_end
         As `package_model`.
     entries : mapping of str
-        How it was trained, for the card.
+        How it was trained, for the card; first, how long.
 
     Returns
     -------
@@ -139,7 +139,8 @@ def package_network(
         score = None if math.isnan(dice) else round(dice, 4)
         metrics = {'validation_dice': score, 'validation_scans': number}
     card = make_card(config, describe_data(config, summary))
-    told = {**card.training, **entries}
+    first = next(iter(entries))  # how long it was trained
+    told = {first: entries[first], **card.training, **entries}
     told['recipe'] = told.pop('recipe')  # last, as it is the longest
     write_model(folder, network, replace(card, threshold=threshold, metrics=metrics, training=told))
     return folder
