@@ -72,13 +72,21 @@ class DoubtfulVoxels:
             return cls(**arrays)
 
 
+class _Recorder(nn.Module):
+    """Stands in the place of a comparison and keeps what it would see; the comparison itself takes long."""
+
+    def forward(self, *seen: torch.Tensor) -> torch.Tensor:
+        self.seen = seen
+        return seen[-1]
+
+
 class Collector:
     """Finds the doubtful voxels of patches.
 
     Parameters
     ----------
     network : nn.Module
-        With an untrained comparison. It is put into evaluation mode.
+        With a comparison, which is not run. It is put into evaluation mode.
     device : torch.device
         Of the network.
     precision : str
@@ -88,20 +96,18 @@ class Collector:
     def __init__(self, network: nn.Module, device: torch.device, precision: str = 'fp32') -> None:
         self.network, self.device = network.eval(), device
         self.dtype = AUTOCAST_DTYPES.get(precision)
-        self._seen: tuple[torch.Tensor, ...] = ()
-        comparison: nn.Module = network.comparison  # type: ignore[assignment]
-        comparison.register_forward_pre_hook(self._keep)
-
-    def _keep(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        self._seen = inputs
 
     @torch.no_grad()
     def collect(self, batch: Batch) -> list[DoubtfulVoxels]:
         """The doubtful voxels of each patch of a batch."""
-        image = batch.image.to(self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            self.network(image)
-        volume, features, logits = (part.float().cpu() for part in self._seen)
+        recorder, comparison = _Recorder(), self.network.comparison
+        self.network.comparison = recorder
+        try:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+                self.network(batch.image.to(self.device))
+        finally:
+            self.network.comparison = comparison
+        volume, features, logits = (part.float().cpu() for part in recorder.seen)
         counted = torch.ones_like(batch.label) if batch.counted is None else batch.counted
         label = (batch.label > 0.5).to(torch.int8).masked_fill(counted <= 0, -1)[:, 0].numpy()
         return [doubtful_voxels(*parts) for parts in zip(volume, features, logits, label, strict=True)]
