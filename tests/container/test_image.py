@@ -9,6 +9,7 @@ Docker: needs PVS_IMAGE, the tag of a built image, and PVS_IMAGE_TOOL, a command
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -51,12 +52,11 @@ def bids(shared_data, tmp_path_factory) -> Path:
     return root
 
 
-def put_small_scan(shared_data: Path, root: Path) -> Path:
-    """Write every second voxel of a real T1w, in the place that it has in its dataset; returns its path."""
+def put_small_scan(shared_data: Path, root: Path) -> None:
+    """Write every second voxel of a real T1w, in the place that it has in its dataset."""
     real = Path('sub-adi/anat/sub-adi_T1w.nii.gz')
     (root / real).parent.mkdir(parents=True)
     nib.save(shrink(nib.load(shared_data / 'bids-real' / real).slicer[::2, ::2, ::2]), root / real)
-    return root / real
 
 
 @pytest.fixture(scope='module')
@@ -100,14 +100,17 @@ def test_too_little_memory_is_said_at_once(shared_data, tmp_path):
 
 
 @needs_image
-def test_the_challenge_gets_posterior_and_mask_on_the_grid_of_its_scan(shared_data, tmp_path):
-    scan, out = put_small_scan(shared_data, tmp_path), tmp_path / 'output'
+def test_the_challenge_gets_posterior_and_mask_on_the_grid_of_its_scan(bids, tmp_path):
+    # the simulated head: it has spaces that any weights find, and the real one too few voxels for that
+    scan, out = tmp_path / 'input' / 'sub-0001_T1w.nii.gz', tmp_path / 'output'
+    scan.parent.mkdir()
+    shutil.copy(bids / 'sub-0001/anat' / scan.name, scan)
     out.mkdir()
     out.chmod(0o777)
     done = run('challenge', '/input', '/output', binds=(f'{scan.parent}:/input:ro', f'{out}:/output'))
     assert done.returncode == 0, done.stdout + done.stderr
     images = {path.name: nib.load(path) for path in out.iterdir()}
-    assert sorted(images) == ['sub-adi_T1w_pvs_mask.nii.gz', 'sub-adi_T1w_pvs_posterior.nii.gz']
+    assert sorted(images) == ['sub-0001_T1w_pvs_mask.nii.gz', 'sub-0001_T1w_pvs_posterior.nii.gz']
     mask, posterior = (images[name] for name in sorted(images))
     assert (mask.get_data_dtype(), posterior.get_data_dtype()) == (np.uint8, np.float64)
     for image in (mask, posterior):
