@@ -74,7 +74,7 @@ def add_comparison(run: TrainingRun, summary: TrainingSummary, limits: Limits) -
     LOG.info('the comparison learns from %d patches', len(patches))
     learning = limits.part(LEARNING)
     fit_comparison(
-        network.cpu().comparison,  # type: ignore[arg-type]
+        network.comparison,  # type: ignore[arg-type]
         patches,
         seed=config.schedule.seed,
         wants_to_end=lambda: limits.stop() or learning.deadline.is_over(),
@@ -85,7 +85,7 @@ def add_comparison(run: TrainingRun, summary: TrainingSummary, limits: Limits) -
     package_network(
         config,
         run.folder,
-        network.to(config.devices[0]),
+        network,
         summary,
         images.validation,
         entries={'comparison_patches': len(patches)},

@@ -107,7 +107,7 @@ class Collector:
                 self.network(batch.image.to(self.device))
         finally:
             self.network.comparison = comparison
-        volume, features, logits = (part.float().cpu() for part in recorder.seen)
+        volume, features, logits = (part.float() for part in recorder.seen)
         counted = torch.ones_like(batch.label) if batch.counted is None else batch.counted
         label = (batch.label > 0.5).to(torch.int8).masked_fill(counted <= 0, -1)[:, 0].numpy()
         return [doubtful_voxels(*parts) for parts in zip(volume, features, logits, label, strict=True)]
@@ -135,10 +135,10 @@ def doubtful_voxels(
     around = [seen[:, x + i, y + j, z + k] for i, j, k in product((-1, 0, 1), repeat=3)]
     near = torch.stack(around, -1).transpose(0, 1).unflatten(-1, (3, 3, 3))
     return DoubtfulVoxels(
-        near=near.numpy().astype(np.float16),
-        features=features[(slice(None), *places)].T.numpy().astype(np.float16),
-        logits=logits[(0, *places)].numpy(),
-        label=label[tuple(axis.numpy() for axis in places)],
+        near=near.half().cpu().numpy(),
+        features=features[(slice(None), *places)].T.half().cpu().numpy(),
+        logits=logits[(0, *places)].cpu().numpy(),
+        label=label[tuple(axis.cpu().numpy() for axis in places)],
     )
 
 
@@ -158,7 +158,7 @@ def fit_comparison(
     Parameters
     ----------
     comparison : Comparison
-        Changed in place; on the CPU.
+        Changed in place. It learns on its own device, where all patches are put.
     patches : sequence of DoubtfulVoxels
     seed : int
     passes : int
@@ -172,41 +172,61 @@ def fit_comparison(
         Mean of the last pass.
     """
     rng = np.random.default_rng(seed)
+    pool = _Pool.of(patches, comparison.offset.device)
     size = min(BATCH, len(patches))
     steps = passes * (len(patches) // size)
     optimizer = torch.optim.AdamW(comparison.parameters(), RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps, pct_start=RISE)
-    losses = [0.0]
+    losses = [torch.zeros(())]
     for number in tqdm(range(passes), desc='comparison', disable=None):
         if wants_to_end():
             break
         losses = []
         order = rng.permutation(len(patches))
         for first in range(0, len(patches) // size * size, size):
-            loss = _loss(comparison, [patches[k] for k in order[first : first + size]], rng)
+            loss = _loss(comparison, pool, order[first : first + size], rng)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(comparison.parameters(), GRADIENT_NORM)
             optimizer.step()
             schedule.step()
-            losses.append(float(loss.detach()))
+            losses.append(loss.detach())
         if (number + 1) % max(1, passes // 8) == 0:
-            LOG.info('comparison: pass %d of %d, loss %.4f', number + 1, passes, np.mean(losses))
-    return float(np.mean(losses))
+            mean = float(torch.stack(losses).mean())
+            LOG.info('comparison: pass %d of %d, loss %.4f', number + 1, passes, mean)
+    return float(torch.stack(losses).mean())
 
 
-def _loss(
-    comparison: Comparison, patches: Sequence[DoubtfulVoxels], rng: np.random.Generator
-) -> torch.Tensor:
+@dataclass(frozen=True)
+class _Pool:
+    """The doubtful voxels of all patches, one patch after the other; the first one of patch k is starts[k]."""
+
+    near: torch.Tensor
+    features: torch.Tensor
+    logits: torch.Tensor
+    label: torch.Tensor
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, patches: Sequence[DoubtfulVoxels], device: torch.device) -> _Pool:
+        names = [each.name for each in fields(DoubtfulVoxels)]
+        parts = {name: np.concatenate([getattr(patch, name) for patch in patches]) for name in names}
+        starts = np.cumsum([0, *(len(patch.label) for patch in patches)])
+        return cls(**{name: torch.from_numpy(part).to(device) for name, part in parts.items()}, starts=starts)
+
+
+def _loss(comparison: Comparison, pool: _Pool, chosen: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
     """Loss of a comparison on some patches, in an orientation at random."""
     order, turned = ORIENTATIONS[int(rng.integers(len(ORIENTATIONS)))]
-    near = torch.from_numpy(np.concatenate([patch.near for patch in patches])).float()
-    features = torch.from_numpy(np.concatenate([patch.features for patch in patches])).float()
-    logits = torch.from_numpy(np.concatenate([patch.logits for patch in patches]))
-    label = torch.from_numpy(np.concatenate([patch.label for patch in patches]))
-    number = torch.from_numpy(np.repeat(np.arange(len(patches)), [len(patch.label) for patch in patches]))
+    ranges = [slice(pool.starts[k], pool.starts[k + 1]) for k in chosen]
+    near, features, logits, label = (
+        torch.cat([part[each] for each in ranges])
+        for part in (pool.near, pool.features, pool.logits, pool.label)
+    )
+    lengths = np.diff(pool.starts)[chosen]
+    number = torch.from_numpy(np.repeat(np.arange(len(chosen)), lengths)).to(label.device)
     corrected = comparison.correct_voxels(
-        near.permute(0, 1, *order).flip(turned), features, logits, number, len(patches)
+        near.float().permute(0, 1, *order).flip(turned), features.float(), logits, number, len(chosen)
     )
     target = (label > 0).float()
     entropy = nn.functional.binary_cross_entropy_with_logits(corrected, target, reduction='none')
