@@ -19,7 +19,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..segmentation.engine import AUTOCAST_DTYPES
-from ..segmentation.networks.comparison import LOWEST, Comparison
+from ..segmentation.networks.comparison import LOWEST, Comparison, neighbourhoods
 from ..segmentation.networks.refinement import DOUBT
 from .datasets import Batch
 from .losses import FEW_POSITIVES
@@ -131,9 +131,7 @@ def doubtful_voxels(
     is_doubtful[inner] = logits[0][inner] > LOWEST
     places = tuple(is_doubtful.nonzero().T)
     seen = torch.cat([volume, logits.clamp(-DOUBT, DOUBT) / DOUBT])
-    x, y, z = places
-    around = [seen[:, x + i, y + j, z + k] for i, j, k in product((-1, 0, 1), repeat=3)]
-    near = torch.stack(around, -1).transpose(0, 1).unflatten(-1, (3, 3, 3))
+    near = neighbourhoods(seen[None], nn.functional.pad(torch.stack(places, 1), (1, 0)))
     return DoubtfulVoxels(
         near=near.half().cpu().numpy(),
         features=features[(slice(None), *places)].T.half().cpu().numpy(),
@@ -199,7 +197,7 @@ def fit_comparison(
 
 @dataclass(frozen=True)
 class _Pool:
-    """The doubtful voxels of all patches, one patch after the other; the first one of patch k is starts[k]."""
+    """The doubtful voxels of all patches, one after the other; the first one of patch k is starts[k]."""
 
     near: torch.Tensor
     features: torch.Tensor

@@ -60,13 +60,18 @@ class Comparison(nn.Module):
 
     def forward(self, volume: torch.Tensor, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """Correct logits of shape ``(batch, 1, x, y, z)``; volume and features have their own channels."""
+        places = torch.nonzero(logits[:, 0] > LOWEST)  # of millions of voxels, some thousands
         doubt = logits.clamp(-DOUBT, DOUBT) / DOUBT
-        found = self.look(torch.cat([volume, doubt], 1)) + self.former(features)
-        patch = self.activation(self.patch(summarise(self.activation(found), logits)))
-        hidden = self.activation(modulate(found, self.first(patch)))
-        hidden = modulate(self.hidden(hidden), self.second(patch))
-        corrected = logits + self.head(self.activation(hidden)).float()
-        return torch.where(logits > LOWEST, corrected, logits) + self.offset
+        patch, x, y, z = places.T
+        index = ((patch * logits.shape[2] + x) * logits.shape[3] + y) * logits.shape[4] + z
+        corrected = self.correct_voxels(
+            neighbourhoods(torch.cat([volume, doubt], 1), places),
+            features.transpose(0, 1).flatten(1)[:, index].T,
+            logits.flatten()[index],
+            patch,
+            len(logits),
+        )
+        return logits.flatten().scatter(0, index, corrected).reshape(logits.shape) + self.offset
 
     def correct_voxels(
         self,
@@ -76,7 +81,7 @@ class Comparison(nn.Module):
         patch: torch.Tensor,
         patches: int,
     ) -> torch.Tensor:
-        """Correct the logits of single voxels, without the offset. Only these count as the sure ones.
+        """Correct the logits of single voxels, without the offset. The sure ones are among these.
 
         Parameters
         ----------
@@ -98,46 +103,63 @@ class Comparison(nn.Module):
         linear = nn.functional.linear
         found = linear(near.flatten(1), self.look.weight.flatten(1), self.look.bias)
         found = found + linear(features, self.former.weight.flatten(1))
-        summary = _summarise_voxels(self.activation(found), logits, patch, patches)
+        summary = summarise(self.activation(found), logits, patch, patches)
         factors = self.activation(self.patch(summary))
         hidden = self.activation(modulate(found, self.first(factors)[patch]))
         hidden = linear(hidden, self.hidden.weight.flatten(1), self.hidden.bias)
         hidden = self.activation(modulate(hidden, self.second(factors)[patch]))
-        return logits + linear(hidden, self.head.weight.flatten(1), self.head.bias)[:, 0]
+        return logits + linear(hidden, self.head.weight.flatten(1), self.head.bias)[:, 0].float()
 
 
-def summarise(features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Number of the sure voxels of a patch, and their mean features.
+def neighbourhoods(volume: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Voxels with their 26 neighbours; beyond the faces of a volume, there is 0.
 
     Parameters
     ----------
-    features : Tensor, shape (batch, channels, x, y, z)
-    logits : Tensor, shape (batch, 1, x, y, z)
+    volume : Tensor, shape (batch, channels, x, y, z)
+    places : Tensor of int64, shape (n, 4)
+        Number in the batch and indices of each voxel.
 
     Returns
     -------
-    summary : Tensor, shape (batch, len(SURE) * (channels + 1))
-        In single precision.
+    near : Tensor, shape (n, channels, 3, 3, 3)
     """
-    probability, parts = torch.sigmoid(logits.float()), []
-    for power in SURE:
-        weight = probability**power
-        number = weight.sum((2, 3, 4))
-        mean = (weight * features.float()).sum((2, 3, 4)) / (number + PRIOR)
-        parts += [torch.log(1 + number) / NUMBER_SCALE, mean]
-    return torch.cat(parts, 1)
+    padded = nn.functional.pad(volume, [1] * 6)
+    channels, (size_x, size_y, size_z) = padded.shape[1], padded.shape[2:]
+    patch, x, y, z = places.T
+    corners = ((patch * size_x + x) * size_y + y) * size_z + z
+    step = torch.arange(3, device=places.device)
+    cube = step[:, None, None] * (size_y * size_z) + step[:, None] * size_z + step
+    index = corners[:, None] + cube.flatten()
+    near = padded.transpose(0, 1).flatten(1)[:, index].transpose(0, 1)
+    return near.reshape(-1, channels, 3, 3, 3)
 
 
-def _summarise_voxels(
+def summarise(
     features: torch.Tensor, logits: torch.Tensor, patch: torch.Tensor, patches: int
 ) -> torch.Tensor:
-    """As `summarise`, of features of shape (n, channels) and logits of shape (n,)."""
-    probability, parts = torch.sigmoid(logits)[:, None], []
-    for power in SURE:
-        weight = probability**power
-        number = weight.new_zeros(patches, 1).index_add(0, patch, weight)
-        total = weight.new_zeros(patches, features.shape[1]).index_add(0, patch, weight * features)
-        parts += [torch.log(1 + number) / NUMBER_SCALE, total / (number + PRIOR)]
+    """Number of the sure voxels of each patch, and their mean features.
+
+    Parameters
+    ----------
+    features : Tensor, shape (n, channels)
+    logits : Tensor, shape (n,)
+    patch : Tensor of int64, shape (n,)
+        Number of each voxel's patch.
+    patches : int
+
+    Returns
+    -------
+    summary : Tensor, shape (patches, len(SURE) * (channels + 1))
+        In single precision.
+    """
+    is_in = (patch == torch.arange(patches, device=patch.device)[:, None]).float()
+    probability, parts = torch.sigmoid(logits.float()), []
+    with torch.autocast(features.device.type, enabled=False):
+        for power in SURE:
+            weight = is_in * probability**power  # (patches, n)
+            number = weight.sum(1, keepdim=True)
+            parts += [torch.log(1 + number) / NUMBER_SCALE, weight @ features.float() / (number + PRIOR)]
     return torch.cat(parts, 1)
 
 
@@ -146,10 +168,9 @@ def modulate(features: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
 
     Parameters
     ----------
-    features : Tensor, shape (batch, channels, ...)
-    factors : Tensor, shape (batch, 2 * channels)
+    features : Tensor, shape (n, channels)
+    factors : Tensor, shape (n, 2 * channels)
         By how much more than 1 each channel is scaled, then what is added to it.
     """
-    factors = factors.reshape(*factors.shape, *[1] * (features.ndim - 2))
     scale, shift = factors.chunk(2, 1)
     return features * (1 + scale) + shift

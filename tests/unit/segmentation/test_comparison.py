@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from pvs_bidsapp.segmentation.networks import build
-from pvs_bidsapp.segmentation.networks.comparison import LOWEST, NUMBER_SCALE, PRIOR, Comparison, summarise
+from pvs_bidsapp.segmentation.networks.comparison import (
+    LOWEST,
+    NUMBER_SCALE,
+    PRIOR,
+    Comparison,
+    neighbourhoods,
+    summarise,
+)
 
 NETWORKS = {
     'joliot2021': {'name': 'joliot2021', 'in_channels': 1, 'blocks': 3, 'filters': 2, 'refine': 2},
@@ -49,11 +58,23 @@ def test_the_autoencoder_has_none():
 
 
 def test_the_summary_of_known_probabilities():
-    logits = torch.full((1, 1, 3, 1, 1), 100.0)
-    logits[0, 0, 2] = -100.0
-    features = torch.tensor([3.0, 5.0, 1000.0]).reshape(1, 1, 3, 1, 1)
-    number, mean = torch.log(torch.tensor(3.0)) / NUMBER_SCALE, torch.tensor(8 / (2 + PRIOR))
-    torch.testing.assert_close(summarise(features, logits), torch.stack([number, mean, number, mean])[None])
+    logits, patch = torch.tensor([100.0, 100.0, -100.0, 100.0]), torch.tensor([0, 0, 0, 2])
+    features = torch.tensor([[3.0], [5.0], [1000.0], [9.0]])
+    rows = []
+    for number, total in ((2, 8.0), (0, 0.0), (1, 9.0)):
+        row = [math.log(1 + number) / NUMBER_SCALE, total / (number + PRIOR)]
+        rows.append(row + row)
+    torch.testing.assert_close(summarise(features, logits, patch, 3), torch.tensor(rows))
+
+
+def test_neighbours_beyond_a_face_are_0():
+    volume = torch.randn(2, 3, 4, 5, 6)
+    near = neighbourhoods(volume, torch.tensor([[0, 1, 2, 3], [1, 3, 0, 5]]))
+    torch.testing.assert_close(near[0], volume[0, :, 0:3, 1:4, 2:5])
+    expected = torch.zeros(3, 3, 3, 3)
+    expected[:, :2, 1:, :2] = volume[1, :, 2:4, 0:2, 4:6]
+    torch.testing.assert_close(near[1], expected)
+    assert neighbourhoods(volume, torch.zeros((0, 4), dtype=torch.long)).shape == (0, 3, 3, 3, 3)
 
 
 def test_what_is_sure_far_away_counts(comparison):
@@ -81,8 +102,15 @@ def test_what_is_surely_outside_stays(comparison):
     torch.testing.assert_close(changed, logits > LOWEST)
 
 
-def test_single_voxels_are_corrected_as_in_the_patch(comparison):
-    """If all voxels away from the faces are given, and no other is sure, both ways agree."""
+def test_a_patch_without_doubt_gets_the_offset_alone(comparison):
+    image, features, logits = scene()
+    nn.init.constant_(comparison.offset, 0.5)
+    logits = torch.full_like(logits, LOWEST - 1)
+    torch.testing.assert_close(comparison(image, features, logits), logits + 0.5)
+
+
+def test_kept_voxels_are_corrected_as_in_the_patch(comparison):
+    """Where no voxel near the faces is in doubt, training sees what the network sees."""
     from pvs_bidsapp.training.comparison import FACES, doubtful_voxels
 
     torch.manual_seed(3)
@@ -95,5 +123,5 @@ def test_single_voxels_are_corrected_as_in_the_patch(comparison):
     near, seen, few = (torch.from_numpy(each).float() for each in (found.near, found.features, found.logits))
     with torch.no_grad():
         single = comparison.correct_voxels(near, seen, few, torch.zeros(len(few), dtype=torch.long), 1)
-        dense = comparison(image, features, logits)[0, 0]
-    torch.testing.assert_close(single, dense[logits[0, 0] > LOWEST], atol=0.02, rtol=0.01)
+        whole = comparison(image, features, logits)[0, 0]
+    torch.testing.assert_close(single, whole[logits[0, 0] > LOWEST], atol=0.02, rtol=0.01)
