@@ -49,7 +49,7 @@ SEVERAL_NETWORKS = Refusal(
 OTHER_NETWORK = Refusal(
     code='training-other-network',
     text='another network than is to be trained ({different})',
-    mend='give the --recipe and --filters that it was trained with',
+    mend='give the --recipe, --filters, --refine and --compare that it was trained with',
 )
 CHECKPOINT_UNREADABLE = Refusal(
     code='training-checkpoint-unreadable',

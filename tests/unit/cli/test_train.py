@@ -133,9 +133,21 @@ def test_label_maps_take_the_place_of_scans(tmp_path):
     )
 
 
+def write_without_comparison(folder: Path) -> Path:
+    """The bundled model for the T2w as it is without its comparison."""
+    model = load_model('t2')
+    architecture = {key: value for key, value in model.card.architecture.items() if key != 'compare'}
+    network = build(architecture)
+    weights = model.network().state_dict()
+    network.load_state_dict({name: weights[name] for name in network.state_dict()})
+    write_model(folder, network, replace(model.card, architecture=architecture))
+    return folder
+
+
 def test_a_comparison_is_put_behind_a_model_by_patches_without_end(tmp_path):
     make_label_maps(tmp_path / 'maps')
-    generate, init = ['--generate', str(tmp_path / 'maps')], ['--init', 't2']
+    generate = ['--generate', str(tmp_path / 'maps')]
+    init = ['--init', str(write_without_comparison(tmp_path / 'without'))]
     given = [*generate, *init, '--recipe', 'supervised-multi', '--modality', 'T2w', '--device', 'cpu']
     plain, compared = (
         make_config(parser().parse_args([str(tmp_path / 'm'), *given, *extra]))
@@ -143,6 +155,8 @@ def test_a_comparison_is_put_behind_a_model_by_patches_without_end(tmp_path):
     )
     assert compared.recipe.architecture == plain.recipe.architecture | {'compare': 12}
     assert (plain.adds_comparison, compared.adds_comparison) == (False, True)
+    with pytest.raises(InputError, match='compare 32 instead of 12'):
+        resolve('--recipe', 'supervised-multi', '--modality', 'T2w', '--init', 't2', '--compare', '12')
     for missing, given in (('--init', generate), ('--generate', init)):
         with refused(options.NEEDS, naming=missing):
             train_main([str(tmp_path / 'm'), *given, '--compare', '12'])
