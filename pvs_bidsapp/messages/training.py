@@ -74,7 +74,7 @@ OTHER_TRAINING = Refusal(
 WEIGHTS_MISFIT = Refusal(
     code='training-weights-misfit',
     text='its weights do not fit the recipe ({reason})',
-    mend='give the --recipe and --filters that they were trained with',
+    mend='give the --recipe, --filters, --refine and --compare that they were trained with',
 )
 HOLDS_TRAINING = Refusal(
     code='training-holds-training',

@@ -19,8 +19,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..segmentation.engine import AUTOCAST_DTYPES
-from ..segmentation.networks.comparison import LOWEST, Comparison, neighbourhoods
-from ..segmentation.networks.refinement import DOUBT
+from ..segmentation.networks.comparison import LOWEST, Comparison, look_at
 from .datasets import Batch
 from .losses import FEW_POSITIVES
 
@@ -129,14 +128,14 @@ def doubtful_voxels(
     inner = (slice(FACES, -FACES),) * 3
     is_doubtful = torch.zeros_like(logits[0], dtype=torch.bool)
     is_doubtful[inner] = logits[0][inner] > LOWEST
-    places = tuple(is_doubtful.nonzero().T)
-    seen = torch.cat([volume, logits.clamp(-DOUBT, DOUBT) / DOUBT])
-    near = neighbourhoods(seen[None], nn.functional.pad(torch.stack(places, 1), (1, 0)))
+    places = is_doubtful.nonzero()
+    in_batch = nn.functional.pad(places, (1, 0))
+    near, few, few_logits = look_at(volume[None], features[None], logits[None], in_batch)
     return DoubtfulVoxels(
         near=near.half().cpu().numpy(),
-        features=features[(slice(None), *places)].T.half().cpu().numpy(),
-        logits=logits[(0, *places)].cpu().numpy(),
-        label=label[tuple(axis.cpu().numpy() for axis in places)],
+        features=few.half().cpu().numpy(),
+        logits=few_logits.cpu().numpy(),
+        label=label[tuple(places.T.cpu().numpy())],
     )
 
 

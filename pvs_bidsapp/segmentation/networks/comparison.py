@@ -7,6 +7,8 @@ which of them a space fills, and how far.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -61,16 +63,9 @@ class Comparison(nn.Module):
     def forward(self, volume: torch.Tensor, features: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """Correct logits of shape ``(batch, 1, x, y, z)``; volume and features have their own channels."""
         places = torch.nonzero(logits[:, 0] > LOWEST)  # of millions of voxels, some thousands
-        doubt = logits.clamp(-DOUBT, DOUBT) / DOUBT
-        patch, x, y, z = places.T
-        index = ((patch * logits.shape[2] + x) * logits.shape[3] + y) * logits.shape[4] + z
-        corrected = self.correct_voxels(
-            neighbourhoods(torch.cat([volume, doubt], 1), places),
-            features.transpose(0, 1).flatten(1)[:, index].T,
-            logits.flatten()[index],
-            patch,
-            len(logits),
-        )
+        seen = look_at(volume, features, logits, places)
+        corrected = self.correct_voxels(*seen, places[:, 0], len(logits))
+        index = _flat_index(places, logits.shape[2:])
         return logits.flatten().scatter(0, index, corrected).reshape(logits.shape) + self.offset
 
     def correct_voxels(
@@ -111,6 +106,35 @@ class Comparison(nn.Module):
         return logits + linear(hidden, self.head.weight.flatten(1), self.head.bias)[:, 0].float()
 
 
+def look_at(
+    volume: torch.Tensor, features: torch.Tensor, logits: torch.Tensor, places: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What a comparison sees of some voxels.
+
+    Parameters
+    ----------
+    volume, features, logits : Tensor
+        As of `Comparison.forward`.
+    places : Tensor of int64, shape (n, 4)
+        Number in the batch and indices of each voxel.
+
+    Returns
+    -------
+    near, features, logits : Tensor
+        As of `Comparison.correct_voxels`.
+    """
+    doubt = logits.clamp(-DOUBT, DOUBT) / DOUBT
+    near = neighbourhoods(torch.cat([volume, doubt], 1), places)
+    index = _flat_index(places, logits.shape[2:])
+    return near, features.transpose(0, 1).flatten(1)[:, index].T, logits.flatten()[index]
+
+
+def _flat_index(places: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Places in a flattened batch of volumes of this shape, (x, y, z)."""
+    patch, x, y, z = places.T
+    return ((patch * shape[0] + x) * shape[1] + y) * shape[2] + z
+
+
 def neighbourhoods(volume: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Voxels with their 26 neighbours; beyond the faces of a volume, there is 0.
 
@@ -125,12 +149,10 @@ def neighbourhoods(volume: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     near : Tensor, shape (n, channels, 3, 3, 3)
     """
     padded = nn.functional.pad(volume, [1] * 6)
-    channels, (size_x, size_y, size_z) = padded.shape[1], padded.shape[2:]
-    patch, x, y, z = places.T
-    corners = ((patch * size_x + x) * size_y + y) * size_z + z
+    channels, shape = padded.shape[1], padded.shape[2:]
     step = torch.arange(3, device=places.device)
-    cube = step[:, None, None] * (size_y * size_z) + step[:, None] * size_z + step
-    index = corners[:, None] + cube.flatten()
+    cube = step[:, None, None] * (shape[1] * shape[2]) + step[:, None] * shape[2] + step
+    index = _flat_index(places, shape)[:, None] + cube.flatten()
     near = padded.transpose(0, 1).flatten(1)[:, index].transpose(0, 1)
     return near.reshape(-1, channels, 3, 3, 3)
 

@@ -28,8 +28,8 @@ def test_both_engines_give_the_same_probabilities_on_any_number_of_threads(rng, 
     two = OpenVinoEngine(network, shape, num_threads=2)(patches)
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(first, two)
-    # a comparison sums over all of a patch, where both round differently
-    np.testing.assert_allclose(first, TorchEngine(network, 'cpu')(patches), atol=2e-4)
+    # a comparison sums over thousands of voxels of such noise, where both round differently
+    np.testing.assert_allclose(first, TorchEngine(network, 'cpu')(patches), atol=1e-4)
 
 
 @pytest.mark.parametrize(
