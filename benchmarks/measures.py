@@ -15,7 +15,9 @@ Prints
   by the same rules; and with those from the spaces that were drawn, each counted by itself also where it
   touches another one, which nobody could see;
 - of how many heads, and of how many of their regions, the intervals of the expected number and volume that
-  ``participant`` wrote hold the truth.
+  ``participant`` wrote hold the truth;
+- the Dice coefficient that the probabilities expect of the mask, beside the true one, by dataset and by the
+  expected one.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ import edt
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from anatomy_accuracy import load
 from nibabel.affines import voxel_sizes
 from scipy import ndimage
 from sklearn.metrics import cohen_kappa_score
@@ -40,11 +43,12 @@ from tqdm.auto import tqdm
 from pvs_bidsapp.anatomy.acpc import Frame
 from pvs_bidsapp.anatomy.regions import CENTRAL, REGIONS, TOTALS, Region
 from pvs_bidsapp.anatomy.structures import FROM_PUTAMEN, Structure, add_internal_capsule
-from pvs_bidsapp.clusters.burden import UNITS
+from pvs_bidsapp.clusters.burden import UNITS, expected_dice
 from pvs_bidsapp.clusters.shape import measure
 from pvs_bidsapp.clusters.tables import row_members
 from pvs_bidsapp.clusters.visual_grades import GRADES, estimate_grades
 from pvs_bidsapp.commands import calibrate
+from pvs_bidsapp.evaluation.metrics import dice
 from pvs_bidsapp.outputs.evaluation import find_mask_pairs
 from pvs_bidsapp.outputs.result_tables import SUFFIX
 
@@ -63,6 +67,8 @@ CALLOSUM, THIRD, VENTRAL, PUTAMEN = (251, 252, 253, 254, 255), (14,), (28, 60), 
 NUCLEI = {
     Structure.CAUDATE: (11, 50), Structure.LENTIFORM: (*PUTAMEN, 13, 52), Structure.THALAMUS: (10, 49),
 }  # fmt: skip
+#: Ends of the groups of heads by what is expected.
+EXPECTED_DICE = (0, 0.4, 0.6, 0.8, 1)
 CAPSULES = ('internal capsule', 'external capsule')
 BY_INDEX = {region.index: region for region in REGIONS}
 TOTAL_OF = {name: total for total, names in TOTALS.items() for name in names}
@@ -193,6 +199,31 @@ def main() -> None:
             for held in intervals(out, data / 'derivatives' / 'labels')
         ]
     )
+    agreements = [(folder.parent.parent.name, *agreement(folder, labels)) for folder, labels in found]
+    print_agreements(pd.DataFrame(agreements, columns=['heads', 'expected', 'true']))
+
+
+def agreement(folder: Path, labels: Path) -> tuple[float, float]:
+    """Expected and true Dice of a scan's mask, from its folders in OUT_DIR and among the labels."""
+    names = ('label-PVS_probseg', 'desc-pvs_dseg', 'seg-regions_dseg')
+    probability, clusters, regions = (load(folder, name) for name in names)
+    reference = load(labels, 'label-PVS_mask') > 0
+    return expected_dice(probability, clusters, regions), dice(clusters > 0, reference)
+
+
+def print_agreements(heads: pd.DataFrame) -> None:
+    """Means of both by dataset and by what is expected, and how far they are apart."""
+    heads = heads.dropna()
+    apart = (heads['expected'] - heads['true']).abs()
+    print(f'\n{len(heads)} heads with a cluster: rank correlation of the expected and the true Dice '
+          f'{heads["expected"].corr(heads["true"], method="spearman"):.2f}')  # fmt: skip
+    print('\n| heads | number | expected Dice | true Dice | mean difference, without sign |')
+    print('| --- ' * 5 + '|')
+    by_expected = pd.cut(heads['expected'], EXPECTED_DICE)
+    for names in (heads['heads'], 'expected ' + by_expected.astype(str)):
+        for name, part in heads.groupby(names):
+            print(f'| {name} | {len(part)} | {part["expected"].mean():.2f} | {part["true"].mean():.2f} | '
+                  f'{apart[part.index].mean():.2f} |')  # fmt: skip
 
 
 def intervals(out: Path, labels: Path) -> Iterator[dict[str, np.ndarray]]:

@@ -40,6 +40,7 @@ from suites import print_table, range_name
 from pvs_bidsapp.anatomy.resampling import Grid
 from pvs_bidsapp.bids.dataset import describe_derivative, describe_raw
 from pvs_bidsapp.bids.naming import Naming, labels_dir
+from pvs_bidsapp.clusters.burden import expected_dice
 from pvs_bidsapp.evaluation.detection import recall_table, space_table
 from pvs_bidsapp.evaluation.metrics import count_false
 from pvs_bidsapp.evaluation.sweep import average_precision, sweep
@@ -120,6 +121,8 @@ class HeadScores:
         As `pvs_bidsapp.evaluation.detection.space_table`, at the model's threshold.
     false_clusters : int
         At the model's threshold.
+    expected : float
+        Dice at the model's threshold that its probabilities expect.
     calibration : ndarray, shape (2, 4)
         Mean probability of voxels, and fraction of them that are PVS, by the ranges of `PROBABILITIES`.
     """
@@ -129,6 +132,7 @@ class HeadScores:
     volume: pd.Series
     spaces: pd.DataFrame
     false_clusters: int
+    expected: float
     calibration: np.ndarray
 
 
@@ -149,6 +153,7 @@ def score_head(name: str, head: Head, probability: np.ndarray, threshold: float)
     thresholds = sorted({*THRESHOLDS, threshold})
     table = sweep(probability, reference, 1.0, thresholds=thresholds, sizes=(0.0,))
     mask = probability >= threshold
+    clusters = cc3d.connected_components(mask, connectivity=26)
     given, true = probability[head.brain], reference[head.brain]
     return HeadScores(
         auprc=average_precision(probability, reference, head.brain),
@@ -162,7 +167,8 @@ def score_head(name: str, head: Head, probability: np.ndarray, threshold: float)
             spaces=head.index,
             detectability=head.table.set_index('index')['detectability'],
         ),
-        false_clusters=count_false(cc3d.connected_components(mask, connectivity=26), touched, 0.0, 1.0),
+        false_clusters=count_false(clusters, touched, 0.0, 1.0),
+        expected=expected_dice(probability, clusters, head.brain),
         calibration=binned_statistic(given, [given, true], 'mean', bins=PROBABILITIES).statistic,
     )
 
@@ -195,6 +201,8 @@ def main_row(scores: Sequence[HeadScores], threshold: float) -> list[str]:
         f'{dice[threshold]:.3f} (at {threshold:g})',
         f'{np.median([s.volume[threshold] for s in scores]):.2f}',
         f'{np.mean([s.false_clusters for s in scores]):.1f}',
+        f'{np.mean([s.expected for s in scores]):.3f}',
+        f'{np.mean([abs(s.expected - s.dice[threshold]) for s in scores]):.3f}',
     ]
 
 
@@ -239,8 +247,9 @@ def judge(model: Model, heads: Heads) -> dict[str, list[HeadScores]]:
 
 def print_tables(judged: list[tuple[ModelCard, dict[str, list[HeadScores]]]]) -> None:
     """Print a row of each table for each model and suite."""
+    main = 'AUPRC', 'best Dice', 'Dice at the default', 'volume', 'false clusters a head'
     tables: dict[tuple[str, ...], Callable[[Sequence[HeadScores], float], list[str]]] = {
-        ('AUPRC', 'best Dice', 'Dice at the default', 'volume', 'false clusters a head'): main_row,
+        (*main, 'expected Dice', 'mean difference to the true one'): main_row,
         tuple(range_name(*limits) for limits in RANGES): recall_row,
         tuple(f'Dice (volume) at {t:g}' for t in SHOWN_THRESHOLDS): threshold_row,
         tuple(f'{low:g} to {high:g}' for low, high in pairwise(PROBABILITIES)): calibration_row,

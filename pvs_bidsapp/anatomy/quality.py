@@ -111,6 +111,11 @@ METRICS = {
         description='how far the T2w had to be moved to lie on the T1w, at the middle of the brain',
         unit='mm', high=4,
     ),
+    'expected_dice': Metric(
+        description='Dice coefficient that the probabilities expect of the mask with the spaces that are '
+        'there; low where noise hides them, and where what is marked is in doubt',
+        low=0.4,
+    ),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""How many spaces there are, and how much volume they have, by the probabilities, with an interval.
+"""What the probabilities say of a mask: how many spaces there are, of what volume, and how good the mask is.
 
 A mask holds what reaches the threshold. Where noise hides spaces, it holds too little, and its number says
 nothing of how far it may be off. The sums of the probabilities are an estimate of their own: a voxel that is
@@ -6,6 +6,8 @@ a space in one of three cases counts a third. How far such sums are off is seen 
 An interval about them holds as large a share of new scans as of those, if the new ones are like those
 (conformal prediction: Papadopoulos 2008, doi:10.5772/6078; Lei et al. 2018,
 doi:10.1080/01621459.2017.1307116).
+
+The same sums tell by how much the mask should agree with the spaces, before anybody has traced them.
 """
 
 from __future__ import annotations
@@ -138,6 +140,34 @@ def sum_probabilities(
         peak, owner = _peaks(labels[at].astype(int), probability[at], regions[at].astype(int))
         count += np.bincount(owner, peak, minlength=256)
     return {'count': count, 'volume': volume}
+
+
+def expected_dice(probability: np.ndarray, clusters: np.ndarray, regions: np.ndarray) -> float:
+    """Dice coefficient that the probabilities expect of the mask with the spaces that are there.
+
+    Twice the expected number of right voxels, over the number of voxels of the mask and the expected number
+    of all voxels of spaces: the ratio of the expected values, which for thousands of voxels is the expected
+    ratio (Lipton et al. 2014, doi:10.1007/978-3-662-44851-9_15). As good as the probabilities are.
+
+    Parameters
+    ----------
+    probability : ndarray of float, shape (x, y, z)
+    clusters : ndarray of int, shape (x, y, z)
+        Numbered clusters of the mask.
+    regions : ndarray of int, shape (x, y, z)
+        Region map that holds all clusters. Outside of them, and below `FAINTEST`, no space is expected.
+
+    Returns
+    -------
+    dice : float
+        In [0, 1]; NaN without a cluster.
+    """
+    mask = clusters > 0
+    if not mask.any():
+        return float('nan')
+    counted = mask | ((regions > 0) & (probability >= FAINTEST))
+    right, spaces = (float(probability[voxels].sum(dtype=np.float64)) for voxels in (mask, counted))
+    return 2 * right / (float(mask.sum()) + spaces)
 
 
 def _peaks(labels: np.ndarray, probability: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,7 @@ class _AssessInputSpec(BaseInterfaceInputSpec):
     brain_quality = File(exists=True, mandatory=True, desc='how well the template fits')
     region_quality = File(exists=True, mandatory=True, desc='how well white matter agrees with the template')
     t2w_quality = File(exists=True, desc='how the T2w lies on the T1w')
+    mask_quality = File(exists=True, desc='how well the mask should agree with the spaces')
 
 
 class _AssessOutputSpec(TraitedSpec):
@@ -49,15 +50,18 @@ class Assess(SimpleInterface):
         values = assess(image, brain, tissues, spacing, self.inputs.suffix)
         values |= masks_against_template(brain, affine, read_transform(self.inputs.to_template))
         values['template_fit'] = read_quality(self.inputs.brain_quality)[0]['TemplateCorrelation']
-        for name in ('region_quality', 't2w_quality'):
+        for name in ('region_quality', 't2w_quality', 'mask_quality'):
             if isdefined(getattr(self.inputs, name)):
                 values |= read_quality(getattr(self.inputs, name))[0]
         values = {name: values[name] for name in METRICS if name in values}
-        # the template's fit has a finding of its own
+        outside = unexpected(values)
+        # two have findings of their own; that of the template's fit stands with the registration
         findings = [
             scans.QUALITY.finding(metric=name, value=f'{values[name]:.3g}', range=METRICS[name].range)
-            for name in unexpected(values)
-            if name != 'template_fit'
+            for name in outside
+            if name not in ('template_fit', 'expected_dice')
         ]
+        if 'expected_dice' in outside:
+            findings.append(scans.MASK_IN_DOUBT.finding(dice=values['expected_dice']))
         self._results['quality'] = write_quality(runtime.cwd, 'quality.json', values, findings)
         return runtime

@@ -20,7 +20,7 @@ from nipype.interfaces.base import (
 )
 
 from ..runtime.files import read_image
-from .files import read_transform, write
+from .files import read_transform, write, write_quality
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +133,7 @@ class _MeasureOutputSpec(TraitedSpec):
     cluster_table = File(exists=True)
     region_table = File(exists=True)
     grades = File(exists=True, desc='estimated visual grades, and the AC-PC frame')
+    quality = File(exists=True, desc='how well the mask should agree with the spaces')
 
 
 class Measure(SimpleInterface):
@@ -143,6 +144,7 @@ class Measure(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from ..anatomy.acpc import find_frame
+        from ..clusters.burden import expected_dice
         from ..clusters.tables import to_tsv
         from ..clusters.visual_grades import estimate_grades
 
@@ -162,6 +164,8 @@ class Measure(SimpleInterface):
         ):
             (folder / name).write_text(text)
             out[Path(name).stem] = str(folder / name)
+        dice = expected_dice(found.probability, found.clusters, found.regions)
+        out['quality'] = write_quality(runtime.cwd, 'quality.json', {'expected_dice': dice}, [])
         return runtime
 
     def _region_table(self, found: Found, table: pd.DataFrame) -> pd.DataFrame:

@@ -212,6 +212,12 @@ QUALITY = Caution(
     text='{metric} is {value}; in good scans it is {range}',
     mend='look at the scan and at the figures on its page before you use its numbers',
 )
+MASK_IN_DOUBT = Caution(
+    code='scan-mask-in-doubt',
+    text='the mask is expected to agree with the spaces of this scan by a Dice of only {dice:.2f}',
+    mend='its number and volume may be far off: look at its page; use the expected ones with their '
+    'intervals, or leave the scan out',
+)
 HALF_BRAIN = Refusal(
     code='scan-half-brain',
     text='about {percent:.0f} % of the brain lies outside of the field of view',

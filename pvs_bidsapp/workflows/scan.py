@@ -57,7 +57,7 @@ def init_scan_wf(scan: Scan, settings: Settings) -> pe.Workflow:
     workflow = pe.Workflow(name=workflow_name(scan, settings))
     nodes = make_nodes(scan, settings)
     edges = [*anatomy_edges(nodes), *segmentation_edges(nodes)]
-    edges += network_edges(nodes) if scan.pvs_mask is None else []
+    edges += [*network_edges(nodes), *doubt_edges(nodes)] if scan.pvs_mask is None else []
     edges += [*quality_edges(nodes), *output_edges(nodes)]
     if scan.t2w is not None:
         edges += t2w_edges(nodes, is_channel='T2w' in settings.analysis.channels)
@@ -202,6 +202,11 @@ def quality_edges(nodes: Nodes) -> list[Edge]:
         (nodes['extract_brain'], assess, [('to_template', 'to_template'), ('quality', 'brain_quality')]),
         (nodes['find_regions'], assess, [('quality', 'region_quality')]),
     ]
+
+
+def doubt_edges(nodes: Nodes) -> list[Edge]:
+    """How good the mask is by the network's probabilities; a ready-made mask has none."""
+    return [(nodes['measure'], nodes['assess'], [('quality', 'mask_quality')])]
 
 
 def standard_edges(nodes: Nodes) -> list[Edge]:

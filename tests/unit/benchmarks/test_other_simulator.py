@@ -139,7 +139,7 @@ def test_a_perfect_network(benchmark, head):
     assert scores.false_clusters == 0
     is_found = scores.spaces.set_index('index')['is_found']
     assert set(is_found.index[is_found]) == set(np.unique(head.index[head.reference]))
-    assert benchmark.main_row([scores], 0.4)[2:] == ['1.000 (at 0.4)', '1.00', '0.0']
+    assert benchmark.main_row([scores], 0.4)[2:] == ['1.000 (at 0.4)', '1.00', '0.0', '1.000', '0.000']
 
 
 def test_a_network_that_finds_nothing(benchmark, head):
@@ -150,6 +150,7 @@ def test_a_network_that_finds_nothing(benchmark, head):
     assert not scores.spaces['is_found'].any()
     assert scores.false_clusters == 0
     assert np.isnan(scores.calibration).all()
+    assert np.isnan(scores.expected)
     assert set(benchmark.recall_row([scores], 0.4)) <= {'none', *(f'0.00 ({n})' for n in range(999))}
 
 
@@ -176,7 +177,8 @@ def test_the_tables_of_a_perfect_network(benchmark, head, monkeypatch, capsys):
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith('| t2')]
     assert len(rows) == 4
     default = model.card.threshold
-    assert f'| easy | 1.000 | 1.000 (at 0.05) | 1.000 (at {default:g}) | 1.00 | 0.0 |' in rows[0]
+    shown = f'| easy | 1.000 | 1.000 (at 0.05) | 1.000 (at {default:g}) | 1.00 | 0.0 | 0.889 | 0.111 |'
+    assert shown in rows[0]
     assert rows[2].count('1.000 (1.00)') == 5
     assert rows[3].endswith('| none | none | none | 0.80: 1.00 |')
 

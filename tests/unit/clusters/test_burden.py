@@ -7,9 +7,18 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from pvs_bidsapp.anatomy.regions import REGIONS
-from pvs_bidsapp.clusters.burden import UNITS, Burden, Calibration, fit, sum_probabilities
+from pvs_bidsapp.clusters.burden import (
+    FAINTEST,
+    UNITS,
+    Burden,
+    Calibration,
+    expected_dice,
+    fit,
+    sum_probabilities,
+)
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, EXPECTED_COLUMNS, REGION_COLUMNS, region_table
 
 FIRST, SECOND = REGIONS[0].index, REGIONS[1].index
@@ -43,6 +52,39 @@ def test_nothing_is_expected_where_no_probability_is() -> None:
     sums = sum_probabilities(empty, empty.astype(int), np.full(empty.shape, FIRST), 1.0)
     assert not sums['count'].any()
     assert not sums['volume'].any()
+
+
+def test_the_expected_dice_of_a_known_scan(scan: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    # two voxels with 0.9 and 0.6; beside them 0.2 + 0.25 + 0.1 + 0.3 + 0.2 + 0.05 in voxels of 0.05 and more
+    assert expected_dice(*scan) == pytest.approx(2 * 1.5 / (2 + 1.5 + 1.1))
+    probability, clusters, regions = scan
+    assert expected_dice(probability, clusters, np.where(clusters > 0, regions, 0)) == pytest.approx(3 / 3.5)
+
+
+def test_without_a_cluster_no_dice_is_expected(scan: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    assert np.isnan(expected_dice(scan[0], np.zeros_like(scan[1]), scan[2]))
+
+
+@pytest.mark.parametrize('threshold', [0.2, 0.4])
+def test_right_probabilities_foretell_the_dice(threshold: float) -> None:
+    rng = np.random.default_rng(7)
+    probability = rng.beta(0.1, 1.5, (100, 100, 100))
+    truth, mask = rng.random(probability.shape) < probability, probability >= threshold
+    expected = expected_dice(probability, mask.astype(int), np.ones(probability.shape, int))
+    faint = (truth & (probability < FAINTEST)).sum()  # of which nothing is expected
+    assert expected == pytest.approx(2 * (truth & mask).sum() / (truth.sum() - faint + mask.sum()), abs=0.01)
+
+
+@given(
+    probability=arrays(np.float32, (3, 3, 3), elements=st.floats(0, 1, width=32)),
+    threshold=st.floats(0.01, 1),
+)
+def test_an_expected_dice_lies_between_0_and_1(probability: np.ndarray, threshold: float) -> None:
+    clusters = (probability >= threshold).astype(int)
+    dice = expected_dice(probability, clusters, np.ones(probability.shape, int))
+    assert np.isnan(dice) == (not clusters.any())
+    assert not dice < 0
+    assert not dice > 1
 
 
 @given(

@@ -84,14 +84,34 @@ def test_clusters_in_lesions(files, tmp_path):
     assert np.asarray(nib.load(outputs.clusters).dataobj)[120].max() == 0
 
 
-def test_the_quality_of_the_template_is_good(files, tmp_path):
-    brain = write_quality(str(tmp_path), 'brain.json', {'TemplateCorrelation': 0.9}, [])
-    region = write_quality(str(tmp_path), 'region.json', {'template_overlap': 0.2}, [])
+def assess(files, folder, *, overlap: float = 0.9, **options):
+    """Measures of quality, with findings."""
+    brain = write_quality(str(folder), 'brain.json', {'TemplateCorrelation': 0.9}, [])
+    region = write_quality(str(folder), 'region.json', {'template_overlap': overlap}, [])
     node = Assess(
         anat=files[0]['anat'], brain=files[2], tissues=files[0]['tissues'],
-        to_template=files[0]['to_template'], brain_quality=brain, region_quality=region,
+        to_template=files[0]['to_template'], brain_quality=brain, region_quality=region, **options,
     )  # fmt: skip
-    values, findings = read_quality(node.run(cwd=str(tmp_path)).outputs.quality)
+    return read_quality(node.run(cwd=str(folder)).outputs.quality)
+
+
+def test_a_mask_of_sure_voxels_is_expected_to_be_right(files, tmp_path):
+    (values, _) = read_quality(measure(files[0], tmp_path).quality)
+    probability = nib.load(files[0]['probability']).get_fdata()
+    inside = probability[probability >= 0.5]
+    assert values['expected_dice'] == pytest.approx(2 * inside.sum() / (len(inside) + inside.sum()), rel=1e-3)
+
+
+def test_a_mask_in_doubt_has_a_finding_of_its_own(files, tmp_path):
+    mask = write_quality(str(tmp_path), 'mask.json', {'expected_dice': 0.31}, [])
+    values, findings = assess(files, tmp_path, mask_quality=mask)
+    assert values['expected_dice'] == 0.31
+    assert [f.code for f in findings] == ['scan-mask-in-doubt']
+    assert 'a Dice of only 0.31' in findings[0].finding
+
+
+def test_the_quality_of_the_template_is_good(files, tmp_path):
+    values, findings = assess(files, tmp_path, overlap=0.2)
     assert values['template_coverage'] > 0.99
     assert [f.code for f in findings] == ['scan-quality']
     assert 'template_overlap is 0.2; in good scans it is at least 0.6' in findings[0].finding
