@@ -157,7 +157,7 @@ def _content(section: ScanSection) -> dict[str, Any]:
         'name': section.name,
         'stem': section.stem,
         'command': section.command,
-        'headline': headline(section.clusters),
+        'headline': headline(section.clusters) + agreement(section.quality),
         'findings': _pairs(stats.get('InputFindings'), 'Finding', 'Mend'),
         'regions': _region_table(section.regions),
         'clusters': _cluster_table(section),
@@ -196,6 +196,24 @@ def headline(clusters: list[Row]) -> list[str]:
         f'{number} found: {places}.',
         f'Together they take {total} mm³; {large} measure 5 mm³ or more.',
         f'The largest, {largest["name"]}, measures {size} mm³ and is {length} mm long ({place}).',
+    ]
+
+
+def agreement(quality: list[Row]) -> list[str]:
+    """A sentence on how good the mask should be, if that was measured.
+
+    Parameters
+    ----------
+    quality : list of dict
+        Rows of the table of quality.
+    """
+    values = {row['metric']: _number(row['value']) for row in quality}
+    dice = values.get('expected_dice', float('nan'))
+    if not np.isfinite(dice):
+        return []
+    return [
+        "By the network's probabilities, the mask should agree with the spaces that are there by a Dice of "
+        f'{fixed(dice, 2)} (1 is perfect).'
     ]
 
 

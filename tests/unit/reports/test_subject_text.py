@@ -64,6 +64,14 @@ def test_a_distribution_holds_all_clusters(rows):
     assert distribution('length', []) is None
 
 
+def test_how_good_the_mask_should_be_is_said_where_it_is_known():
+    rows = [{'metric': 'snr', 'value': '12'}, {'metric': 'expected_dice', 'value': '0.5691'}]
+    (sentence,) = subject_page.agreement(rows)
+    assert 'a Dice of 0.57 (1 is perfect)' in sentence
+    assert subject_page.agreement(rows[:1]) == []
+    assert subject_page.agreement([{'metric': 'expected_dice', 'value': 'n/a'}]) == []
+
+
 def test_expected_numbers_stand_with_their_intervals(rows):
     row = {
         'region': 'all', 'hemisphere': 'both', 'count': '4', 'expected_count': '4.44',
