@@ -40,6 +40,7 @@ from pvs_bidsapp.anatomy.regions import indices_of
 from pvs_bidsapp.anatomy.registration import Transform, apply
 from pvs_bidsapp.anatomy.resampling import Grid
 from pvs_bidsapp.anatomy.tissues import GM, WM
+from pvs_bidsapp.clusters.burden import expected_dice
 from pvs_bidsapp.evaluation.agreement import Agreement, agreement
 from pvs_bidsapp.group.standard import COLUMNS as STANDARD
 from pvs_bidsapp.outputs.cohort import read_cohort
@@ -420,8 +421,11 @@ def outlier_rows(study: Study) -> list[str]:
 
 def looked_at_rows(looked_at: pd.DataFrame) -> list[str]:
     """Everybody whose clusters were looked at."""
-    rows = ['| person | threshold of the masks | seen |', '| --- ' * 3 + '|']
-    return rows + [f'| {r.participant_id} | {r.threshold:g} | {r.seen} |' for r in looked_at.itertuples()]
+    rows = ['| person | numbers | space / unclear / wrong | remarks |', '| --- ' * 4 + '|']
+    return rows + [
+        f'| {r.participant_id} | {r.numbers} | {r.spaces} / {r.unclear} / {r.wrong} | {r.remarks} |'
+        for r in looked_at.fillna('').itertuples()
+    ]
 
 
 def directions(places: list[Place]) -> str:
@@ -509,6 +513,9 @@ and Wong. An effect whose interval includes no effect is not confirmed.
 
 A person has {count[50%]:.0f} clusters (median; {count[min]:.0f} to {count[max]:.0f}) with {volume[50%]:.0f}
 mm³ ({volume[min]:.0f} to {volume[max]:.0f}). Median and quartiles of a cluster: {measures}.
+By the network's probabilities, a mask should agree with the spaces that are there by a Dice of
+{expected[50%]:.2f} (median; {expected[min]:.2f} to {expected[max]:.2f};
+[what that is worth](accuracy.md#expected-agreement)).
 
 ![Share of people with a space, on sections of the template](../images/people-frequency.webp)
 
@@ -548,8 +555,8 @@ The people farthest from the line of volume against age.
 
 ## Looked at
 
-One of the developers looked at the clusters, in three sections each. **This is not an expert rating.**
-Masks of a lower threshold than that of this page hold more voxels.
+One of the developers looked at clusters, in three sections each; they are numbered by falling volume.
+**This is not an expert rating.**
 
 {looked_at}
 
@@ -577,6 +584,7 @@ def page(
         oldest=ages.max(),
         count=study.scans['count'].describe(),
         volume=study.scans['volume_mm3'].describe(),
+        expected=pd.Series([expected_of(out / name / 'anat' / name) for name in order]).describe(),
         measures=', '.join(quartiles(study.clusters, name) for name in ('volume', 'width', 'length')),
         age='\n'.join(age_rows(study)),
         bands='\n'.join(band_rows(study)),
@@ -624,6 +632,13 @@ def model_of(out: Path) -> str:
     ]
     (model,) = {(m['ModelName'], m['ModelVersion'], m['Threshold']) for m in masks if 'ModelName' in m}
     return '{} {}, threshold {}'.format(*model)
+
+
+def expected_of(stem: Path) -> float:
+    """Dice coefficient that the probabilities expect of a mask, by the folder and entities of its scan."""
+    names = ('label-PVS_probseg', 'desc-pvs_dseg', 'seg-regions_dseg')
+    images = (np.asarray(nib.load(f'{stem}_{name}.nii.gz').dataobj) for name in names)
+    return expected_dice(*images)
 
 
 def quartiles(clusters: pd.DataFrame, measure: str) -> str:
