@@ -184,18 +184,20 @@ def headline(clusters: list[Row]) -> list[str]:
     if not clusters:
         return ['No perivascular space was found.']
     volumes = np.array([_number(row['volume_mm3']) for row in clusters])
-    number = f'{len(clusters)} perivascular spaces were' if len(clusters) > 1 else '1 perivascular space was'
     counts = Counter(group_of(row['region']).name for row in clusters)
     places = ', '.join(f'{count} in the {name}' for name, count in counts.most_common())
     largest = clusters[int(np.nan_to_num(volumes).argmax())]
     side = '' if largest['hemisphere'] == 'both' else f', {largest["hemisphere"]}'
-    total, large = fixed(np.nansum(volumes), 0), int((volumes >= 5).sum())
     size, length = fixed(largest['volume_mm3'], 1), fixed(largest['length_mm'], 1)
-    place = f'{largest["region"]}{side}'
+    shape = f'measures {size} mm³ and is {length} mm long ({largest["region"]}{side}).'
+    if len(clusters) == 1:
+        return [f'1 perivascular space was found: {places}.', f'It {shape}']
+    total, large = fixed(np.nansum(volumes), 0), int((volumes >= 5).sum())
+    verb = 'measures' if large == 1 else 'measure'
     return [
-        f'{number} found: {places}.',
-        f'Together they take {total} mm³; {large} measure 5 mm³ or more.',
-        f'The largest, {largest["name"]}, measures {size} mm³ and is {length} mm long ({place}).',
+        f'{len(clusters)} perivascular spaces were found: {places}.',
+        f'Together they take {total} mm³; {large} {verb} 5 mm³ or more.',
+        f'The largest, {largest["name"]}, {shape}',
     ]
 
 
@@ -211,10 +213,8 @@ def agreement(quality: list[Row]) -> list[str]:
     dice = values.get('expected_dice', float('nan'))
     if not np.isfinite(dice):
         return []
-    return [
-        "By the network's probabilities, the mask should agree with the spaces that are there by a Dice of "
-        f'{fixed(dice, 2)} (1 is perfect).'
-    ]
+    by = f'by a Dice of {fixed(dice, 2)} (1 is perfect)'
+    return [f"By the network's probabilities, the mask should agree with the spaces that are there {by}."]
 
 
 def _number(text: str) -> float:

@@ -30,7 +30,11 @@ def test_the_headline_says_how_many_how_much_and_where(rows):
 
 
 def test_the_headline_of_one_and_of_none(rows):
-    assert headline(rows[:1])[0] == '1 perivascular space was found: 1 in the basal ganglia.'
+    first, second = headline(rows[:1])
+    assert first == '1 perivascular space was found: 1 in the basal ganglia.'
+    assert second.startswith('It measures ')
+    rows[1]['volume_mm3'], rows[0]['volume_mm3'] = '1', '6'
+    assert headline(rows[:2])[1] == 'Together they take 7 mm³; 1 measures 5 mm³ or more.'
     assert headline([]) == ['No perivascular space was found.']
 
 
