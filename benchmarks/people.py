@@ -429,7 +429,8 @@ def looked_at_rows(looked_at: pd.DataFrame) -> list[str]:
 
 
 def directions(places: list[Place]) -> str:
-    """Whether spaces run toward the ventricles, in a sentence."""
+    """Whether spaces run toward the ventricles, in a sentence; people without such a space are left out."""
+    places = [p for p in places if np.size(p.along)]
     own = np.array([np.degrees(np.arccos(np.median(p.along))) for p in places])
     chance = np.array([np.degrees(np.arccos(np.median(p.by_chance))) for p in places])
     median, difference = (
