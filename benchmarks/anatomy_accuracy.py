@@ -19,6 +19,7 @@ import nibabel as nib
 import numpy as np
 
 from pvs_bidsapp.anatomy.regions import REGIONS
+from pvs_bidsapp.anatomy.template import SPACE
 from pvs_bidsapp.evaluation.metrics import dice
 from pvs_bidsapp.simulation.label_maps import BASAL_GANGLIA
 
@@ -28,8 +29,8 @@ NUCLEI = tuple(region.index for region in REGIONS if region.name in ('caudate', 
 
 
 def load(folder: Path, name: str) -> np.ndarray:
-    """An image of one scan."""
-    (path,) = folder.glob(f'*{name}.nii.gz')
+    """An image of one scan on its own grid; those in the template's space are passed over."""
+    (path,) = (p for p in folder.glob(f'*{name}.nii.gz') if f'_space-{SPACE}_' not in p.name)
     return np.asarray(nib.load(path).dataobj)
 
 

@@ -67,11 +67,11 @@ CALLOSUM, THIRD, VENTRAL, PUTAMEN = (251, 252, 253, 254, 255), (14,), (28, 60), 
 NUCLEI = {
     Structure.CAUDATE: (11, 50), Structure.LENTIFORM: (*PUTAMEN, 13, 52), Structure.THALAMUS: (10, 49),
 }  # fmt: skip
-#: Ends of the groups of heads by what is expected.
-EXPECTED_DICE = (0, 0.4, 0.6, 0.8, 1)
 CAPSULES = ('internal capsule', 'external capsule')
 BY_INDEX = {region.index: region for region in REGIONS}
 TOTAL_OF = {name: total for total, names in TOTALS.items() for name in names}
+#: Ends of the groups of heads by the Dice that is expected.
+EXPECTED_DICE = (0, 0.4, 0.6, 0.8, 1)
 
 
 @dataclass(frozen=True)
@@ -205,10 +205,14 @@ def main() -> None:
 
 def agreement(folder: Path, labels: Path) -> tuple[float, float]:
     """Expected and true Dice of a scan's mask, from its folders in OUT_DIR and among the labels."""
+    masks = (load(side, 'label-PVS_mask') > 0 for side in (folder, labels))
+    return expected_of(folder), dice(*masks)
+
+
+def expected_of(folder: Path) -> float:
+    """Dice coefficient that the probabilities expect of the mask in the folder of a scan."""
     names = ('label-PVS_probseg', 'desc-pvs_dseg', 'seg-regions_dseg')
-    probability, clusters, regions = (load(folder, name) for name in names)
-    reference = load(labels, 'label-PVS_mask') > 0
-    return expected_dice(probability, clusters, regions), dice(clusters > 0, reference)
+    return expected_dice(*(load(folder, name) for name in names))
 
 
 def print_agreements(heads: pd.DataFrame) -> None:

@@ -26,6 +26,7 @@ import matplotlib as mpl
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from measures import expected_of
 from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.processing import resample_from_to, resample_to_output
 from nilearn import plotting
@@ -40,7 +41,6 @@ from pvs_bidsapp.anatomy.regions import indices_of
 from pvs_bidsapp.anatomy.registration import Transform, apply
 from pvs_bidsapp.anatomy.resampling import Grid
 from pvs_bidsapp.anatomy.tissues import GM, WM
-from pvs_bidsapp.clusters.burden import expected_dice
 from pvs_bidsapp.evaluation.agreement import Agreement, agreement
 from pvs_bidsapp.group.standard import COLUMNS as STANDARD
 from pvs_bidsapp.outputs.cohort import read_cohort
@@ -424,13 +424,13 @@ def looked_at_rows(looked_at: pd.DataFrame) -> list[str]:
     rows = ['| person | numbers | space / unclear / wrong | remarks |', '| --- ' * 4 + '|']
     return rows + [
         f'| {r.participant_id} | {r.numbers} | {r.spaces} / {r.unclear} / {r.wrong} | {r.remarks} |'
-        for r in looked_at.fillna('').itertuples()
+        for r in looked_at.itertuples()
     ]
 
 
 def directions(places: list[Place]) -> str:
     """Whether spaces run toward the ventricles, in a sentence; people without such a space are left out."""
-    places = [p for p in places if np.size(p.along)]
+    places = [p for p in places if p.along.size]
     own = np.array([np.degrees(np.arccos(np.median(p.along))) for p in places])
     chance = np.array([np.degrees(np.arccos(np.median(p.by_chance))) for p in places])
     median, difference = (
@@ -585,7 +585,7 @@ def page(
         oldest=ages.max(),
         count=study.scans['count'].describe(),
         volume=study.scans['volume_mm3'].describe(),
-        expected=pd.Series([expected_of(out / name / 'anat' / name) for name in order]).describe(),
+        expected=pd.Series([expected_of(out / name / 'anat') for name in order]).describe(),
         measures=', '.join(quartiles(study.clusters, name) for name in ('volume', 'width', 'length')),
         age='\n'.join(age_rows(study)),
         bands='\n'.join(band_rows(study)),
@@ -633,13 +633,6 @@ def model_of(out: Path) -> str:
     ]
     (model,) = {(m['ModelName'], m['ModelVersion'], m['Threshold']) for m in masks if 'ModelName' in m}
     return '{} {}, threshold {}'.format(*model)
-
-
-def expected_of(stem: Path) -> float:
-    """Dice coefficient that the probabilities expect of a mask, by the folder and entities of its scan."""
-    names = ('label-PVS_probseg', 'desc-pvs_dseg', 'seg-regions_dseg')
-    images = (np.asarray(nib.load(f'{stem}_{name}.nii.gz').dataobj) for name in names)
-    return expected_dice(*images)
 
 
 def quartiles(clusters: pd.DataFrame, measure: str) -> str:

@@ -96,7 +96,7 @@ def assess(files, folder, *, overlap: float = 0.9, **options):
 
 
 def test_a_mask_of_sure_voxels_is_expected_to_be_right(files, tmp_path):
-    (values, _) = read_quality(measure(files[0], tmp_path).quality)
+    values, _ = read_quality(measure(files[0], tmp_path).quality)
     probability = nib.load(files[0]['probability']).get_fdata()
     inside = probability[probability >= 0.5]
     assert values['expected_dice'] == pytest.approx(2 * inside.sum() / (len(inside) + inside.sum()), rel=1e-3)
