@@ -51,7 +51,6 @@ import matplotlib.pyplot as plt
 LOOKED_AT = Path(__file__).with_name('people_looked_at.tsv')
 #: Folder of the tables that the page rests on.
 TABLES = Path(__file__).with_name('people')
-SPACE = 'MNI152NLin2009cSym'
 #: FreeSurfer codes of the lateral ventricles.
 VENTRICLES = (4, 43)
 #: Edges of the bins of the distance from ventricles and cortex, in mm.
@@ -76,7 +75,7 @@ SAMPLES, SEED = 2000, 1
 
 def participant(bids: Path, out: Path, nprocs: int) -> None:
     """Process the T1w scans of a dataset, those that are done aside."""
-    options = ('--modality', 'T1w', '--device', 'cpu', '--nprocs', nprocs, '--output-spaces', SPACE)
+    options = ('--modality', 'T1w', '--device', 'cpu', '--nprocs', nprocs, '--output-spaces', template.SPACE)
     run(bids, out, 'participant', *options)
 
 
@@ -229,7 +228,7 @@ def place_clusters(folder: Path, table: pd.DataFrame, rng: np.random.Generator) 
 
 def structures_in(folder: Path, grid: Grid) -> np.ndarray:
     """CerebrA labels of the template on a scan's grid, by the transform that the program wrote."""
-    (file,) = folder.glob(f'*_from-{SPACE}_to-T1w_mode-image_xfm.h5')
+    (file,) = folder.glob(f'*_from-{template.SPACE}_to-T1w_mode-image_xfm.h5')
     atlas = template.load()
     to_scan = Transform((file,), (False,))
     return apply(atlas.cerebra, atlas.affine, grid, to_scan, interpolation='nearestNeighbor').astype(int)
