@@ -252,6 +252,7 @@ ARCHITECTURES: dict[str, dict[str, Rule]] = {
         'dropout': number(0, 1, below=True),
         'refine': integer(0, 256),
         'compare': integer(0, 256),
+        'compare_limit': number(0, 100),
     },
     'm2ss': {
         'in_channels': integer(1, 2),
@@ -261,6 +262,7 @@ ARCHITECTURES: dict[str, dict[str, Rule]] = {
         'multi_scale': BOOLEAN,
         'refine': integer(0, 256),
         'compare': integer(0, 256),
+        'compare_limit': number(0, 100),
     },
 }
 ENSEMBLE = {'members': integer(1, 100), 'of': MAPPING}

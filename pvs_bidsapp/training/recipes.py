@@ -101,6 +101,7 @@ JOLIOT = Recipe(
         'dropout': 0.1,
         'refine': 0,
         'compare': 0,
+        'compare_limit': 0.0,
     },
     pretraining=True,
     mirror=True,
@@ -110,7 +111,7 @@ M2SS = Recipe(
     name='m2ss',
     architecture={
         'name': 'm2ss', 'in_channels': 2, 'filters': 16, 'side_filters': 8, 'levels': 4, 'multi_scale': True,
-        'refine': 0, 'compare': 0,
+        'refine': 0, 'compare': 0, 'compare_limit': 0.0,
     },
     channels=('T1w', 'T2w'),
     spacing=0.8,
@@ -200,7 +201,7 @@ class InitialModel:
         if number := self.architecture.get('members'):
             raise training.SEVERAL_NETWORKS.error(f'--init {self.name}', number=number)
         added = [k for k in ('refine', 'compare') if not self.architecture.get(k)]
-        without_weights = ('dropout', *added)
+        without_weights = ('dropout', 'compare_limit', *added)
         different = [
             f'{k} {self.architecture[k]} instead of {value}'
             for k, value in architecture.items()
@@ -236,6 +237,8 @@ class RecipeChanges:
         Width of the `pvs_bidsapp.segmentation.networks.refinement.Refinement` of the output; 0: none.
     compare : int or None
         Width of the `pvs_bidsapp.segmentation.networks.comparison.Comparison`; 0: none.
+    compare_limit : float or None
+        Limit of the changes by that comparison, in logits; 0: none.
     all_orientations : bool
         As in `Recipe`.
     synthesize : bool
@@ -253,6 +256,7 @@ class RecipeChanges:
     dropout: float | None = None
     refine: int | None = None
     compare: int | None = None
+    compare_limit: float | None = None
     all_orientations: bool = False
     synthesize: bool = False
 
@@ -303,7 +307,7 @@ def _resolve_architecture(
         architecture['in_channels'] = len(changes.channels)
     if changes.dropout is not None and 'dropout' not in architecture:
         raise training.NO_DROPOUT.error('--dropout', recipe=recipe.name)
-    for name in ('filters', 'dropout', 'refine', 'compare'):
+    for name in ('filters', 'dropout', 'refine', 'compare', 'compare_limit'):
         value = getattr(changes, name)
         if value is None and initial is not None:
             value = initial.architecture.get(name)

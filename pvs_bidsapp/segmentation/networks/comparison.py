@@ -43,10 +43,14 @@ class Comparison(nn.Module):
         Channels of the last features of the network.
     width : int
         Features of the hidden layers.
+    limit : float
+        A logit is changed by less than this; 0: by any amount. People have spaces of more kinds at once than
+        simulated patches: without a limit, plain spaces hide faint ones elsewhere in the patch.
     """
 
-    def __init__(self, in_channels: int, features: int, width: int) -> None:
+    def __init__(self, in_channels: int, features: int, width: int, limit: float = 0.0) -> None:
         super().__init__()
+        self.limit = limit
         self.look = nn.Conv3d(in_channels + 1, width, 3, padding=1)
         self.former = nn.Conv3d(features, width, 1, bias=False)
         self.hidden = nn.Conv3d(width, width, 1)
@@ -103,7 +107,8 @@ class Comparison(nn.Module):
         hidden = self.activation(modulate(found, self.first(factors)[patch]))
         hidden = linear(hidden, self.hidden.weight.flatten(1), self.hidden.bias)
         hidden = self.activation(modulate(hidden, self.second(factors)[patch]))
-        return logits + linear(hidden, self.head.weight.flatten(1), self.head.bias)[:, 0].float()
+        change = linear(hidden, self.head.weight.flatten(1), self.head.bias)[:, 0].float()
+        return logits + (self.limit * torch.tanh(change / self.limit) if self.limit else change)
 
 
 def look_at(

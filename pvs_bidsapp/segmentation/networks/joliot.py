@@ -49,6 +49,8 @@ class JoliotUNet(nn.Module):
         Width of a `Refinement` of the output; 0, as in the paper: none.
     compare : int
         Width of a `Comparison` with the sure voxels, after that; 0, as in the paper: none.
+    compare_limit : float
+        Limit of the changes by that comparison; 0: none.
 
     Notes
     -----
@@ -66,6 +68,7 @@ class JoliotUNet(nn.Module):
         dropout: float = 0.1,
         refine: int = 0,
         compare: int = 0,
+        compare_limit: float = 0.0,
     ) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(blocks)]
@@ -81,7 +84,8 @@ class JoliotUNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Conv3d(filters, self.out_channels(in_channels), 1)
         self.refinement = Refinement(in_channels, filters, refine) if refine and self.skips else None
-        self.comparison = Comparison(in_channels, filters, compare) if compare and self.skips else None
+        compares = compare and self.skips
+        self.comparison = Comparison(in_channels, filters, compare, compare_limit) if compares else None
 
     @staticmethod
     def out_channels(in_channels: int) -> int:

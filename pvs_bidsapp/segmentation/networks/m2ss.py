@@ -66,6 +66,8 @@ class M2SSNet(nn.Module):
         Width of a `Refinement` of the output; 0, as in the paper: none.
     compare : int
         Width of a `Comparison` with the sure voxels, after that; 0, as in the paper: none.
+    compare_limit : float
+        Limit of the changes by that comparison; 0: none.
 
     Notes
     -----
@@ -81,6 +83,7 @@ class M2SSNet(nn.Module):
         multi_scale: bool = True,
         refine: int = 0,
         compare: int = 0,
+        compare_limit: float = 0.0,
     ) -> None:
         super().__init__()
         widths = [filters * 2**k for k in range(levels + 1)]
@@ -97,7 +100,7 @@ class M2SSNet(nn.Module):
         self.upsample = nn.Upsample(scale_factor=2, mode='nearest')
         self.head = nn.Conv3d(filters, 1, 1)
         self.refinement = Refinement(in_channels, filters, refine) if refine else None
-        self.comparison = Comparison(in_channels, filters, compare) if compare else None
+        self.comparison = Comparison(in_channels, filters, compare, compare_limit) if compare else None
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Logits of the probability that a voxel belongs to a perivascular space, in single precision."""
