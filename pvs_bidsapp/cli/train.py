@@ -186,6 +186,11 @@ def _add_input_options(p: argparse.ArgumentParser) -> None:
         'voxel with the sure spaces of its patch, with so many features (32 is a good number); it learns '
         'from --epochs times --steps patches',
     )  # fmt: skip
+    add_option(
+        g, '--compare-limit', type=Number(low=0, high=100), metavar='LOGITS',
+        help='with --compare: change a logit by this at most, so that plain spaces cannot hide faint ones '
+        'elsewhere in the scan (0: no limit; default: that of the model named by --init)',
+    )  # fmt: skip
 
 
 def _add_schedule_options(p: argparse.ArgumentParser) -> None:
@@ -306,6 +311,8 @@ def _check_comparison(args: argparse.Namespace) -> None:
     for option, value in (('--generate', args.generate), ('--init', args.init)):
         if args.compare is not None and not value:
             raise options.NEEDS.error('--compare', other=option)
+    if args.compare_limit is not None and args.compare is None:
+        raise options.NEEDS.error('--compare-limit', other='--compare')
 
 
 def _check_generate(args: argparse.Namespace) -> None:
@@ -342,6 +349,7 @@ def recipe_changes(args: argparse.Namespace) -> RecipeChanges:
         dropout=args.dropout,
         refine=args.refine,
         compare=args.compare,
+        compare_limit=args.compare_limit,
         all_orientations=args.all_orientations,
         synthesize=args.synthesize is not None,
     )

@@ -15,7 +15,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 from disguises import all_at_once, write
-from faults.small_head import shrink
 from program import name_segmentations, pvs
 
 from pvs_bidsapp.anatomy.regions import REGIONS, indices_of
@@ -24,7 +23,7 @@ from pvs_bidsapp.evaluation.metrics import dice
 from pvs_bidsapp.reports.viewer import IMAGES
 
 GOOD = 'sub-0001_ses-a_acq-sim_run-1'
-#: The same head in coarse voxels, and in disguise.
+#: A small head in coarse voxels, and the same in disguise.
 COARSE, COPY = 'sub-0002_ses-a', 'sub-0002_ses-b'
 #: A session without T2w.
 ONE_SCAN = 'sub-0001_ses-b_acq-sim_run-1'
@@ -34,42 +33,38 @@ TWO_CHANNELS = 'm2ss-t1t2'
 
 
 @pytest.fixture(scope='module')
-def bids(tmp_path_factory) -> Path:
+def bids(simulated, tmp_path_factory) -> Path:
     """Two good people, one of whom has a second session, and eight whose scans cannot be used.
 
-    The other person has the same head in coarse voxels, with ready-made anatomy, which saves time. The T1w of
+    The other person has a small head in coarse voxels, with ready-made anatomy, which saves time. The T1w of
     the second session is that of the first in every disguise at once.
     """
     root = tmp_path_factory.mktemp('data') / 'bids'
-    assert pvs('simulate', root, '--suite', 'easy', '--n-subjects', '1', '--seed', '7').returncode == 0
+    head = ('--suite', 'easy', '--spacing', '1.2', '--n-subjects', '1', '--seed', '7')
+    assert pvs('simulate', root, *head).returncode == 0
     name_segmentations(root / 'derivatives' / 'labels')
-    simulated = root / 'sub-0001' / 'anat'
+    source = root / 'sub-0001' / 'anat'
     anat = files(root)
     anat.mkdir(parents=True)
     for extension in ('.nii.gz', '.json'):
         for suffix in ('T1w', 'T2w'):
-            (simulated / f'sub-0001_{suffix}{extension}').rename(anat / f'{GOOD}_{suffix}{extension}')
-    simulated.rmdir()
-    add_coarse_copies(root)
+            (source / f'sub-0001_{suffix}{extension}').rename(anat / f'{GOOD}_{suffix}{extension}')
+    source.rmdir()
+    add_small_head(root, simulated)
     add_bad_scans(root, anat / f'{GOOD}_T1w.nii.gz')
     return root
 
 
-def add_coarse_copies(root: Path) -> None:
-    """Every second voxel of the good head, plain and in disguise, with ready-made anatomy in the labels."""
-    labels = root / 'derivatives' / 'labels'
-    head = coarse(files(root) / f'{GOOD}_T1w.nii.gz')
+def add_small_head(root: Path, simulated: Path) -> None:
+    """A small head, plain and in disguise, with ready-made anatomy in the labels."""
+    source, labels = Path('sub-0001', 'anat'), Path('derivatives', 'labels')
+    head = nib.load(simulated / source / 'sub-0001_T1w.nii.gz')
     for name, image in ((COARSE, head), (COPY, all_at_once(head))):
         anat = Path(*name.split('_'), 'anat')
         write(image, root / anat / f'{name}_T1w.nii.gz')
         for label in ('desc-aseg_dseg', 'desc-brain_mask'):
-            made = coarse(labels / 'sub-0001' / 'anat' / f'sub-0001_{label}.nii.gz')
-            write(made, labels / anat / f'{name}_{label}.nii.gz')
-
-
-def coarse(path: Path) -> nib.Nifti1Image:
-    """Every second voxel, a little smaller than the 2 mm of which the program warns."""
-    return shrink(nib.load(path).slicer[::2, ::2, ::2], 0.9)
+            made = nib.load(simulated / labels / source / f'sub-0001_{label}.nii.gz')
+            write(made, root / labels / anat / f'{name}_{label}.nii.gz')
 
 
 def add_bad_scans(root: Path, good: Path) -> None:
@@ -122,7 +117,9 @@ def two_channels(bids, first, tmp_path_factory):
     """
     out = tmp_path_factory.mktemp('both') / 'out'
     options = ('--participant-label', '0001', '--model', TWO_CHANNELS, '-w', first[0] / 'work')
-    other = write(coarse(files(bids) / f'{GOOD}_T1w.nii.gz'), files(bids, 'ses-b') / f'{ONE_SCAN}_T1w.nii.gz')
+    other = files(bids, 'ses-b') / f'{ONE_SCAN}_T1w.nii.gz'
+    other.parent.mkdir(parents=True)
+    shutil.copy(files(bids) / f'{GOOD}_T1w.nii.gz', other)
     done = pvs(bids, out, *OPTIONS, '--skip-bids-validation', '--keep-workdir', *options)
     shutil.rmtree(other.parents[1])
     return out, done
@@ -270,7 +267,8 @@ def test_the_working_image_of_a_scan_in_disguise_is_that_of_the_scan(first):
 def test_running_again_rewrites_nothing(first, bids):
     out, _ = first
     before = {p: p.stat().st_mtime_ns for p in files(out).iterdir()}
-    again = pvs(bids, out, *OPTIONS, *ready_made(bids), '--participant-label', '0001', '0002')
+    options = (*OPTIONS, *ready_made(bids), '--keep-workdir')
+    again = pvs(bids, out, *options, '--participant-label', '0001', '0002')
     assert again.returncode == 0, again.stderr
     assert '0 done, 3 kept, 0 failed' in again.stdout
     assert {p: p.stat().st_mtime_ns for p in files(out).iterdir()} == before

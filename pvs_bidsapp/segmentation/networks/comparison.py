@@ -44,7 +44,7 @@ class Comparison(nn.Module):
     width : int
         Features of the hidden layers.
     limit : float
-        A logit is changed by less than this; 0: by any amount. People have spaces of more kinds at once than
+        A logit is changed by this at most; 0: by any amount. People have spaces of more kinds at once than
         simulated patches: without a limit, plain spaces hide faint ones elsewhere in the patch.
     """
 

@@ -133,6 +133,12 @@ def test_label_maps_take_the_place_of_scans(tmp_path):
     )
 
 
+def test_a_model_that_is_trained_further_keeps_the_limit_of_its_comparison():
+    bundled = load_model('joliot2021-t1').card.architecture
+    architecture = resolve('--init', 'joliot2021-t1', '--device', 'cpu').architecture
+    assert architecture['compare_limit'] == bundled['compare_limit'] > 0
+
+
 def write_without_comparison(folder: Path) -> Path:
     """The bundled model for the T2w as it is without its comparison."""
     model = load_model('t2')
@@ -155,6 +161,11 @@ def test_a_comparison_is_put_behind_a_model_by_patches_without_end(tmp_path):
     )
     assert compared.recipe.architecture == plain.recipe.architecture | {'compare': 12}
     assert (plain.adds_comparison, compared.adds_comparison) == (False, True)
+    limit = ['--compare', '12', '--compare-limit', '0.5']
+    limited = make_config(parser().parse_args([str(tmp_path / 'm'), *given, *limit]))
+    assert limited.recipe.architecture == compared.recipe.architecture | {'compare_limit': 0.5}
+    with refused(options.NEEDS, naming='--compare-limit'):
+        train_main([str(tmp_path / 'm'), *generate, *init, '--compare-limit', '0.5'])
     with pytest.raises(InputError, match='compare 32 instead of 12'):
         resolve('--recipe', 'supervised-multi', '--modality', 'T2w', '--init', 't2', '--compare', '12')
     for missing, given in (('--init', generate), ('--generate', init)):

@@ -163,6 +163,7 @@ def test_exponents_that_are_none_are_named(tmp_path, change, key):
         (SMALL | {'blocks': 10**6}, A + 'blocks'), (SMALL | {'blocks': -1}, A + 'blocks'),
         (SMALL | {'refine': -1}, A + 'refine'), (SMALL | {'refine': 0.5}, A + 'refine'),
         (SMALL | {'compare': 257}, A + 'compare'),
+        (SMALL | {'compare_limit': -0.5}, A + 'compare_limit'),
         (SMALL | {'dropout': 1.0}, A + 'dropout'), (SMALL | {'dropout': 'no'}, A + 'dropout'),
         (SMALL | {'depth': 3}, A + 'depth'), (SMALL | {'self': 3}, A + 'self'),
         (SMALL | {'in_channels': 3}, A + 'in_channels'), (SMALL | {'in_channels': 2}, 'channels'),

@@ -42,6 +42,28 @@ def scene(sure: float = 9.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.randn(1, 1, 9, 9, 9), torch.randn(1, 2, 9, 9, 9), logits
 
 
+@pytest.mark.parametrize('limit', [0.01, 0.5, 100.0])
+def test_changes_stay_within_a_limit(comparison, limit):
+    image, features, logits = scene()
+    change = comparison(image, features, logits) - logits
+    comparison.limit = limit
+    limited = comparison(image, features, logits) - logits
+    torch.testing.assert_close(limited, limit * torch.tanh(change / limit), atol=1e-6, rtol=1e-4)
+    assert limited.abs().max() < limit + 1e-5  # of logits to 9, in single precision
+
+
+def test_no_limit_is_a_limit_of_0(comparison):
+    unlimited = Comparison(1, 2, 4, limit=0.0)
+    unlimited.load_state_dict(comparison.state_dict())
+    torch.testing.assert_close(unlimited(*scene()), comparison(*scene()))
+
+
+@pytest.mark.parametrize('architecture', NETWORKS.values(), ids=NETWORKS)
+def test_the_limit_of_a_card_is_that_of_the_network(architecture):
+    assert build(architecture | {'compare': 4, 'compare_limit': 0.5}).comparison.limit == 0.5
+    assert build(architecture | {'compare': 4}).comparison.limit == 0.0
+
+
 @pytest.mark.parametrize('architecture', NETWORKS.values(), ids=NETWORKS)
 def test_it_changes_nothing_before_it_is_trained(architecture):
     compared, plain = build(architecture | {'compare': 4}).eval(), build(architecture).eval()

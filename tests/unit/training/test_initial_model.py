@@ -86,8 +86,9 @@ def test_weights_of_a_checkpoint_may_lack_a_correction(part, tmp_path, make_conf
         check_initial_weights(replace(other, init=str(older.last)))
 
 
-def test_dropout_may_differ():
-    initial(SMALL | {'dropout': 0.1}).check(SMALL | {'dropout': 0.0})
+@pytest.mark.parametrize('name', ['dropout', 'compare_limit'])
+def test_what_has_no_weights_may_differ(name):
+    initial(SMALL | {name: 0.1}).check(SMALL | {name: 0.0})
 
 
 @pytest.mark.parametrize('content', ['damaged', 'tensors'])
