@@ -21,7 +21,7 @@ def make_person(root: Path, stem: str, seed: int, *, has_label: bool = True, is_
     """Write T1w, T2w and label of a ball of white matter with dark tubes, in a shell of cortex and CSF."""
     rng = np.random.default_rng(seed)
     radius = np.sqrt(((np.indices(SHAPE) - 31.5) ** 2).sum(0))
-    tissues = np.select([radius < 13, radius < 16, radius < 19], [3, 2, 1], 0).astype(np.uint8)
+    tissues = np.select([radius < 12, radius < 14, radius < 16.5], [3, 2, 1], 0).astype(np.uint8)
     label = np.zeros(SHAPE, np.uint8)
     for _ in range(8):
         x, y = rng.integers(25, 39, 2)

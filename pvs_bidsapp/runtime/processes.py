@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -18,6 +20,9 @@ from .signals import Stopped, end_with_parent
 
 #: Attempts at a call that is made alone.
 ATTEMPTS = 2
+#: What takes seconds to import: once, if this process needs it, in place of each worker. None of them starts
+#: threads that a fork would lose.
+_SLOW_IMPORTS = ('scipy.ndimage', 'ants', 'torch')
 #: Seconds to wait for the thread of a pool without workers.
 _PATIENCE = 5.0
 
@@ -73,6 +78,25 @@ def map_in_processes(
     return [calls.results[number] for number in range(len(arguments))]
 
 
+def start_fork_server(modules: Sequence[str]) -> None:
+    """Let the fork server begin with its imports, if it does not run yet; they go on in the background.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        What its processes need; imported once, before they are made.
+    """
+    multiprocessing.set_forkserver_preload(list(modules))
+    before = os.environ.get('PYTHONSAFEPATH')
+    os.environ['PYTHONSAFEPATH'] = '1'  # else a file torch.py in the current folder would be imported
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ['PYTHONSAFEPATH']
+        if before is not None:
+            os.environ['PYTHONSAFEPATH'] = before
+
+
 class _Calls:
     """Calls that are to be made, and the results of those that have been."""
 
@@ -89,6 +113,7 @@ class _Calls:
 
     def make(self, numbers: Sequence[int], nprocs: int, bar: Any) -> None:
         """Make some of the calls in processes of their own; what was done before an error is kept."""
+        start_fork_server([name for name in _SLOW_IMPORTS if name in sys.modules])
         # the default start, fork, hangs once torch has run in the parent
         context = multiprocessing.get_context('forkserver')
         pool = ProcessPoolExecutor(max(1, nprocs), mp_context=context, initializer=end_with_parent)

@@ -11,13 +11,12 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
 from typing import Any
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
 from ..messages import options
-from ..runtime.processes import close_at_once, start_worker
+from ..runtime.processes import close_at_once, start_fork_server, start_worker
 from .by_scan import ByScan
 from .scan import MEMORY
 
@@ -69,7 +68,7 @@ class Workers(ByScan, MultiProcPlugin):
         self._tries: dict[int, int] = {}
         self._own_pools: dict[int, ProcessPoolExecutor] = {}
         self._on_failure = on_failure or (lambda text: None)
-        _start_fork_server()
+        start_fork_server(PRELOADED)
         gc.freeze()  # nipype collects garbage before it hands out steps: not among all that was imported
         self.pool = self._new_pool(self.processors)
 
@@ -170,14 +169,3 @@ class Workers(ByScan, MultiProcPlugin):
             close_at_once(pool)
 
 
-def _start_fork_server() -> None:
-    """Let the fork server begin with its imports, if it does not run yet; they go on in the background."""
-    multiprocessing.set_forkserver_preload(list(PRELOADED))
-    before = os.environ.get('PYTHONSAFEPATH')
-    os.environ['PYTHONSAFEPATH'] = '1'  # else a file torch.py in the current folder would be imported
-    try:
-        forkserver.ensure_running()
-    finally:
-        del os.environ['PYTHONSAFEPATH']
-        if before is not None:
-            os.environ['PYTHONSAFEPATH'] = before
