@@ -167,5 +167,3 @@ class Workers(ByScan, MultiProcPlugin):
         gc.unfreeze()
         for pool in (self.pool, *self._own_pools.values()):
             close_at_once(pool)
-
-

@@ -133,10 +133,13 @@ def test_label_maps_take_the_place_of_scans(tmp_path):
     )
 
 
-def test_a_model_that_is_trained_further_keeps_the_limit_of_its_comparison():
-    bundled = load_model('joliot2021-t1').card.architecture
-    architecture = resolve('--init', 'joliot2021-t1', '--device', 'cpu').architecture
-    assert architecture['compare_limit'] == bundled['compare_limit'] > 0
+def test_a_model_that_is_trained_further_keeps_the_limit_of_its_comparison(tmp_path):
+    model = load_model('t2')
+    limited = model.card.architecture | {'compare_limit': 0.5}
+    write_model(tmp_path / 'limited', model.network(), replace(model.card, architecture=limited))
+    given = ('--recipe', 'supervised-multi', '--modality', 'T2w', '--device', 'cpu')
+    for init, expected in (('t2', 0.0), (str(tmp_path / 'limited'), 0.5)):
+        assert resolve(*given, '--init', init).architecture['compare_limit'] == expected
 
 
 def write_without_comparison(folder: Path) -> Path:
