@@ -188,8 +188,8 @@ def _add_input_options(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_option(
         g, '--compare-limit', type=Number(low=0, high=100), metavar='LOGITS',
-        help='with --compare: change a logit by this at most, so that plain spaces cannot hide faint ones '
-        'elsewhere in the scan (0: no limit; default: that of the model named by --init)',
+        help='with --compare: change a logit by this at most, so that plain spaces hide fewer of the faint '
+        'ones elsewhere in the scan (0: no limit; default: that of the model named by --init)',
     )  # fmt: skip
 
 

@@ -20,9 +20,9 @@ from .signals import Stopped, end_with_parent
 
 #: Attempts at a call that is made alone.
 ATTEMPTS = 2
-#: What takes seconds to import: once, if this process needs it, in place of each worker. None of them starts
-#: threads that a fork would lose.
-_SLOW_IMPORTS = ('scipy.ndimage', 'ants', 'torch')
+#: What takes seconds to import: the fork server does it once, in place of each worker. The import of none of
+#: them starts threads that a fork would lose; that of OpenVINO does.
+SLOW_IMPORTS = ('scipy.ndimage', 'ants', 'torch')
 #: Seconds to wait for the thread of a pool without workers.
 _PATIENCE = 5.0
 
@@ -113,7 +113,7 @@ class _Calls:
 
     def make(self, numbers: Sequence[int], nprocs: int, bar: Any) -> None:
         """Make some of the calls in processes of their own; what was done before an error is kept."""
-        start_fork_server([name for name in _SLOW_IMPORTS if name in sys.modules])
+        start_fork_server([name for name in SLOW_IMPORTS if name in sys.modules])
         # the default start, fork, hangs once torch has run in the parent
         context = multiprocessing.get_context('forkserver')
         pool = ProcessPoolExecutor(max(1, nprocs), mp_context=context, initializer=end_with_parent)

@@ -16,7 +16,7 @@ from typing import Any
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
 from ..messages import options
-from ..runtime.processes import close_at_once, start_fork_server, start_worker
+from ..runtime.processes import SLOW_IMPORTS, close_at_once, start_fork_server, start_worker
 from .by_scan import ByScan
 from .scan import MEMORY
 
@@ -24,12 +24,9 @@ from .scan import MEMORY
 TRIES = 2
 #: Variables of the environment of a run; the fork server, which outlives a run, has those of the first one.
 _OF_A_RUN = ('TMPDIR', 'NIPYPE_CONFIG_DIR', 'NIPYPE_NO_ET', 'NO_ET')
-#: What the fork server imports once, in place of each worker. The import of none of them starts threads that
-#: a fork would lose; that of OpenVINO does. (This package is not among them: the server does not know from
-#: where the program was started, and might find another version of it.)
-PRELOADED = (
-    'nipype.pipeline.plugins.multiproc', 'nipype.interfaces.utility', 'scipy.ndimage', 'ants', 'torch',
-)  # fmt: skip
+#: What the fork server imports once, in place of each worker. (This package is not among them: the server
+#: does not know from where the program was started, and might find another version of it.)
+PRELOADED = ('nipype.pipeline.plugins.multiproc', 'nipype.interfaces.utility', *SLOW_IMPORTS)
 #: Memory (GiB) that is free before one more scan begins: that of its first step.
 _ROOM = MEMORY['conform']
 #: Seconds after which the workers are looked at although none has said anything.
