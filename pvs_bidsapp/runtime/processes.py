@@ -52,8 +52,8 @@ def map_in_processes(
     names : sequence of str, optional
         Name of each piece in messages.
     stop : callable
-        Called every second; work stops if it returns True. If it raises `TimeUp`, calls that have begun are
-        ended at once.
+        Called before the work begins and then every second; work stops if it returns True. If it raises
+        `TimeUp`, calls that have begun are ended at once.
 
     Returns
     -------
@@ -113,6 +113,8 @@ class _Calls:
 
     def make(self, numbers: Sequence[int], nprocs: int, bar: Any) -> None:
         """Make some of the calls in processes of their own; what was done before an error is kept."""
+        if self.stop():
+            raise Stopped
         start_fork_server([name for name in SLOW_IMPORTS if name in sys.modules])
         # the default start, fork, hangs once torch has run in the parent
         context = multiprocessing.get_context('forkserver')

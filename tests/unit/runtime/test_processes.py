@@ -61,6 +61,13 @@ def live_or_die(number, folder, deadly):
     return number
 
 
+def wait_for_file(number, path):
+    """The first call ends at once, others as soon as the file is there."""
+    if number and not wait_until(Path(path).exists, 60):
+        raise TimeoutError(path)
+    Path(f'{path}-{number}').touch()
+
+
 def fail_with(number):
     raise [ImageError('a.nii: empty'), OSError(28, 'No space left on device', 'a.nii')][number]
 
@@ -87,7 +94,26 @@ def test_errors_of_the_work_are_raised_here_with_their_file(number):
 
 def test_a_stop_is_no_error(tmp_path):
     with pytest.raises(Stopped):
-        map_in_processes(live_or_die, [(1, str(tmp_path), (1,))], 1, 'calls', stop=lambda: True)
+        map_in_processes(live_or_die, [(1, str(tmp_path), (1,))], 1, 'calls', stop=(tmp_path / '1').exists)
+
+
+def test_nothing_begins_after_a_stop(tmp_path):
+    with pytest.raises(Stopped):
+        map_in_processes(live_or_die, [(1, str(tmp_path), ())], 1, 'calls', stop=lambda: True)
+    assert not (tmp_path / '1').exists()
+
+
+def test_a_stop_lets_calls_that_have_begun_finish(tmp_path):
+    def stop():
+        if (stopped := (tmp_path / 'go-0').exists()):
+            (tmp_path / 'go').touch()
+        return stopped
+
+    calls = [(number, str(tmp_path / 'go')) for number in range(9)]
+    with pytest.raises(Stopped):
+        map_in_processes(wait_for_file, calls, 1, 'calls', stop=stop)
+    assert (tmp_path / 'go-1').exists()
+    assert not (tmp_path / 'go-8').exists()
 
 
 def test_results_keep_their_order():
