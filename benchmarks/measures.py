@@ -9,6 +9,7 @@ Prints
 - the share of simulated spaces that lie in the region in which they were drawn. The label maps' white matter
   holds more than deep white matter: the corpus callosum, what lies within 15 mm of the third ventricle, the
   internal capsule (between the nuclei of an axial section) and the external one (within 6 mm of the putamen);
+  and the share of which a voxel was found;
 - bias and limits of agreement (mean, 1.96 standard deviations) of length and width, measured on the true
   masks, with the tubes that were drawn;
 - agreement (weighted kappa) of the grades estimated from the found mask with those from the true one, counted
@@ -82,6 +83,7 @@ class Head:
     truth: np.ndarray
     labels: np.ndarray
     regions: np.ndarray
+    found: np.ndarray
     affine: np.ndarray
     stats: dict
 
@@ -92,8 +94,9 @@ class Head:
         (table,) = labels.glob('*_desc-pvs_dseg.tsv')
         (aseg,) = labels.glob('*_seg-aseg_dseg.nii.gz')
         (regions,) = folder.glob('*_seg-regions_dseg.nii.gz')
+        (found,) = folder.glob('*_desc-pvs_dseg.nii.gz')
         (stats,) = folder.glob('*_desc-pvs_stats.json')
-        images = [nib.as_closest_canonical(nib.load(path)) for path in (truth, aseg, regions)]
+        images = [nib.as_closest_canonical(nib.load(path)) for path in (truth, aseg, regions, found)]
         data = [np.asarray(image.dataobj).astype(np.int32) for image in images]
         return cls(pd.read_csv(table, sep='\t'), *data, images[0].affine, json.loads(stats.read_text()))
 
@@ -154,14 +157,14 @@ class Measured:
     Attributes
     ----------
     places : Counter
-        Spaces by the region in which they were drawn and the total in which they are found.
+        Spaces by the region in which they were drawn, the total in which they lie, and if they are found.
     shapes : list of tuple
         Width drawn in mm; relative errors of length and width.
     grades : list of dict of str to tuple of int
         By scale and region: grade by the found mask, by the true one, and by the spaces drawn.
     """
 
-    places: Counter[tuple[str, str]] = field(default_factory=Counter)
+    places: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
     shapes: list[tuple[float, float, float]] = field(default_factory=list)
     grades: list[dict[str, tuple[int, ...]]] = field(default_factory=list)
 
@@ -221,7 +224,7 @@ def print_agreements(heads: pd.DataFrame) -> None:
     apart = (heads['expected'] - heads['true']).abs()
     print(f'\n{len(heads)} heads with a cluster: rank correlation of the expected and the true Dice '
           f'{heads["expected"].corr(heads["true"], method="spearman"):.2f}')  # fmt: skip
-    print('\n| heads | number | expected Dice | true Dice | mean difference, without sign |')
+    print('\n| heads | number | expected Dice | true Dice | mean absolute difference |')
     print('| --- ' * 5 + '|')
     by_expected = pd.cut(heads['expected'], EXPECTED_DICE)
     for names in (heads['heads'], 'expected ' + by_expected.astype(str)):
@@ -257,18 +260,18 @@ def print_intervals(held: list[dict[str, np.ndarray]]) -> None:
         print(f'| {quantity} | {len(rows)} | {rows[:, 0].sum()} | {rows[:, 1:].mean():.2f} |')
 
 
-def places(head: Head) -> Iterator[tuple[str, str]]:
-    """Region in which each space of two voxels and more was drawn, and the total in which it is found."""
+def places(head: Head) -> Iterator[tuple[str, str, bool]]:
+    """Where each space of two voxels and more was drawn, the total in which it lies, and if it was found."""
     from_third = edt.edt(~np.isin(head.labels, THIRD), anisotropy=head.spacing)
     capsules = head.capsules
     drawn = head.table.set_index('index')['region']
     for index, voxels in pieces(head.truth):
         if len(voxels[0]) < 2:
             continue
-        region = drawn[index]
+        region, is_found = drawn[index], bool((head.found[voxels] > 0).any())
         owner = head.owner(voxels)
         if owner is None:
-            yield region, 'in no region'
+            yield region, 'in no region', is_found
             continue
         code = np.bincount(head.labels[voxels]).argmax()
         total = TOTAL_OF[owner.name]
@@ -281,17 +284,22 @@ def places(head: Head) -> Iterator[tuple[str, str]]:
             total = 'capsule, as it should be' if is_capsule else 'capsule, given to the nucleus beside it'
         if region == 'midbrain' and code in VENTRAL and total != 'midbrain':
             total = 'ventral diencephalon by the label map'
-        yield region, total
+        yield region, total, is_found
 
 
-def print_places(counts: Counter[tuple[str, str]]) -> None:
-    """Where the spaces of each region are."""
-    print('| drawn in | spaces | found in |\n| --- | --- | --- |')
+def print_places(counts: Counter[tuple[str, str, bool]]) -> None:
+    """Where the spaces of each region are, and how many of them are found."""
+    print('| drawn in | spaces | lie in | found |\n| --- | --- | --- | --- |')
     for region in EXPECTED:
-        own = {total: n for (drawn, total), n in counts.items() if drawn == region}
-        whole = sum(own.values())
-        shares = ', '.join(f'{t} {n / whole:.3f}' for t, n in sorted(own.items(), key=lambda i: -i[1]))
-        print(f'| {region} | {whole} | {shares or "-"} |')
+        own: Counter[str] = Counter()
+        n_found = 0
+        for (drawn, total, is_found), n in counts.items():
+            if drawn == region:
+                own[total] += n
+                n_found += n * is_found
+        whole = own.total()
+        shares = ', '.join(f'{total} {n / whole:.3f}' for total, n in own.most_common())
+        print(f'| {region} | {whole} | {shares or "-"} | {n_found / whole if whole else float("nan"):.2f} |')
 
 
 def shapes(head: Head) -> list[tuple[float, float, float]]:

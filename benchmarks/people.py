@@ -507,15 +507,16 @@ aged {youngest:.0f} to {oldest:.0f}.
 {lent}Nobody has traced their spaces. This page shows whether what is found behaves as
 perivascular spaces do, not that each of it is one.
 Intervals are of 95 %: those of correlations, slopes and angles by resampling people, those of ICCs by McGraw
-and Wong. An effect whose interval includes no effect is not confirmed.
+and Wong. An interval that includes no effect is no evidence of one; where all regions are tested, judge by q.
 
 ![Volume by age, volumes of clusters, density by distance from ventricles and cortex](../images/people.webp)
 
 A person has {count[50%]:.0f} clusters (median; {count[min]:.0f} to {count[max]:.0f}) with {volume[50%]:.0f}
 mm³ ({volume[min]:.0f} to {volume[max]:.0f}). Median and quartiles of a cluster: {measures}.
+A voxel has 0.75 mm³: a quarter of the clusters or more are single voxels, whose width and length say little.
 By the network's probabilities, a mask should agree with the spaces that are there by a Dice of
-{expected[50%]:.2f} (median; {expected[min]:.2f} to {expected[max]:.2f};
-[what that is worth](accuracy.md#expected-agreement)).
+{expected[50%]:.2f} (median; {expected[min]:.2f} to {expected[max]:.2f}). Such a value
+[tends to be too high](accuracy.md#expected-agreement).
 
 ![Share of people with a space, on sections of the template](../images/people-frequency.webp)
 
@@ -525,13 +526,15 @@ The share of the people who have a space in a place, in the template's space; `g
 
 {age}
 
-In 1,789 people of the Human Connectome Projects (Kim 2022), slopes change in the mid-thirties and at 55:
-−1.2, 3.3 and 3.9 in the basal ganglia, −7.8, 54.1 and 42.8 in white matter, per year. Methods differ in
-what they mark: only signs can be compared. In bands of age:
+In 1,789 people of the Human Connectome Projects (Kim 2022), the volume changes its course in the
+mid-thirties and at 55: it falls by 1.2, then rises by 3.3 and 3.9 a year in the basal ganglia; in white matter
+it falls by 7.8, then rises by 54.1 and 42.8. Methods differ in what they mark: only signs can be compared. In
+bands of age:
 
 {bands}
 
-In white matter to the mid-thirties, where they report −7.8, it is {young:+.1f} here.
+In white matter to the mid-thirties, where they report a fall, the slope
+is {young:+.1f} here. Why is not known.
 
 With sex and intracranial volume held, and between the groups, by `group` (q is p corrected over all regions):
 
