@@ -527,9 +527,9 @@ The share of the people who have a space in a place, in the template's space; `g
 {age}
 
 In 1,789 people of the Human Connectome Projects (Kim 2022), the volume changes its course in the
-mid-thirties and at 55: it falls by 1.2, then rises by 3.3 and 3.9 a year in the basal ganglia; in white matter
-it falls by 7.8, then rises by 54.1 and 42.8. Methods differ in what they mark: only signs can be compared. In
-bands of age:
+mid-thirties and at 55: it falls by 1.2, then rises by 3.3 and 3.9 a year in the basal ganglia; in white
+matter it falls by 7.8, then rises by 54.1 and 42.8. Methods differ in what they mark: only signs can be
+compared. In bands of age:
 
 {bands}
 
