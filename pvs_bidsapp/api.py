@@ -224,7 +224,7 @@ def measure(
 ) -> PVSResult:
     """Measure the PVS of a ready-made mask, such as an expert's tracing, as those that a model finds.
 
-    Clusters of which less than half lies within the regions are left out, as everywhere.
+    Clusters of which less than a third lies within the regions are left out, as everywhere.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ other commands (pvs COMMAND --help):
 
 exit status of all commands: 0 all done; 1 some scan or file failed (the others are finished);
 2 wrong usage or input; 3 a model or template is missing or damaged; 130 or 143 interrupted: run
-the same command again to go on.
+the same command again to go on (`pvs train`: 1, and --resume goes on).
 """
 
 

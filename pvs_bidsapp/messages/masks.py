@@ -254,7 +254,7 @@ FEW_FOR_CALIBRATION = Refusal(
 NARROW_CALIBRATION = Caution(
     code='mask-narrow-calibration',
     text='has {count} scans with a reference: the intervals are the extremes of their differences',
-    mend='from {enough} scans on, they hold 95 % of scans like these',
+    mend='from {enough} scans on, they hold 90 % of scans like these',
 )
 OTHER_MODEL = Refusal(
     code='mask-other-model',
