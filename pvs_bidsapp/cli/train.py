@@ -129,7 +129,7 @@ def _add_split_options(p: argparse.ArgumentParser) -> None:
         help='fraction of the people who are kept for validation (default 0.1)',
     )  # fmt: skip
     add_option(
-        g, '--folds', type=WholeNumber(low=0, high=1000), default=0, metavar='K',
+        g, '--folds', type=WholeNumber(low=0, high=100), default=0, metavar='K',
         help='cross-validation: K models, each tested on people whom it has not seen, then joined into one',
     )  # fmt: skip
     add_option(
@@ -290,6 +290,8 @@ def _check(args: argparse.Namespace) -> None:
         check_output(args.cache, '--cache', inputs)
     if args.spacing and len(args.spacing) > 2:
         raise options.TOO_MANY_VALUES.error('--spacing', count=len(args.spacing), most='one or two')
+    if args.devices > 1 and ':' in args.device:
+        raise options.CONFLICT.error(f'--device {args.device}', other=f'--devices {args.devices}')
     if args.folds == 1:
         raise options.VALUE.error('--folds 1', allowed='2 or more, or leave it out', program='pvs train')
     if args.test_fraction is not None and not args.folds:
@@ -313,6 +315,16 @@ def _check_comparison(args: argparse.Namespace) -> None:
             raise options.NEEDS.error('--compare', other=option)
     if args.compare_limit is not None and args.compare is None:
         raise options.NEEDS.error('--compare-limit', other='--compare')
+    given = {
+        '--devices': args.devices > 1,
+        '--loss': args.loss,
+        '--batch-size': args.batch_size,
+        '--micro-batch': args.micro_batch,
+        '--learning-rate': args.learning_rate,
+    }
+    for name, value in given.items():
+        if args.compare is not None and value:  # the comparison has its own
+            raise options.CONFLICT.error('--compare', other=name)
 
 
 def _check_generate(args: argparse.Namespace) -> None:

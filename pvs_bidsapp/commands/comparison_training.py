@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +18,19 @@ import torch
 from torch.utils.data import Dataset, Subset
 from tqdm.auto import tqdm
 
+from ..messages import training
 from ..runtime.deadline import TimeUp
 from ..runtime.files import atomic_write
 from ..segmentation.model import load_model
 from ..segmentation.networks import build
 from ..segmentation.networks.refinement import corrections
-from ..training.checkpoint import plan_entries, read_checkpoint
+from ..training.checkpoint import FREE_ENTRIES, plan_entries, read_checkpoint
 from ..training.comparison import Collector, DoubtfulVoxels, fit_comparison
 from ..training.config import TrainingConfig
 from ..training.datasets import Batch, GeneratedPatchDataset
 from ..training.distributed import ProcessGroup
 from ..training.loading import load_batches
+from ..training.losses import POSITIVE_WEIGHT, output_bias
 from ..training.packaging import TrainingSummary, package_network
 from ..training.sampling import Sampling
 from .training_cache import digest
@@ -62,6 +65,8 @@ def add_comparison(run: TrainingRun, summary: TrainingSummary, limits: Limits) -
     ------
     TimeUp
         If the time was over before there was a patch to learn from.
+    InputError
+        If the network leaves nothing in doubt.
     """
     config, images = run.config, TrainingImages(run, limits)
     network, folder = initial_network(config), doubtful_folder(run)
@@ -70,7 +75,9 @@ def add_comparison(run: TrainingRun, summary: TrainingSummary, limits: Limits) -
     if limits.stop():
         return None
     if not patches:
-        raise TimeUp
+        if not (seen := len(list(folder.glob('*.npz')))):
+            raise TimeUp
+        raise training.NOTHING_IN_DOUBT.error(f'--init {config.init}', number=seen)
     LOG.info('the comparison learns from %d patches', len(patches))
     learning = limits.part(LEARNING)
     fit_comparison(
@@ -99,7 +106,11 @@ def initial_network(config: TrainingConfig) -> torch.nn.Module:
     """The network of a training with the weights of its initial model, on the training's first device."""
     assert config.init is not None
     if config.init.endswith('.pt'):
-        weights = read_checkpoint(Path(config.init))['average']
+        state = read_checkpoint(Path(config.init))
+        weights = dict(state['average'])
+        if state['plan']['extra'].get('loss') == 'dice-ce':  # as in the model that is made of it
+            bias = output_bias(weights)
+            weights[bias] = weights[bias] - math.log(POSITIVE_WEIGHT)
     else:
         weights = load_model(config.init).network().state_dict()
     torch.manual_seed(config.schedule.seed)  # of the comparison's first weights
@@ -115,7 +126,9 @@ def doubtful_folder(run: TrainingRun) -> Path:
     is_checkpoint = config.init.endswith('.pt')
     files = [*run.sources, *run.backgrounds, *([Path(config.init)] if is_checkpoint else [])]
     weights = '' if is_checkpoint else load_model(config.init).card.sha256
-    return config.data.cache_dir / f'doubtful_{digest(files, (plan_entries(config), weights))}'
+    # how long the training may take decides on no patch
+    plan = {k: v for k, v in plan_entries(config).items() if k == 'precision' or k not in FREE_ENTRIES}
+    return config.data.cache_dir / f'doubtful_{digest(files, (plan, weights))}'
 
 
 def collect(

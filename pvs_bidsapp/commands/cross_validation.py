@@ -28,7 +28,15 @@ from ..training.splits import Split
 from ..training.validation import Validator
 from .training_cache import CachedImage, cache_images, read_cached
 from .training_limits import Limits
-from .training_run import cache_parts, preparation_of, split_scans, train_split
+from .training_run import (
+    cache_parts,
+    check_plan,
+    check_split,
+    parts_of,
+    preparation_of,
+    split_scans,
+    train_split,
+)
 
 LOG = logging.getLogger(__name__)
 SUMMARY = ('dice', 'avd', 'recall', 'precision', 'cluster_dice', 'cluster_recall', 'cluster_precision')
@@ -62,10 +70,15 @@ def cross_validate(
         If a stop was requested while scans were prepared or tested.
     TimeUp
         If the time was over while scans were prepared.
+    InputError
+        If a fold was trained by other options, or on other people.
     PVSError
         If the time was over before each fold had a model.
     """
     folder, total = config.model_dir, len(splits)
+    for number, split in enumerate(splits, start=1):
+        check_plan(config, folder / f'fold-{number}')
+        check_split(folder / f'fold-{number}', parts_of(split))
     for split in splits:
         cache_parts(config, split_scans(scans, split, config.data.training_size), limits)
         _cache_tests(config, scans, split, limits)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..bids.labelled_scans import LabelledScan
-from ..runtime.files import atomic_write, write_json
+from ..runtime.files import atomic_write
 from ..runtime.processes import map_in_processes
 from ..segmentation.grid import spacing_range
 from ..simulation.label_maps import load_label_map
@@ -28,7 +28,7 @@ from .backgrounds import cache_backgrounds, find_backgrounds
 from .comparison_training import add_comparison
 from .training_cache import CachedImage, digest, make_missing, write_arrays
 from .training_limits import Limits
-from .training_run import DataSplit, TrainingRun, check_earlier, train_and_package
+from .training_run import DataSplit, TrainingRun, check_earlier, train_and_package, write_split
 
 LOG = logging.getLogger(__name__)
 #: Suites of the heads for validation, by turns; smallest number of heads.
@@ -72,7 +72,7 @@ def train_generated(config: TrainingConfig, limits: Limits) -> Path | None:
     if scans:
         parts['backgrounds'] = [scan.name for scan in scans]
         LOG.info('%d real scans as backgrounds', len(scans))
-    write_json(folder / 'split.json', parts)
+    write_split(folder, parts)
     LOG.info(
         'patches from %d label maps, validation in %d others', len(split.training), len(split.validation)
     )
@@ -135,8 +135,9 @@ def cache_heads(maps: Sequence[Path], config: TrainingConfig, limits: Limits) ->
     for number in range(max(HEADS, len(SUITES) * len(maps))):
         place, suite = divmod(number, len(SUITES))
         heads.append((maps[place % len(maps)], SUITES[suite], (config.schedule.seed, number)))
-    channels = config.recipe.channels
-    calls = [(_locate_head(*head, config), *head, channels, _keeps_t2w(config)) for head in heads]
+    recipe, keeps_t2w = config.recipe, _keeps_t2w(config)
+    options = recipe.channels, keeps_t2w, spacing_range(recipe.spacing)
+    calls = [(_locate_head(*head, config), *head, *options) for head in heads]
     missing = [call for call in calls if not call[0].is_complete]
     names = [cached.scan.name for cached, *_ in missing]
     map_in_processes(_cache_head, missing, config.nprocs, 'heads', names=names, stop=limits)
@@ -151,7 +152,9 @@ def _keeps_t2w(config: TrainingConfig) -> bool:
 
 def _locate_head(label_map: Path, suite: str, seed: tuple[int, int], config: TrainingConfig) -> CachedImage:
     """Name the files of a head."""
-    key = digest([label_map], (VERSION, suite, seed, config.recipe.channels, _keeps_t2w(config)))
+    recipe = config.recipe
+    spacing = spacing_range(recipe.spacing)
+    key = digest([label_map], (VERSION, suite, seed, recipe.channels, _keeps_t2w(config), spacing))
     name, cache_dir = f'{_stem(label_map)}-{suite}-{seed[1]}', config.data.cache_dir
     scan = LabelledScan(
         name=name, anat=label_map, t2w=None, label=label_map, brain=None, tissues=None, labels_dir=cache_dir
@@ -168,9 +171,10 @@ def _cache_head(
     seed: tuple[int, int],
     channels: tuple[str, ...],
     keeps_t2w: bool,
+    spacing: tuple[float, float],
 ) -> None:
     source = load_label_map(label_map)
-    image = simulate_image(source, suite, seed, channels=channels, keeps_t2w=keeps_t2w)
+    image = simulate_image(source, suite, seed, channels=channels, keeps_t2w=keeps_t2w, spacing=spacing)
     assert cached.label is not None
     edge = float(image.voxel_volume ** (1 / 3))
     write_arrays(cached.label, target=image.label, marked=np.array(image.label.sum()))

@@ -25,8 +25,9 @@ from ..anatomy.tissues import WM
 from ..bids.dataset import describe_derivative, describe_raw
 from ..bids.naming import Naming, SimulationNaming, labels_dir
 from ..bids.participants import read_participants
-from ..bids.query import Query, find_scans
+from ..bids.query import Query, Scan, find_scans
 from ..errors import ImageError, InputError
+from ..messages import scans
 from ..outputs.ground_truth import GroundTruth, check_same, is_complete, read_notes, write_ground_truth
 from ..outputs.sidecars import bids_uri
 from ..outputs.simulated_scans import write_changed_scan, write_people
@@ -136,7 +137,8 @@ def run(options: InsertionOptions) -> tuple[int, dict[str, str]]:
     describe_raw(options.out_dir, f'Inserted perivascular spaces: {options.bids_dir.resolve().name}', README)
     describe_derivative(labels, 'Ground truth of the inserted perivascular spaces', options.out_dir)
     write_text(names.bidsignore, f'{names.gallery.name}\n')
-    tasks = [(options, number, scan.anat, scan.t2w) for number, scan in enumerate(selection.scans)]
+    t2w = _own_t2w(selection.scans)
+    tasks = [(options, number, scan.anat, t2w[number]) for number, scan in enumerate(selection.scans)]
     reasons = map_in_processes(
         insert_into_scan, tasks, options.nprocs, 'scans', names=[scan.name for scan in selection.scans]
     )
@@ -148,6 +150,18 @@ def run(options: InsertionOptions) -> tuple[int, dict[str, str]]:
 
     draw_gallery(options.out_dir, labels, names.gallery)
     return len(done), failed
+
+
+def _own_t2w(found: Sequence[Scan]) -> list[Path | None]:
+    """The T2w of each scan; one that several scans share is that of the first, and what it shows is known."""
+    owners: dict[Path, str] = {}
+    own: list[Path | None] = []
+    for scan in found:
+        is_first = scan.t2w is None or owners.setdefault(scan.t2w, scan.name) == scan.name
+        if not is_first and scan.t2w is not None:
+            scans.T2W_SHARED.log(LOG, scan.anat, other=owners[scan.t2w])
+        own.append(scan.t2w if is_first else None)
+    return own
 
 
 def _check_same(options: InsertionOptions, labels: Naming) -> None:

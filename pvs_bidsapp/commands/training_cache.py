@@ -26,12 +26,11 @@ from ..anatomy.registration import deterministic
 from ..anatomy.resampling import Grid, resample
 from ..anatomy.tissues import WM
 from ..anatomy.volume import open_image
-from ..bids.label_layouts import find_traced_regions
 from ..bids.labelled_scans import LabelledScan
 from ..errors import ImageError
 from ..messages import masks, scans
 from ..messages.message import Finding, error_of
-from ..outputs.marks import read_label
+from ..outputs.marks import files_of_label, read_label
 from ..runtime.files import atomic_write
 from ..runtime.processes import map_in_processes
 from ..runtime.signals import Stopped
@@ -148,15 +147,13 @@ def locate_cached(scan: LabelledScan, cache_dir: Path, preparation: Preparation)
     """
     t2w = scan.t2w if 'T2w' in preparation.channels else None
     files = [p for p in (scan.anat, t2w, scan.brain, scan.tissues) if p is not None]
-    regions = None if scan.label is None else find_traced_regions(scan.label)
-    traced = [] if regions is None else [regions]
     key = (READING, preparation.normalization.card(), preparation.spacing, preparation.channels)
     return CachedImage(
         scan=scan,
         image=cache_dir / f'{scan.name}_{digest(files, key)}.npz',
         label=None
         if scan.label is None
-        else cache_dir / f'{scan.name}_tracing_{digest([*files, scan.label, *traced], key)}.npz',
+        else cache_dir / f'{scan.name}_tracing_{digest([*files, *files_of_label(scan.label)], key)}.npz',
     )
 
 
@@ -233,12 +230,15 @@ def prepare_image(cached: CachedImage, preparation: Preparation) -> None:
         )
     if cached.label is not None and not cached.label.exists():
         with np.load(cached.image) as arrays:
-            grid = Grid(arrays['brain'].shape, arrays['affine'])
+            brain = arrays['brain']
+            grid = Grid(brain.shape, arrays['affine'])
         mask, native_grid, _ = _placed_label(cached.scan)
         target = resample(mask, native_grid.affine, grid, order=1) > 0.5
         arrays = {'target': target.astype(np.uint8), 'marked': np.array(mask.sum())}
         if (traced := _traced(cached.scan)) is not None:
             arrays['traced'] = resample(traced, native_grid.affine, grid, order=0) > 0.5
+            if not (brain & arrays['traced']).any():
+                raise masks.NOTHING_TRACED.error(cached.scan.label or '')
         write_arrays(cached.label, **arrays)
 
 
@@ -312,6 +312,8 @@ def _anatomy(scan: LabelledScan, source: ScanImage, suffix: str, folder: Path) -
         ready_made = read_mask(scan.brain)
         brain_mask, findings = mask_on_grid(ready_made, partner)
         _warn([*ready_made.findings, *findings])
+        if not brain_mask.any():
+            raise masks.BRAIN_EMPTY.error(scan.brain)
         if scan.tissues is not None:
             tissues = _tissues_on_grid(scan.tissues, partner)
             return BrainAnatomy(brain=brain_mask, tissues=tissues, affine=grid.affine)

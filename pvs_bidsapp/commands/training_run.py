@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +65,8 @@ T = TypeVar('T')
 PRETRAINING_FRACTION = 0.25
 #: Seconds in which the other processes of a training end by themselves when one has failed.
 GRACE = 10.0
+#: Who is trained, validated and tested on.
+SPLIT = 'split.json'
 #: With fewer validation scans than this, chance decides which checkpoint is best.
 FEW_SCANS = 3
 
@@ -267,7 +270,7 @@ def train_split(
     check_earlier(config, folder)
     parts = split_scans(scans, split, config.data.training_size)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / 'split.json', {k: sorted(v) for k, v in asdict(split).items()})
+    write_split(folder, parts_of(split))
     LOG.info(
         '%d labelled scans to train on, %d unlabelled, %d to validate on',
         len(parts.labelled), len(parts.unlabelled), len(parts.validation),
@@ -343,12 +346,75 @@ def check_earlier(config: TrainingConfig, folder: Path) -> None:
     InputError
         If the folder holds a training that is not to be resumed, or another one.
     """
-    last = folder / 'checkpoints' / LAST
-    if not last.exists():
-        return
-    if not config.resume:
+    if not config.resume and (folder / 'checkpoints' / LAST).exists():
         raise training.HOLDS_TRAINING.error(folder)
-    check_resumable(read_checkpoint(last)['plan'], config, last)
+    check_plan(config, folder)
+
+
+def check_plan(config: TrainingConfig, folder: Path) -> None:
+    """Refuse a folder with a training by other options.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If an option differs that must not change.
+    """
+    last = folder / 'checkpoints' / LAST
+    if last.exists():
+        check_resumable(read_checkpoint(last)['plan'], config, last)
+
+
+def parts_of(split: Split) -> dict[str, list[str]]:
+    """Who is in which part, as it is written to ``split.json``."""
+    return {part: sorted(people) for part, people in asdict(split).items()}
+
+
+def check_split(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
+    """Refuse another split than that of the training in a folder: who was trained on must not validate it.
+
+    Parameters
+    ----------
+    folder : Path
+    parts : mapping of str to sequence of str
+        People, label maps or scans of each part.
+
+    Raises
+    ------
+    InputError
+        If a part differs; the message names it.
+    """
+    file = folder / SPLIT
+    if not (file.exists() and (folder / 'checkpoints' / LAST).exists()):
+        return
+    try:
+        earlier = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError:  # not by this program: there is nothing to compare with
+        return
+    names = [*parts, *(name for name in earlier if name not in parts)]
+    if different := [name for name in names if earlier.get(name, []) != list(parts.get(name, []))]:
+        raise training.OTHER_SPLIT.error(folder, parts=', '.join(different))
+
+
+def write_split(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
+    """Write what is in which part of a training, unless another split is there.
+
+    Parameters
+    ----------
+    folder : Path
+    parts : mapping of str to sequence of str
+
+    Raises
+    ------
+    InputError
+        As in `check_split`.
+    """
+    check_split(folder, parts)
+    write_json(folder / SPLIT, dict(parts))
 
 
 def preparation_of(config: TrainingConfig) -> Preparation:
@@ -545,7 +611,8 @@ def _pretrain(trainer: Trainer, run: TrainingRun, images: TrainingImages, sampli
         config, folder, trainer.device, group=trainer.group, stop=trainer.stop, deadline=deadline
     )
     finished = folder / 'encoder.pt'
-    if finished.exists():
+    if config.resume and finished.exists():
+        check_resumable(read_checkpoint(finished)['plan'], config, finished)
         pretrainer.start_from_checkpoint(finished)
     else:
         if config.resume and pretrainer.last.exists():

@@ -319,6 +319,18 @@ NO_PVS = Refusal(
     'or --validation',
     kind=InputError,
 )
+BRAIN_EMPTY = Refusal(
+    code='mask-brain-empty',
+    text='the brain mask marks no voxel of the scan',
+    mend='give the mask of this brain, or take it away: one is then made',
+    kind=ImageError,
+)
+NOTHING_TRACED = Refusal(
+    code='mask-nothing-traced',
+    text='nothing of the brain was traced by the map of regions beside the label',
+    mend='check that both belong to this scan, or leave the scan out',
+    kind=ImageError,
+)
 LABEL_EMPTY = Caution(
     code='mask-label-empty',
     text='the label is empty',

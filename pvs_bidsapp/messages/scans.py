@@ -183,6 +183,11 @@ NO_HEAD = Refusal(
     mend='check in a viewer that it is a scan of a whole head',
     kind=ImageError,
 )
+T2W_SHARED = Caution(
+    code='scan-t2w-shared',
+    text='its T2w is that of another scan, too ({other})',
+    mend='the T2w gets the spaces of that scan alone',
+)
 NO_BRAIN = Refusal(
     code='scan-no-brain',
     text='no brain was found',

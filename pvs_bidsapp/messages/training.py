@@ -13,6 +13,11 @@ NO_DROPOUT = Refusal(code='training-no-dropout', text='the network of {recipe} h
 NEEDS_PATCHES = Refusal(
     code='training-needs-patches', text='{recipe} is trained on patches', mend='give a size, or leave it out'
 )
+WHOLE_VOLUMES = Refusal(
+    code='training-whole-volumes',
+    text='whole volumes are mirrored only',
+    mend='give a --patch-size, or leave it out',
+)
 SMALL_PATCH = Refusal(
     code='training-small-patch',
     text='too small for this network, whose deepest layer would have nothing left',
@@ -70,6 +75,11 @@ OTHER_TRAINING = Refusal(
     code='training-other-training',
     text='was trained with another {entries}',
     mend='resume with the same options, or train into another folder',
+)
+OTHER_SPLIT = Refusal(
+    code='training-other-split',
+    text='was trained with another choice of people, label maps or scans for {parts}',
+    mend='resume with the same data, --seed, --validation and --folds, or train into another folder',
 )
 WEIGHTS_MISFIT = Refusal(
     code='training-weights-misfit',
@@ -170,6 +180,12 @@ LOADER_ENDED = Refusal(
     text='the process that prepares samples was ended ({reason})',
     mend='allow more memory (docker -m, and docker --shm-size 2g; sbatch --mem), and continue with --resume',
     kind=PVSError,
+)
+
+NOTHING_IN_DOUBT = Refusal(
+    code='training-nothing-in-doubt',
+    text='its network leaves no voxel of {number} patches in doubt: a comparison has nothing to learn from',
+    mend='train the network longer first, or train without --compare',
 )
 
 # ---- its time

@@ -79,6 +79,24 @@ def read_label(path: Path, beside: Sequence[Path] = ()) -> Label:
     return _label_of(path, volume, marks)
 
 
+def files_of_label(path: Path) -> tuple[Path, ...]:
+    """The files that `read_label` reads.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ImageError
+        If the clusters of a table of marks are missing.
+    """
+    if path.name.endswith(MARKS_SUFFIX):
+        return path, *_find_clusters(path, ())
+    regions = find_traced_regions(path)
+    return (path,) if regions is None else (path, regions)
+
+
 def _read_traced(path: Path) -> Label:
     """A mask, and where it says something if only parts of the scan were traced."""
     image = read_mask(path)

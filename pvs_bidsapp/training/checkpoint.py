@@ -72,6 +72,7 @@ def plan_entries(config: TrainingConfig) -> dict[str, Any]:
         'precision': schedule.precision,
         'checkpoint_minutes': schedule.checkpoint_minutes,
         'extra': {
+            'channels': list(recipe.channels),
             'loss': recipe.loss,
             'spacing': recipe.spacing,
             'patch_size': recipe.patch_size,
@@ -79,6 +80,8 @@ def plan_entries(config: TrainingConfig) -> dict[str, Any]:
             'semisupervised': recipe.semisupervised,
             'turns': recipe.all_orientations,
             'paint': config.data.synthesize,
+            'rater': config.data.rater,
+            'training_size': config.data.training_size,
             'generate': sorted(path.name for path in config.data.generate),
             'backgrounds': config.data.background_fraction if config.data.backgrounds else 0.0,
         },

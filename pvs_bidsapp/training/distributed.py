@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+#: How long a process waits for the others: while the first one validates, which may take hours. (One that
+#: fails ends the others by itself.)
+PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,11 @@ class ProcessGroup:
             torch.cuda.set_device(device)
         backend = 'nccl' if device.type == 'cuda' else 'gloo'
         distributed.init_process_group(
-            backend, init_method=f'file://{rendezvous_file}', rank=rank, world_size=world_size
+            backend,
+            init_method=f'file://{rendezvous_file}',
+            timeout=PATIENCE,
+            rank=rank,
+            world_size=world_size,
         )
         return cls(rank, world_size)
 

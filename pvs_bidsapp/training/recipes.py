@@ -264,7 +264,8 @@ class RecipeChanges:
 def resolve_recipe(name: str, changes: RecipeChanges, initial: InitialModel | None, device: str) -> Recipe:
     """Apply the user's changes to a recipe.
 
-    Network and grid are those that the user asks for, else those of the initial model, else the recipe's.
+    Network and voxel size are those that the user asks for, else those of the initial model, else the
+    recipe's; so are the patches of ``joliot2021``. Those of the other recipes are the user's or the recipe's.
 
     Parameters
     ----------
@@ -286,6 +287,9 @@ def resolve_recipe(name: str, changes: RecipeChanges, initial: InitialModel | No
         If there is no such recipe, a change does not suit it, or the initial model is another network.
     """
     recipe = find_recipe(name)
+    grid = _resolve_grid(recipe, changes, initial, device)
+    if changes.all_orientations and grid.get('patch_size', recipe.patch_size) is None:
+        raise training.WHOLE_VOLUMES.error('--turns')
     return replace(
         recipe,
         architecture=_resolve_architecture(recipe, changes, initial),
@@ -295,7 +299,7 @@ def resolve_recipe(name: str, changes: RecipeChanges, initial: InitialModel | No
         batch_size=changes.batch_size or recipe.batch_size,
         learning_rate=changes.learning_rate or recipe.learning_rate,
         loss=changes.loss or recipe.loss,
-        **_resolve_grid(recipe, changes, initial, device),
+        **grid,
     )
 
 

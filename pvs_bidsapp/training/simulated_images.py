@@ -35,6 +35,7 @@ def simulate_image(
     normalization: TissueNormalization | None = None,
     box: tuple[int, int, int] | None = BOX,
     keeps_t2w: bool = False,
+    spacing: tuple[float, float] | None = None,
 ) -> TrainingImage:
     """Simulate one head and prepare it.
 
@@ -53,10 +54,15 @@ def simulate_image(
     keeps_t2w : bool
         The T2w, of which alone there is an image then, stays on the grid that it was measured on, with the
         truth of its slices. Otherwise all is on the grid of the T1w.
+    spacing : tuple of float, optional
+        Smallest and largest voxel size of the T1w in mm, those of the network's grid; drawn ones beyond are
+        set to the nearer of the two.
     """
     normalization = normalization or TissueNormalization()
     rng, difficulty = np.random.default_rng(seed), SUITES[suite]
     scanner = replace(draw_scanner(difficulty, rng), bias=RESIDUAL_BIAS)
+    if spacing is not None:
+        scanner = replace(scanner, spacing=float(np.clip(scanner.spacing, *spacing)))
     age = AGES[int(rng.integers(len(AGES)))]
     person = head.draw_person(source, rng, difficulty, spacing=scanner.spacing, age=age)
     simulated = head.scan(person, scanner, difficulty, rng, is_moved=False)

@@ -75,6 +75,7 @@ def folds(
     for k in range(number):
         start = round(k * n / number)
         size = round((k + 1) * n / number) - start if test is None else max(1, round(test * n))
+        size = min(size, n - 2)  # one person to train on, and one to validate on
         rotated = order[start:] + order[:start]
         held = min(max(1, round(validation * n)), n - size - 1)
         splits.append(

@@ -330,6 +330,8 @@ class Trainer:
     ) -> None:
         earlier, started = self.minutes, time.monotonic()
         schedule = self.config.schedule
+        if not self._losses and self._is_patience_over(validate):  # it ended so, and is resumed
+            return
         while self._has_work:
             begun = self.step - bool(self._losses)  # an epoch stopped after its last step is closed first
             end = min(schedule.steps, (begun // schedule.steps_per_epoch + 1) * schedule.steps_per_epoch)

@@ -13,7 +13,7 @@ from pvs_bidsapp.cli.train import RECIPES as NAMES
 from pvs_bidsapp.cli.train import main as train_main
 from pvs_bidsapp.cli.train import make_config, parser, recipe_changes
 from pvs_bidsapp.errors import InputError
-from pvs_bidsapp.messages import options
+from pvs_bidsapp.messages import options, training
 from pvs_bidsapp.segmentation.model import load_model, write_model
 from pvs_bidsapp.segmentation.networks import build
 from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
@@ -174,6 +174,28 @@ def test_a_comparison_is_put_behind_a_model_by_patches_without_end(tmp_path):
     for missing, given in (('--init', generate), ('--generate', init)):
         with refused(options.NEEDS, naming=missing):
             train_main([str(tmp_path / 'm'), *given, '--compare', '12'])
+
+
+@pytest.mark.parametrize(
+    'option', ['--devices 2', '--loss ce', '--batch-size 2', '--micro-batch 1', '--learning-rate 0.1']
+)
+def test_what_a_comparison_does_not_heed_is_refused(tmp_path, option):
+    make_label_maps(tmp_path / 'maps')
+    generate = ['--generate', str(tmp_path / 'maps'), '--init', 't2', '--compare', '32']
+    with refused(options.CONFLICT, naming=option.split()[0]):
+        train_main([str(tmp_path / 'm'), *generate, *option.split()])
+
+
+def test_one_gpu_is_not_several(tmp_path):
+    (tmp_path / 'data').mkdir()
+    with refused(options.CONFLICT, naming='--device cuda:1'):
+        train_main([str(tmp_path / 'data'), str(tmp_path / 'm'), '--device', 'cuda:1', '--devices', '2'])
+
+
+def test_whole_volumes_are_not_turned():
+    with refused(training.WHOLE_VOLUMES, naming='--turns'):
+        resolve('--patch-size', '0', '--turns')
+    assert resolve('--patch-size', '64', '--turns').all_orientations
 
 
 def test_what_belongs_to_scans_does_not_go_with_label_maps(tmp_path):

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from model_cards import SMALL, card
 from refusals import refused
 
 from pvs_bidsapp.commands import cross_validation as module
 from pvs_bidsapp.commands.cross_validation import SUMMARY, _test, cross_validate, summarize
 from pvs_bidsapp.commands.training_limits import Limits
+from pvs_bidsapp.commands.training_run import parts_of, write_split
 from pvs_bidsapp.messages import training
 from pvs_bidsapp.runtime.deadline import Deadline, TimeUp
 from pvs_bidsapp.runtime.signals import Stopped
@@ -25,6 +27,7 @@ from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
 from pvs_bidsapp.training.datasets import TrainingImage
 from pvs_bidsapp.training.recipes import JOLIOT
 from pvs_bidsapp.training.splits import Split
+from pvs_bidsapp.training.trainer import Trainer
 
 CONFIG = TrainingConfig(
     recipe=replace(JOLIOT, architecture=SMALL, patch_size=16, stride=8, box=(1, 1, 1), mirror=False),
@@ -93,6 +96,22 @@ def test_folds_share_the_time_that_is_left(tmp_path, make_folds):
     folds.shares.clear()
     assert run(tmp_path) == tmp_path  # all is done
     assert folds.shares == []
+
+
+@pytest.mark.parametrize('resume', [False, True])
+def test_folds_of_another_training_are_refused(tmp_path, make_folds, resume):
+    make_folds(100.0)
+    run(tmp_path)
+    fold = tmp_path / 'fold-2'
+    trainer = Trainer(CONFIG, fold / 'checkpoints', torch.device('cpu'))
+    trainer.save(trainer.last)
+    write_split(fold, parts_of(SPLITS[1]))
+    assert run(tmp_path, resume=resume) == tmp_path
+    with refused(training.OTHER_TRAINING, naming='seed'):
+        run(tmp_path, resume=resume, schedule=replace(CONFIG.schedule, seed=2))
+    (fold / 'split.json').write_text('{"training": ["a", "b"], "validation": [], "test": ["c"]}')
+    with refused(training.OTHER_SPLIT, naming='fold-2'):
+        run(tmp_path, resume=resume)
 
 
 def test_folds_that_the_time_has_ended_are_continued(tmp_path, make_folds, clock):

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from real_backgrounds import write_background_scan
+from refusals import refused
 
 from pvs_bidsapp.commands import comparison_training, generated_training
 from pvs_bidsapp.commands.generated_training import train_generated
 from pvs_bidsapp.commands.train import train
 from pvs_bidsapp.commands.training_limits import Limits
+from pvs_bidsapp.messages import training
 from pvs_bidsapp.runtime.deadline import Deadline, TimeUp
 from pvs_bidsapp.segmentation.model import load_model
 from pvs_bidsapp.simulation import label_maps
@@ -173,6 +175,15 @@ def test_a_comparison_is_put_behind_a_model(config, cache, tmp_path, monkeypatch
     )
 
 
+def test_a_checkpoint_of_weighted_voxels_starts_a_comparison_as_its_model_does(config, tmp_path):
+    former = train(replace(config, recipe=replace(config.recipe, loss='dice-ce')))
+    one, two = (
+        comparison_training.initial_network(with_comparison(config, tmp_path / 'a', init=init)).state_dict()
+        for init in (former, former / 'checkpoints/best.pt')
+    )
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-3)
+
+
 def test_a_comparison_has_no_time_to_begin(config, tmp_path):
     former = train(config)
     added = with_comparison(config, tmp_path / 'added', init=former)
@@ -193,3 +204,15 @@ def test_what_the_network_leaves_in_doubt_is_kept_apart_for_each_network(config,
     fewer = replace(run, sources=run.sources[:1])
     folders = {comparison_training.doubtful_folder(each) for each in (run, replace(run), other, fewer)}
     assert len(folders) == 3
+    longer = replace(run.config, schedule=replace(run.config.schedule, time_limit=9.0, epochs=5))
+    assert comparison_training.doubtful_folder(replace(run, config=longer)) in folders
+    t2w = replace(run.config, recipe=replace(run.config.recipe, channels=('T2w',)))
+    assert comparison_training.doubtful_folder(replace(run, config=t2w)) not in folders
+
+
+def test_a_network_that_doubts_nothing_is_told(config, tmp_path, monkeypatch):
+    former = train(config)
+    monkeypatch.setattr('pvs_bidsapp.segmentation.networks.comparison.LOWEST', 20.0)
+    monkeypatch.setattr('pvs_bidsapp.training.comparison.LOWEST', 20.0)
+    with refused(training.NOTHING_IN_DOUBT, naming=str(former)):
+        train(with_comparison(config, tmp_path / 'added', init=former))

@@ -82,6 +82,31 @@ def test_nothing_changes_outside_the_inserted_pvs(inserted):
         assert (sign * change[occupancy > 0.4]).mean() > 3
 
 
+def test_a_t2w_of_two_scans_gets_the_spaces_of_the_first(tmp_path, monkeypatch, caplog):
+    anat = tmp_path / 'bids/sub-01/anat'
+    anat.mkdir(parents=True)
+    (tmp_path / 'bids/dataset_description.json').write_text('{"Name": "two", "BIDSVersion": "1.10.0"}')
+    for name in ('run-1_T1w', 'run-2_T1w', 'T2w'):
+        nib.save(
+            nib.Nifti1Image(np.ones((90, 90, 90), np.int16), np.diag([2, 2, 2, 1])),
+            anat / f'sub-01_{name}.nii.gz',
+        )
+    tasks = []
+    monkeypatch.setattr(
+        insert, 'map_in_processes', lambda work, calls, *_, **__: tasks.extend(calls) or [''] * len(calls)
+    )
+    monkeypatch.setattr('pvs_bidsapp.reports.gallery.draw_gallery', lambda *_: None)
+    insert.run(
+        insert.InsertionOptions(
+            bids_dir=tmp_path / 'bids', out_dir=tmp_path / 'out', suite='easy', nprocs=1, seed=6
+        )
+    )
+    assert [(t1w.name, t2w and t2w.name) for _, _, t1w, t2w in tasks] == [
+        ('sub-01_run-1_T1w.nii.gz', 'sub-01_T2w.nii.gz'), ('sub-01_run-2_T1w.nii.gz', None),
+    ]  # fmt: skip
+    assert 'its T2w is that of another scan, too (sub-01_run-1_T1w.nii.gz)' in caplog.text
+
+
 def test_the_ground_truth_is_complete(inserted):
     options, t1w, _, _ = inserted
     anat = options.out_dir / 'derivatives' / 'labels' / 'sub-01' / 'anat'

@@ -295,6 +295,13 @@ def test_training_and_a_participant_run_give_a_network_the_same_input(bids, tmp_
     assert np.sort(in_use[inside]) == pytest.approx(np.sort(in_training[image.brain]), abs=1e-3)
 
 
+def test_a_brain_mask_without_a_voxel_is_refused(one, tmp_path):
+    brain = one / 'derivatives/labels/sub-01/anat/sub-01_desc-brain_mask.nii.gz'
+    save(brain, np.zeros(SHAPE, np.uint8))
+    with refused(masks.BRAIN_EMPTY, naming=brain.name):
+        prepare(find(one)[0], tmp_path)
+
+
 def test_nothing_is_learnt_from_where_nobody_has_traced(tmp_path):
     """Of a scan that was traced in part, only that part counts as brain."""
     root = make_valdo(tmp_path, 'sub-201')
@@ -309,3 +316,6 @@ def test_nothing_is_learnt_from_where_nobody_has_traced(tmp_path):
     np.testing.assert_array_equal(part.brain, whole.brain & traced)
     np.testing.assert_array_equal(part.label, whole.label * traced)
     assert 0 < part.brain.sum() < whole.brain.sum()
+    save(path, (np.indices(SHAPE)[2] > 62).astype(np.uint8))
+    with refused(masks.NOTHING_TRACED, naming='Rater1'):
+        prepare(scan, tmp_path / 'cache')

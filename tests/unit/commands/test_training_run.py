@@ -24,9 +24,11 @@ from pvs_bidsapp.commands.training_run import (
     _first_error,
     _start_processes,
     autoencoder_config,
+    parts_of,
     split_scans,
     train_process,
     train_split,
+    write_split,
 )
 from pvs_bidsapp.messages import training
 from pvs_bidsapp.runtime.deadline import Deadline, TimeUp
@@ -203,6 +205,31 @@ def test_another_training_in_the_folder_is_refused_before_any_work(tmp_path, sca
     with refused(training.OTHER_TRAINING, naming='seed'):
         train_split(other, scans, one_split, tmp_path, Limits())
     assert sorted(p.name for p in tmp_path.rglob('*')) == before
+
+
+def test_a_training_is_resumed_with_its_own_people_only(tmp_path, scans, one_split, rng):
+    run = make_run(tmp_path, epochs=1)
+    write_split(tmp_path, parts_of(one_split))
+    train_process(run, Images(run, rng))
+    write_split(tmp_path, parts_of(one_split))
+    other = hold_out([s.person for s in scans if s.label], 0.5, seed=1)
+    with refused(training.OTHER_SPLIT, naming='training, validation'):
+        train_split(replace(run.config, resume=True), scans, other, tmp_path, Limits())
+
+
+def test_an_encoder_of_another_training_is_not_used(tmp_path, rng):
+    recipe = replace(RECIPE, pretraining=True)
+    run = make_run(tmp_path, recipe, deadline=OverAfter(5))  # ends after pre-training
+    train_process(run, Images(run, rng))
+    encoder = tmp_path / 'pretraining' / 'encoder.pt'
+    first = read_checkpoint(encoder)
+    (tmp_path / 'checkpoints' / 'last.pt').unlink()
+    other = make_run(tmp_path, recipe, seed=7)
+    with refused(training.OTHER_TRAINING, naming='seed'):
+        resumed = replace(other, config=replace(other.config, resume=True))
+        train_process(resumed, Images(resumed, rng))
+    train_process(other, Images(other, rng))
+    assert read_checkpoint(encoder)['plan']['seed'] == 7 != first['plan']['seed']
 
 
 def test_few_scans_to_validate_on_are_told(tmp_path, scans, one_split, caplog):

@@ -13,7 +13,7 @@ from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.commands import evaluate
 from pvs_bidsapp.messages import masks
 from pvs_bidsapp.outputs.evaluation import find_mask_pairs
-from pvs_bidsapp.outputs.marks import read_label
+from pvs_bidsapp.outputs.marks import files_of_label, read_label
 from pvs_bidsapp.outputs.result_tables import read_rows
 from pvs_bidsapp.reports.subject_page import MARK_COLUMNS
 from pvs_bidsapp.runtime.files import save_image
@@ -51,6 +51,15 @@ def test_the_right_clusters_are_the_label(names):
     np.testing.assert_array_equal(label.image.mask, clusters == 1)
     np.testing.assert_array_equal(label.unknown, np.isin(clusters, [3, 4]))
     assert (label.n_unsure, label.n_unmarked, label.is_of_marks) == (1, 1, True)
+
+
+def test_marks_are_read_with_their_clusters(names):
+    marks = write_marks(names)
+    assert {path.name.split('desc-')[1] for path in files_of_label(marks)} == {
+        'pvs_marks.tsv', 'pvs_dseg.tsv', 'pvs_dseg.nii.gz',
+    }  # fmt: skip
+    mask = names.anat('mask', label='PVS')
+    assert files_of_label(mask) == (mask,)
 
 
 def test_a_mask_is_a_label_without_doubt(names):

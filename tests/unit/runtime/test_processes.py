@@ -105,7 +105,7 @@ def test_nothing_begins_after_a_stop(tmp_path):
 
 def test_a_stop_lets_calls_that_have_begun_finish(tmp_path):
     def stop():
-        if (stopped := (tmp_path / 'go-0').exists()):
+        if stopped := (tmp_path / 'go-0').exists():
             (tmp_path / 'go').touch()
         return stopped
 

@@ -73,7 +73,10 @@ def test_what_is_written_has_the_old_keys(tmp_path, make_config):
     trainer.save(trainer.last)
     state = read_checkpoint(trainer.last)
     assert set(state) == KEYS
-    extra = PLAN['extra'] | {'generate': [], 'backgrounds': 0.0}  # not in the first versions
+    later = {  # not in the first versions
+        'generate': [], 'backgrounds': 0.0, 'channels': ['T1w'], 'rater': None, 'training_size': None,
+    }  # fmt: skip
+    extra = PLAN['extra'] | later
     assert state['plan'] == PLAN | {'extra': extra}
 
 
@@ -91,7 +94,7 @@ def test_every_entry_is_that_of_its_setting(make_config):
         'extra': {
             'loss': 'focal', 'spacing': (0.6, 1.2), 'patch_size': 32, 'batch_size': 12,
             'semisupervised': True, 'turns': True, 'paint': 'mixed', 'generate': [],
-            'backgrounds': 0.0,
+            'backgrounds': 0.0, 'channels': ['T1w'], 'rater': None, 'training_size': None,
         },
     }  # fmt: skip
     assert plan_entries(make_config(patch_size=None))['micro_batch'] == 1  # whole volumes one by one
@@ -115,6 +118,7 @@ def test_an_entry_that_an_earlier_version_did_not_write_is_not_compared(tmp_path
         ({'learning_rate': 1.0}, 'learning_rate'),
         ({'spacing': (0.6, 1.2)}, 'spacing'),
         ({'all_orientations': True}, 'turns'),
+        ({'channels': ('T2w',)}, 'channels'),
         ({'synthesize': 'mixed', 'seed': 3}, 'seed, paint'),
     ],
 )

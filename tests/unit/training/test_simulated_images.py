@@ -40,6 +40,11 @@ def test_a_head_is_normalized_as_a_scan_and_depends_on_its_seed_only(coarse):
         assert np.median(channel[pvs]) < normalization.wm - 0.5
 
 
+def test_a_head_has_voxels_that_the_network_works_on(coarse):
+    one = simulate_image(coarse, 'easy', (3, 1), spacing=(1.6, 1.9))
+    assert one.voxel_volume == pytest.approx(1.6**3)
+
+
 def test_a_t2w_alone_keeps_its_slices_and_has_the_truth_in_them(coarse, monkeypatch):
     draw = simulated_images.draw_scanner
 

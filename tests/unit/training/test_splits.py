@@ -28,6 +28,15 @@ def test_chai_et_al_split_8_1_1():
         assert (len(split.training), len(split.validation), len(split.test)) == (24, 3, 3)
 
 
+@given(st.integers(3, 40), st.floats(0.01, 0.99), st.floats(0.0, 0.99))
+def test_each_part_of_a_fold_has_a_person_of_its_own(n, test, validation):
+    persons = [f'sub-{k:02}' for k in range(n)]
+    for split in folds(persons, 3, 1, test=test, validation=validation):
+        parts = split.training, split.validation, split.test
+        assert all(parts)
+        assert sorted(p for part in parts for p in part) == persons
+
+
 @given(st.integers(1, 40), st.sampled_from([0.0, 0.1, 0.5]))
 def test_hold_out(n, fraction):
     split = hold_out([f'sub-{k}' for k in range(n)], fraction, 1)

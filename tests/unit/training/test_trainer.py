@@ -80,6 +80,10 @@ def test_patience(tmp_path, images, make_config):
     scores = iter([0.5, 0.4, 0.3, 0.9])
     waiting.fit(batches(images, 48), supervised(), lambda network: next(scores))
     assert (waiting.step, waiting.best_step) == (36, 12)
+    again = Trainer(make_config(patience=2), tmp_path / 'patience', CPU)
+    again.resume(again.last)
+    again.fit(batches(images, 48), supervised(), lambda network: 0.9)
+    assert (again.step, again.best_step) == (36, 12)
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path, images, make_config):
