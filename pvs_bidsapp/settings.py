@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 #: Raised when the same inputs and settings give other results: scans that were finished before are then
 #: processed again. The version of the program changes more often.
-RESULTS_VERSION = '0.11.0'
+RESULTS_VERSION = '0.12.0'
 #: The bundled model of each kind of scan, if none is chosen.
 DEFAULT_MODELS = {'T1w': 'joliot2021-t1', 'T2w': 't2'}
 #: In place of the names of a model and of its architecture where a ready-made mask is measured.
@@ -57,6 +57,9 @@ class Analysis:
         Name of the network's architecture.
     precision : str
         Inside the network: ``fp32``, ``bf16``, or ``auto``, which is fp32 on a CPU and fp16 on a GPU.
+    model_use : str
+        Checksum of what the model's card says of how the network is built and used; see
+        `pvs_bidsapp.segmentation.card.use_digest`.
     burden : dict or None
         Calibration of expected numbers and volumes, from the model's card; see
         `pvs_bidsapp.clusters.burden.Burden`.
@@ -77,6 +80,35 @@ class Analysis:
     exclude_wmh: float | None = None
     output_spaces: tuple[str, ...] = ()
     burden: dict[str, Any] | None = None
+    model_use: str = ''
+
+    @classmethod
+    def of_record(cls, entry: Any) -> Analysis | None:
+        """The settings that a scan's record names; None if they are not those of this version, or damaged.
+
+        Parameters
+        ----------
+        entry : object
+            As `Settings.dump` gives it.
+        """
+        if not isinstance(entry, dict):
+            return None
+        known = {each.name: entry[each.name] for each in fields(cls) if each.name in entry}
+        numbers = ('threshold', 'min_cluster_size', 'random_seed')
+        texts = ('model_name', 'model_version', 'model_sha256', 'architecture', 'version')
+        lists = ('channels', 'output_spaces')
+        excluded = known.get('exclude_wmh')
+        if not (
+            all(isinstance(known.get(name), int | float) for name in numbers)
+            and all(isinstance(known.get(name), str) for name in texts)
+            and all(isinstance(known.get(name, []), list) for name in lists)
+            and (excluded is None or isinstance(excluded, int | float))
+        ):
+            return None
+        try:
+            return cls(**known | {name: tuple(known.get(name, ())) for name in lists})
+        except TypeError:  # an entry is missing
+            return None
 
     @property
     def is_of_given_mask(self) -> bool:
@@ -116,6 +148,7 @@ class Analysis:
             'modality': self.modality,
             'version': RESULTS_VERSION,
             'architecture': self.architecture,
+            'model_use': self.model_use,
         }
         if self.precision != 'auto':  # so that scans that were finished before there was a choice stay so
             content['precision'] = self.precision
@@ -171,6 +204,8 @@ class Settings:
     Attributes
     ----------
     bids_dir, out_dir : Path
+    is_staged : bool
+        `bids_dir` is a tree of links to files without BIDS names, which is removed at the end.
     analysis : Analysis
     execution : Execution
     """
@@ -179,6 +214,7 @@ class Settings:
     out_dir: Path
     analysis: Analysis
     execution: Execution
+    is_staged: bool = False
 
     def dump(self) -> dict[str, Any]:
         """The settings as plain values."""

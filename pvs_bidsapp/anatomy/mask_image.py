@@ -314,10 +314,30 @@ def mask_on_grid(mask: MaskImage, partner: Partner) -> tuple[np.ndarray, list[Fi
     if is_same_grid(grid, partner.grid):
         return data, findings
     resampled = resample(data, grid.affine, partner.grid, order=1) > CUT
-    before, after = volume_of(data, grid), volume_of(resampled, partner.grid)
-    if before and after < MIN_VOLUME_LEFT * before:
-        raise masks.ELSEWHERE.error(mask.path, other=partner.path, percent=100 * after / before)
+    check_volume_left(mask.path, partner.path, (data, grid), (resampled, partner.grid))
     return resampled, [*findings, masks.RESAMPLED.finding(mask.path, other=partner.path)]
+
+
+def check_volume_left(
+    path: Path, other: Path, before: tuple[np.ndarray, Grid], after: tuple[np.ndarray, Grid]
+) -> None:
+    """Check that a mask lies where the image to which it was brought is.
+
+    Parameters
+    ----------
+    path, other : Path
+        Of the mask and the image, for the message.
+    before, after : tuple of ndarray of bool and Grid
+        The mask on its own grid, and on that of the image.
+
+    Raises
+    ------
+    ImageError
+        If more than half of its volume is lost.
+    """
+    own, left = volume_of(*before), volume_of(*after)
+    if own and left < MIN_VOLUME_LEFT * own:
+        raise masks.ELSEWHERE.error(path, other=other, percent=100 * left / own)
 
 
 def map_on_grid(path: Path, volume: Volume, partner: Partner, *, order: int) -> np.ndarray:

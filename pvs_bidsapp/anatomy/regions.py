@@ -241,6 +241,7 @@ def _regions_of(
     from_ventricles = edt.edt(~ventricles)
     regions = np.zeros(brain_mask.shape, np.uint8)
     deep = white & brain_mask & (structures == Structure.LOBAR) & (from_ventricles > VENTRICLE_MARGIN)
+    deep &= atlas.lobes > 0  # below the template there is none
     regions[deep] = atlas.lobes[deep]
     regions[deep & ~atlas.left] += 10
     inner = brain_mask & (from_ventricles > INNER_MARGIN)

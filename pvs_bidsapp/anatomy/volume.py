@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,8 @@ MAX_COMPRESSION = 1100
 #: float32 or quaternions, whose last digits differ between two files of one image. The steps are powers of
 #: two, since voxel sizes such as 220 / 256 lie half-way between two decimals.
 SIZE_STEP, DIRECTION_STEP, ORIGIN_STEP = 2.0**-17, 2.0**-16, 2.0**-10
+#: By how much rounding may move the centre of an image without shear, in mm.
+SHEARED = 0.05
 #: Voxel sizes this near (mm) to one of three decimals are that one.
 NEAR_DECIMAL = 2e-6
 
@@ -65,7 +68,7 @@ class SourceGrid:
         """The same grid with its voxels in the order nearest to RAS; its affine is rounded."""
         order = canonical_order(self.affine)
         shape = tuple(int(n) for n in np.array(self.shape)[np.argsort(order[:, 0])])
-        return Grid(shape, rounded(canonical_affine(self.affine, self.shape)))
+        return Grid(shape, rounded(canonical_affine(self.affine, self.shape), shape))
 
     def to_canonical(self, array: np.ndarray) -> np.ndarray:
         """An array in the file's order, in the order nearest to RAS."""
@@ -120,15 +123,18 @@ class OpenImage:
     findings: tuple[Finding, ...]
 
 
-def rounded(affine: np.ndarray) -> np.ndarray:
+def rounded(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """An affine without the digits in which two files of the same image may differ.
 
     Voxel sizes, directions and origin are rounded, and the axes made orthonormal, so that the volume of a
-    voxel is the product of its sizes. A voxel moves by a few thousandths of a millimetre.
+    voxel is the product of its sizes. A voxel moves by a few thousandths of a millimetre; if the axes were
+    sheared, that at the centre stays where it is, and those at the corners move.
 
     Parameters
     ----------
     affine : ndarray, shape (4, 4)
+    shape : sequence of int
+        Of the image, in voxels.
 
     Returns
     -------
@@ -141,7 +147,9 @@ def rounded(affine: np.ndarray) -> np.ndarray:
     on_grid = np.rint(zooms / SIZE_STEP) * SIZE_STEP
     sizes = np.where(np.abs(zooms - decimal) < NEAR_DECIMAL, decimal, on_grid)
     out[:3, :3] = nearest_orthonormal(axes) * sizes
-    out[:3, 3] = np.rint(affine[:3, 3] / ORIGIN_STEP) * ORIGIN_STEP
+    moved = (affine[:3, :3] - out[:3, :3]) @ ((np.array(shape[:3]) - 1) / 2)  # the centre, by the rounding
+    origin = affine[:3, 3] + (moved if np.abs(moved).max() > SHEARED else 0)
+    out[:3, 3] = np.rint(origin / ORIGIN_STEP) * ORIGIN_STEP
     return out + 0.0  # no negative zero
 
 

@@ -151,7 +151,7 @@ def main(args: argparse.Namespace) -> int:
     if args.boilerplate_only:
         from ..outputs.methods import methods
 
-        print(methods(settings))
+        print(methods(settings.analysis))
         return 0
     return process(args, settings, make_query(args))
 
@@ -294,6 +294,7 @@ def make_settings(args: argparse.Namespace, bids_dir: Path) -> Settings:
 
 
 def _analysis(args: argparse.Namespace) -> Analysis:
+    from ..segmentation.card import use_digest
     from ..segmentation.model import load_model
     from ..settings import Analysis
 
@@ -322,6 +323,7 @@ def _analysis(args: argparse.Namespace) -> Analysis:
         architecture=model.architecture,
         precision=args.precision,
         burden=card.burden,
+        model_use=use_digest(card),
         output_spaces=tuple(sorted({*args.output_spaces} - {'T1w'})),
         exclude_wmh=getattr(args, 'exclude_wmh', None),  # predict has no derivative datasets
     )

@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     if args.boilerplate_only:
         from ..outputs.methods import methods
 
-        print(methods(settings))
+        print(methods(settings.analysis))
         return 0
     selection = select_scans(images, args.t2w, settings)
     if args.dry_run or args.reports_only:

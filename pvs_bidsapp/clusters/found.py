@@ -67,6 +67,7 @@ def find_clusters(
     -------
     found : Found
     """
+    given = regions
     probability, regions = within_regions(rounded(probability), regions, threshold)
     voxel = abs(float(np.linalg.det(affine[:3, :3])))
 
@@ -83,5 +84,6 @@ def find_clusters(
         about = cc3d.connected_components(probability >= CANDIDATE, connectivity=26)
         left_out |= lesions & np.isin(about, np.unique(about[left_out])) & (clusters == 0) & (about > 0)
         probability = np.where(left_out, 0, probability)
+        regions = np.where(left_out, given, regions)
         clusters = label(probability)
     return Found(probability=probability, regions=regions, clusters=clusters, affine=affine)

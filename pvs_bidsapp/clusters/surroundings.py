@@ -129,7 +129,7 @@ def _contrast(
     away = edt.edt(~own, anisotropy=tuple(map(float, spacing)))
     shell = free & (away >= SHELL[0]) & (away <= SHELL[1])
     around = float(np.median(image[shell])) if shell.sum() >= FEWEST else levels.white
-    near = own | (free & (away < 1.01 * spacing.max()))
+    near = own | (free & ndimage.binary_dilation(own))  # with what shares a face with it
     full = max(around - levels.csf, 1e-6)
     shares = np.minimum((around - image[near]) / full, 1.0)
     return max(float(shares.sum()), 0.0), around - float(image[own].mean())

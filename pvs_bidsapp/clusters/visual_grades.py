@@ -104,9 +104,17 @@ def estimate_grades(
     }
 
 
-def section_thickness(affine: np.ndarray) -> float:
-    """Thickness of the sections of a scan in mm, by its affine, shape (4, 4)."""
-    return max(THICKNESS, float(np.linalg.norm(affine[:3, :3], axis=0).max()))
+def section_thickness(affine: np.ndarray, frame: Frame) -> float:
+    """Thickness of the axial sections of a scan in mm: as far as a step to the next voxel leads upwards.
+
+    Parameters
+    ----------
+    affine : ndarray, shape (4, 4)
+        Voxel to scanner RAS+ mm.
+    frame : Frame
+        The scan's AC-PC frame.
+    """
+    return max(THICKNESS, float(np.abs(frame.axes[2] @ affine[:3, :3]).max()))
 
 
 def section_numbers(heights: np.ndarray, thickness: float) -> np.ndarray:
@@ -124,7 +132,7 @@ class _Sections:
     """
 
     def __init__(self, clusters: np.ndarray, affine: np.ndarray, frame: Frame) -> None:
-        self.thickness = section_thickness(affine)
+        self.thickness = section_thickness(affine, frame)
         voxels = np.argwhere(clusters > 0)
         heights = frame.heights(voxels @ affine[:3, :3].T + affine[:3, 3])
         numbers = section_numbers(heights, self.thickness)

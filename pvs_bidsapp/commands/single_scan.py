@@ -36,7 +36,7 @@ def staged(selection: Selection, settings: Settings) -> Iterator[tuple[Selection
     check_writable(settings.out_dir, 'OUT_DIR')
     check_writable(settings.execution.work_dir, 'work folder')
     with temporary_folder(settings.execution.work_dir) as folder:
-        yield stage(selection, folder), replace(settings, bids_dir=folder)
+        yield stage(selection, folder), replace(settings, bids_dir=folder, is_staged=True)
 
 
 def process_one(selection: Selection, settings: Settings) -> Naming:

@@ -16,8 +16,8 @@ class MaskSettings:
 
     Attributes
     ----------
-    model, sha256 : str
-        Name of the model, and checksum of its weights.
+    model, sha256, use : str
+        Name of the model, and checksums of its weights and of how its card says that they are used.
     threshold : str
         Of the probability.
     min_cluster_size : str
@@ -31,11 +31,13 @@ class MaskSettings:
     threshold: str
     min_cluster_size: str
     excluded_wmh: str = ''
+    use: str = ''
 
     def __str__(self) -> str:
         """Model and threshold, and what is left out, in a line."""
         without = f', --exclude-wmh {self.excluded_wmh}' if self.excluded_wmh else ''
-        return f'{self.model} at {self.threshold}{without}'
+        used = f', used as {self.use}' if self.use else ''
+        return f'{self.model} at {self.threshold}{without}{used}'
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -258,8 +258,7 @@ class _CoregisterInputSpec(BaseInterfaceInputSpec):
     brain = File(exists=True, mandatory=True, desc='brain mask at 1 mm')
     reference = File(exists=True, mandatory=True, desc="an image on the T1w's own grid")
     seed = traits.Int(mandatory=True)
-    # the same T2w serves models with and without this channel: it is not part of the hash
-    is_channel = traits.Bool(mandatory=True, nohash=True, desc='the model needs the T2w')
+    is_channel = traits.Bool(mandatory=True, desc='the model needs the T2w')
 
 
 class _CoregisterOutputSpec(TraitedSpec):
@@ -293,7 +292,8 @@ class Coregister(SimpleInterface):
 
     def _coregister(self, runtime: Bunch, findings: list[Finding]) -> dict[str, float]:
         """Write the T2w and add findings; returns the step of its values, and measures of its alignment."""
-        from ..anatomy.conform import load_scan
+        from ..anatomy.brain import is_stripped
+        from ..anatomy.conform import load_scan, working_image
         from ..anatomy.coregistration import WELL_COVERED, coregister_t2w
         from ..anatomy.native import grid_of
         from ..anatomy.registration import deterministic
@@ -313,7 +313,12 @@ class Coregister(SimpleInterface):
                 scans.T2W_MIRRORED.finding(mirrored=alignment.mirrored, correlation=alignment.correlation)
             )
         self._results['out_file'] = write(runtime.cwd, 't2w.nii', out, grid.affine)
-        return {'step': t2w.step, 't2w_contrast': alignment.correlation, 't2w_moved_mm': alignment.moved}
+        return {
+            'step': t2w.step,
+            'stripped': is_stripped(working_image(t2w)[0]),
+            't2w_contrast': alignment.correlation,
+            't2w_moved_mm': alignment.moved,
+        }
 
 
 def _without_folder(error: Exception, path: str) -> str:

@@ -98,6 +98,7 @@ class WriteDerivatives(SimpleInterface):
             source=source,
             step=step,
             t2w_step=t2w_values.get('step', 0.0),
+            t2w_stripped=bool(t2w_values.get('stripped', False)),
             quality=quality,
             assessed=assessed,
             findings=tuple(findings),

@@ -50,13 +50,16 @@ class Assess(SimpleInterface):
         values = assess(image, brain, tissues, spacing, self.inputs.suffix)
         values |= masks_against_template(brain, affine, read_transform(self.inputs.to_template))
         values['template_fit'] = read_quality(self.inputs.brain_quality)[0]['TemplateCorrelation']
+        findings = []
         for name in ('region_quality', 't2w_quality', 'mask_quality'):
             if isdefined(getattr(self.inputs, name)):
-                values |= read_quality(getattr(self.inputs, name))[0]
+                measured, told = read_quality(getattr(self.inputs, name))
+                values |= measured
+                findings += told if name == 'mask_quality' else []  # the others are told by their steps
         values = {name: values[name] for name in METRICS if name in values}
         outside = unexpected(values)
         # two have findings of their own; that of the template's fit stands with the registration
-        findings = [
+        findings += [
             scans.QUALITY.finding(metric=name, value=f'{values[name]:.3g}', range=METRICS[name].range)
             for name in outside
             if name not in ('template_fit', 'expected_dice')

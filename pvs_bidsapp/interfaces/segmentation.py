@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..clusters.found import Found
     from ..clusters.shape import Shape
     from ..clusters.surroundings import Surroundings
+    from ..messages.message import Finding
 
 
 class _SegmentInputSpec(BaseInterfaceInputSpec):
@@ -133,7 +134,7 @@ class _MeasureOutputSpec(TraitedSpec):
     cluster_table = File(exists=True)
     region_table = File(exists=True)
     grades = File(exists=True, desc='estimated visual grades, and the AC-PC frame')
-    quality = File(exists=True, desc='how well the mask should agree with the spaces')
+    quality = File(exists=True, desc='how well the mask should agree with the spaces; findings on lesions')
 
 
 class Measure(SimpleInterface):
@@ -148,7 +149,7 @@ class Measure(SimpleInterface):
         from ..clusters.tables import to_tsv
         from ..clusters.visual_grades import estimate_grades
 
-        found, table = self._clusters()
+        found, table, about_lesions = self._clusters()
         affine = found.affine
         frame = find_frame(read_transform(self.inputs.to_template))
         grades = estimate_grades(found.clusters, table, affine, frame)
@@ -165,7 +166,7 @@ class Measure(SimpleInterface):
             (folder / name).write_text(text)
             out[Path(name).stem] = str(folder / name)
         dice = expected_dice(found.probability, found.clusters, found.regions)
-        out['quality'] = write_quality(runtime.cwd, 'quality.json', {'expected_dice': dice}, [])
+        out['quality'] = write_quality(runtime.cwd, 'quality.json', {'expected_dice': dice}, about_lesions)
         return runtime
 
     def _region_table(self, found: Found, table: pd.DataFrame) -> pd.DataFrame:
@@ -179,15 +180,18 @@ class Measure(SimpleInterface):
         burden = Burden.from_entry(self.inputs.burden)
         return region_table(table, found.regions, voxel, burden=burden, sums=sums)
 
-    def _clusters(self) -> tuple[Found, pd.DataFrame]:
-        """The clusters and their table, without those in lesions if they are to be left out."""
+    def _clusters(self) -> tuple[Found, pd.DataFrame, list[Finding]]:
+        """The clusters and their table, without those in lesions if they are to be left out.
+
+        The findings are about the mask of the lesions.
+        """
         from ..anatomy.registration import apply_points
         from ..clusters.found import find_clusters
         from ..clusters.shape import measure
         from ..clusters.tables import cluster_table
 
         probability, affine = read_image(self.inputs.probability)
-        lesions = self._lesions(probability.shape, affine)
+        lesions, findings = self._lesions(probability.shape, affine)
         found = find_clusters(
             probability,
             read_image(self.inputs.regions)[0],
@@ -207,18 +211,21 @@ class Measure(SimpleInterface):
             surroundings=self._surroundings(shapes, found),
             lesions=lesions,
         )
-        return found, table
+        return found, table, findings
 
-    def _lesions(self, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray | None:
-        """White matter hyperintensities on the T1w's grid; None if nothing is known of them."""
-        from ..anatomy.mask_image import ready_made_mask
+    def _lesions(self, shape: tuple[int, ...], affine: np.ndarray) -> tuple[np.ndarray | None, list[Finding]]:
+        """White matter hyperintensities on the T1w's grid, None if nothing is known of them; findings."""
+        from ..anatomy.mask_image import check_volume_left, ready_made_mask
         from ..anatomy.native import labels_to_native
         from ..anatomy.resampling import Grid
 
         if not isdefined(self.inputs.lesions):
-            return None
-        mask, _ = ready_made_mask(Path(self.inputs.lesions), Path(self.inputs.source))
-        return labels_to_native(*mask, Grid(shape, affine)) > 0
+            return None, []
+        path, source = Path(self.inputs.lesions), Path(self.inputs.source)
+        (mask, own), findings = ready_made_mask(path, source)
+        lesions = labels_to_native(mask, own, Grid(shape, affine)) > 0
+        check_volume_left(path, source, (mask, Grid(mask.shape, own)), (lesions, Grid(shape, affine)))
+        return lesions, [replace(f, finding=f'mask of hyperintensities: {f.finding}') for f in findings]
 
     def _surroundings(self, shapes: list[Shape], found: Found) -> list[Surroundings]:
         from ..anatomy.noise import noise_level

@@ -341,6 +341,7 @@ def _settings_of(sidecars: Mapping[Naming, dict[str, Any]]) -> MaskSettings:
         masks = MaskSettings(
             model=model, sha256=sha256, threshold=threshold, min_cluster_size=smallest,
             excluded_wmh=str(content.get('ExcludedFromLesionShare') or ''),
+            use=str(content.get('ModelUse') or ''),
         )  # fmt: skip
         seen.setdefault(masks, []).append(names.stem)
     if len(seen) > 1:

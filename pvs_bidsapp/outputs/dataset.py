@@ -36,7 +36,8 @@ def describe_output(settings: Settings) -> None:
     texts = {out / name: _package_text(source) for name, source in _TEXTS.items()}
     if not (out / 'dataset_description.json').exists():
         texts = {path: text for path, text in texts.items() if not path.exists()}
-        describe_derivative(out, 'Perivascular spaces (PVS BIDS-App)', settings.bids_dir)
+        source = None if settings.is_staged else settings.bids_dir
+        describe_derivative(out, 'Perivascular spaces (PVS BIDS-App)', source)
     for path, text in texts.items():
         if not path.exists() or path.read_bytes() != text.encode('utf-8'):
             write_text(path, text)

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..bids.naming import Naming
-from ..settings import GIVEN_MASK, Analysis, Settings
+from ..settings import GIVEN_MASK, Analysis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +46,15 @@ _GIVEN = {
 READY_MADE = frozenset(_GIVEN)
 
 
-def methods(settings: Settings, ready_made: Collection[str] = ()) -> str:
-    """Describe what was done to a scan with these settings, in one paragraph.
+def methods(a: Analysis, ready_made: Collection[str] = ()) -> str:
+    """Describe what was done to a scan, in one paragraph.
 
     Parameters
     ----------
-    settings : Settings
+    a : Analysis
     ready_made : collection of str
         Which of `READY_MADE` were given, for some of the scans at least.
     """
-    a = settings.analysis
     t2w = ' and the T2w of the same session, rigidly registered to it' if a.channels == ('T1w', 'T2w') else ''
     small = f' Clusters of less than {a.min_cluster_size:g} mm3 were dropped.' if a.min_cluster_size else ''
     if a.exclude_wmh is not None:
@@ -94,19 +93,20 @@ def _segmentation(a: Analysis) -> str:
     )
 
 
-def references(analysis: Analysis) -> str:
+def references(*analyses: Analysis) -> str:
     """The papers that the paragraph names, as BibTeX.
 
     Parameters
     ----------
-    analysis : Analysis
-        Decides which papers of networks are among them: none for a given mask, all for a network of another
+    *analyses : Analysis
+        Decide which papers of networks are among them: none for a given mask, all for a network of another
         name.
     """
     text = files('pvs_bidsapp.data').joinpath('CITATION.bib').read_text(encoding='utf-8')
-    if not analysis.is_of_given_mask and analysis.architecture not in PAPERS:
+    used = {analysis.architecture for analysis in analyses if not analysis.is_of_given_mask}
+    if used - PAPERS.keys():
         return text
-    unnamed = [paper.key for name, paper in PAPERS.items() if name != analysis.architecture]
+    unnamed = [paper.key for name, paper in PAPERS.items() if name not in used]
     entries = re.split(r'^(?=@)', text, flags=re.MULTILINE)
     return ''.join(entry for entry in entries if entry.partition('{')[2].partition(',')[0] not in unnamed)
 

@@ -25,7 +25,7 @@ from ..reports.subject_page import (
 )
 from ..reports.viewer import IMAGES
 from ..runtime.files import write_text
-from ..settings import Settings
+from ..settings import Analysis, Settings
 from .methods import READY_MADE, command, methods, references
 from .records import find_records, read_record
 from .result_tables import read_rows
@@ -152,9 +152,19 @@ def _write_page(
         elif section is None and names in missing:
             errors[missing[names][0]] = missing[names][1]
     title, state = f'Perivascular spaces: {page.stem}', _state(records)
-    papers = references(settings.analysis)
-    text = methods(settings, _ready_made(records))
+    analyses = _analyses(records) or [settings.analysis]
+    papers = references(*analyses)
+    text = '\n\n'.join(dict.fromkeys(methods(each, _ready_made(records)) for each in analyses))
     write_text(page, render(title, sections, errors, text, references=papers, state=state))
+
+
+def _analyses(records: Collection[Naming]) -> list[Analysis]:
+    """How the finished scans of a page were analysed, each way once."""
+    found = (
+        Analysis.of_record(read_record(names.status).get('analysis'))
+        for names in sorted(records, key=lambda n: n.stem)
+    )
+    return list({repr(analysis): analysis for analysis in found if analysis is not None}.values())
 
 
 def _ready_made(records: Collection[Naming]) -> set[str]:

@@ -244,7 +244,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     Returns
     -------
     content : dict
-        ``ModelName ModelSHA256 ExcludedFromLesionShare Precision``, None where they are not there,
+        ``ModelName ModelSHA256 ModelUse ExcludedFromLesionShare Precision``, None where they are not there,
         ``Threshold MinimumClusterSize BrainMaskVolume``, of which the last is NaN if it is not there, and
         ``grades``: the value of each of `pvs_bidsapp.clusters.visual_grades.GRADES`, or NaN.
 
@@ -268,7 +268,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
             raise people.RESULT_DAMAGED.error(path, reason=f'{key} is {str(value)[:40]!r}')
         else:
             content[key] = float(value)
-    others = ('ModelName', 'ModelSHA256', 'ExcludedFromLesionShare', 'Precision')
+    others = ('ModelName', 'ModelSHA256', 'ModelUse', 'ExcludedFromLesionShare', 'Precision')
     kept = {key: content.get(key) for key in (*others, *limits)}
     return kept | {'grades': _grades(content.get('EstimatedVisualGrades'), path)}
 

@@ -56,8 +56,6 @@ QUALITY_COLUMNS: dict[str, tuple[str, str | None]] = {
 }
 #: Characters in the name of an output.
 _FILE_NAME = re.compile('[a-zA-Z0-9_+.-]+')
-#: What is in the name of an output that not every run writes.
-_OPTIONAL = re.compile(r'_space-|_xfm\.|_desc-preproc_T2w\.')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +88,8 @@ class Results:
         Pictures by ``desc``.
     inference : dict of str to str
         Engine and precision of the network, for the sidecars.
-    stripped : bool
-        The scan came without a skull.
+    stripped, t2w_stripped : bool
+        The scan, or its T2w, came without a skull.
     source : SourceGrid
         Grid of the scan's file, on which images are written.
     step, t2w_step : float
@@ -125,6 +123,7 @@ class Results:
     findings: tuple[Finding, ...]
     t2w: Path | None = None
     t2w_step: float = 0.0
+    t2w_stripped: bool = False
     standard: StandardFiles | None = None
 
 
@@ -168,9 +167,8 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
     """
     names = Naming.of(settings.out_dir, scan.anat)
     earlier = _recorded_files(names)
-    for path in earlier:  # if this run ended here, the next one would not know of them
-        if _OPTIONAL.search(path.name):
-            path.unlink(missing_ok=True)
+    for path in _optional(names, scan.suffix):  # of a run that was killed, no record knows
+        path.unlink(missing_ok=True)
     names.status.unlink(missing_ok=True)  # until all is written again, the scan is not done
     written = [
         *_write_anatomy(names, scan, settings, results),
@@ -193,6 +191,23 @@ def write(scan: Scan, settings: Settings, results: Results) -> list[Path]:
         path.unlink(missing_ok=True)
     write_json(names.status, record)
     return written
+
+
+def _optional(names: Naming, suffix: str) -> list[Path]:
+    """The outputs of a scan that not every run writes."""
+    images = [
+        ('probseg', {'space': SPACE, 'label': 'PVS'}),
+        ('mask', {'space': SPACE, 'label': 'PVS'}),
+        ('T2w', {'space': 'T1w', 'desc': 'preproc'}),
+    ]
+    pairs = [
+        names.anat(end, extension, **entities)
+        for end, entities in images
+        for extension in ('.nii.gz', '.json')
+    ]
+    transforms = [names.transform(suffix, SPACE), names.transform(SPACE, suffix)]
+    figures = [names.figure('t2w', '.webp'), names.figure('t2w', '.png'), names.figure('viewT2w', '.nii.gz')]
+    return [*pairs, *transforms, *(figures if suffix == 'T1w' else [])]
 
 
 def findings_of(scan: Scan, settings: Settings) -> list[Finding]:
@@ -236,16 +251,29 @@ def _is_own(names: Naming, file: Path) -> bool:
     return {e for e in names.entities if e[0] not in ('desc', 'seg', 'label', 'space')} <= set(entities)
 
 
-def _common(sources: list[Path], settings: Settings, results: Results) -> dict[str, Any]:
-    """Keys of the sidecars of results that come from these inputs."""
-    content = sidecars.common([sidecars.bids_uri(path, settings.bids_dir) for path in sources], settings)
+def _common(scan: Scan, settings: Settings, results: Results, *, of_t2w: bool) -> dict[str, Any]:
+    """Keys of the sidecars of results that come from a scan, and from its T2w if there is one."""
+    paths = [scan.anat, *([scan.t2w] if of_t2w and scan.t2w is not None else [])]
+    content = sidecars.common([_address(path, scan, settings) for path in paths], settings)
     if results.findings:
         content['InputFindings'] = [finding.row() for finding in results.findings]
     return content
 
 
+def _of_model(scan: Scan, settings: Settings, results: Results) -> dict[str, Any]:
+    """Keys of the sidecars of what a model found."""
+    common = _common(scan, settings, results, of_t2w='T2w' in settings.analysis.channels)
+    return common | sidecars.model(settings) | results.inference
+
+
+def _address(path: Path, scan: Scan, settings: Settings) -> str:
+    """Address of an input: in its dataset, or of a file that was named without BIDS."""
+    file = {scan.anat: scan.source, scan.t2w: scan.t2w_source}.get(path)
+    return sidecars.bids_uri(path, settings.bids_dir) if file is None else file.as_uri()
+
+
 def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
-    source, grid = _common([scan.anat], settings, results), results.source
+    source, grid = _common(scan, settings, results, of_t2w=False), results.source
     made = [
         _scaled_pair(names, grid, read_image(results.preproc)[0], results.step, source | {
             'Description': f'bias corrected {scan.suffix} on its own grid, in units of its own; '
@@ -271,20 +299,17 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
     write_text(table, 'index\tname\n1\tCSF\n2\tgrey matter\n3\twhite matter\n')
     files.append(table)
     if results.t2w is not None and scan.t2w is not None:
-        source = _common([scan.t2w], settings, results)
+        source = source | {'Sources': [_address(scan.t2w, scan, settings)]}
         files += _scaled_pair(names, grid, read_image(results.t2w)[0], results.t2w_step, source | {
             'Description': "bias corrected T2w, rigidly registered to the T1w's grid",
-            'SkullStripped': bool(results.stripped),
-            'SpatialReference': sidecars.bids_uri(scan.anat, settings.bids_dir),
+            'SkullStripped': bool(results.t2w_stripped),
+            'SpatialReference': _address(scan.anat, scan, settings),
         }, 'T2w', space='T1w', desc='preproc')  # fmt: skip
     return files
 
 
 def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: Results) -> list[Path]:
-    inputs = [scan.anat]
-    if scan.t2w is not None and 'T2w' in settings.analysis.channels:
-        inputs.append(scan.t2w)
-    source = _common(inputs, settings, results) | sidecars.model(settings) | results.inference
+    source = _of_model(scan, settings, results)
     grid = results.source
     clusters, _ = read_image(results.clusters)
     files = [
@@ -310,14 +335,15 @@ def _write_segmentation(names: Naming, scan: Scan, settings: Settings, results: 
     ):
         write_text(path, Path(table).read_text())
         files.append(path)
-    return [*files, stats, *_write_quality(names, source, results)]
+    aligned = _common(scan, settings, results, of_t2w=results.t2w is not None)
+    return [*files, stats, *_write_quality(names, source | aligned, results)]
 
 
 def _write_standard(
     names: Naming, scan: Scan, settings: Settings, results: Results, standard: StandardFiles
 ) -> list[Path]:
     """Mask and probability in the template's space, and the transforms."""
-    source = _common([scan.anat], settings, results) | sidecars.model(settings) | results.inference
+    source = _of_model(scan, settings, results)
     image = nib.load(standard.mask)
     grid = SourceGrid(shape=image.shape, affine=image.affine, has_orientation=True)
     files = [

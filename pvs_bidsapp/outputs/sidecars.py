@@ -57,5 +57,6 @@ def model(settings: Settings) -> dict[str, Any]:
         'ModelName': analysis.model_name,
         'ModelVersion': analysis.model_version,
         'ModelSHA256': analysis.model_sha256,
+        'ModelUse': analysis.model_use,
         'Device': settings.execution.device,
     }

@@ -61,7 +61,7 @@ def draw_grades(
         A PNG file.
     """
     plt = pyplot()
-    thickness = section_thickness(affine)
+    thickness = section_thickness(affine, frame)
     voxels = np.argwhere(clusters > 0)
     numbers = section_numbers(frame.heights(apply_affine(affine, voxels)), thickness)
     figure, axes = plt.subplots(2, len(SHOWN), figsize=(4 * len(SHOWN), 10), facecolor='black')

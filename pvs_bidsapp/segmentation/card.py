@@ -7,6 +7,7 @@ cards that are written.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import reprlib
@@ -90,6 +91,10 @@ class ModelCard:
     sha256: str = ''
     burden: dict[str, Any] | None = None
     standard: dict[str, Any] | None = None
+
+
+#: Entries that decide what a network makes of a scan, beside its weights and the threshold.
+USE = ('architecture', 'channels', 'spacing', 'box', 'intensity', 'patch_size', 'stride', 'mirror')
 
 
 @dataclass(frozen=True)
@@ -496,6 +501,23 @@ def card_content(card: ModelCard, path: Path) -> dict[str, Any]:
     content = json_content(card)
     check_content(content, path)
     return content
+
+
+def use_digest(card: ModelCard) -> str:
+    """Checksum of how a network is built and used, which decides its results as its weights do.
+
+    Parameters
+    ----------
+    card : ModelCard
+
+    Returns
+    -------
+    digest : str
+        16 hexadecimal digits.
+    """
+    content = json_content(card)
+    text = json.dumps({key: content[key] for key in USE}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def json_content(card: ModelCard) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _segment(scan: Scan, settings: Settings) -> Segment | ReadMask:
     return Segment(
         suffix=analysis.suffix,
         model=analysis.model_dir,
-        identity=f'{analysis.model_version} {analysis.model_sha256}',
+        identity=f'{analysis.model_version} {analysis.model_sha256} {analysis.model_use}',
         precision=analysis.precision,
         device=execution.device,
         num_threads=execution.omp_nthreads,

@@ -16,7 +16,7 @@ from ..runtime.files import write_json
 from ..runtime.resources import cores
 
 LOG = logging.getLogger(__name__)
-#: List of the files of a finished step, with their sizes and checksums.
+#: Place of a finished step, and its files with their sizes and checksums.
 SEAL = 'complete.json'
 _CHUNK = 2**22
 
@@ -71,16 +71,24 @@ class Step(pe.Node):
 
 def seal(folder: Path) -> None:
     """Write the list of the files in a folder, with their sizes and checksums."""
-    write_json(folder / SEAL, {name: [size, crc] for name, (size, crc) in _describe(folder).items()})
+    write_json(folder / SEAL, _content(folder))
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether a folder holds exactly what it held when it was sealed."""
+    """Whether a folder holds exactly what it held when it was sealed, in the same place.
+
+    nipype's files name others by their path, so that a folder which was moved is of no use.
+    """
     try:
-        sealed = json.loads((folder / SEAL).read_text(encoding='utf-8'))
-        return sealed == {name: [size, crc] for name, (size, crc) in _describe(folder).items()}
+        return json.loads((folder / SEAL).read_text(encoding='utf-8')) == _content(folder)
     except (OSError, ValueError):
         return False
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    """What a seal says."""
+    files = {name: [size, crc] for name, (size, crc) in _describe(folder).items()}
+    return {'folder': str(folder.resolve()), 'files': files}
 
 
 def _describe(folder: Path) -> dict[str, tuple[int, int]]:

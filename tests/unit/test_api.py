@@ -165,7 +165,7 @@ def test_a_mask_is_measured_without_a_model(t1w, worked_on, caplog):
     analysis = settings.analysis
     assert (analysis.model_name, analysis.model_dir, analysis.min_cluster_size) == (GIVEN_MASK, '', 2)
     assert analysis.is_of_given_mask
-    assert 'measured' in (paragraph := methods(settings))
+    assert 'measured' in (paragraph := methods(settings.analysis))
     assert 'The voxels of a given mask' in paragraph
     assert 'network' not in paragraph
     # 27,000 mm3 were given, and the table tells of 1 mm3

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pvs_bidsapp.settings import Analysis
+
 
 def test_a_precision_counts_only_if_somebody_chose_it(settings):
     """Without the option, a checksum is the one of the releases that did not have it."""
@@ -9,5 +11,20 @@ def test_a_precision_counts_only_if_somebody_chose_it(settings):
         name: replace(settings.analysis, precision=name).fingerprint({}) for name in ('auto', 'fp32', 'bf16')
     }
     assert settings.analysis.precision == 'auto'
-    assert prints['auto'] == 'e91cd03d63beaa3cabf5fb67c8f9707625df511c50aae00deb1520c1d1a635c7'
+    assert prints['auto'] == '895df50d06476daef925ec3b4eddc02a7f478bf46549946db7582ddb54a91d50'
     assert len(set(prints.values())) == 3
+
+
+def test_how_a_network_is_used_counts(settings):
+    other = replace(settings.analysis, model_use='0123')
+    assert other.fingerprint({}) != settings.analysis.fingerprint({})
+
+
+def test_settings_are_read_again_from_a_record(settings):
+    analysis = replace(settings.analysis, output_spaces=('MNI152NLin2009cSym',), exclude_wmh=0.5)
+    entry = replace(settings, analysis=analysis).dump()['analysis']
+    assert Analysis.of_record(entry) == analysis
+    for name, value in (('threshold', 'x'), ('channels', 5), ('model_name', None), ('exclude_wmh', [])):
+        assert Analysis.of_record(entry | {name: value}) is None
+    for damaged in (None, 5, [], {}, {'threshold': 0.5}):
+        assert Analysis.of_record(damaged) is None

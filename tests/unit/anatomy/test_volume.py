@@ -135,14 +135,23 @@ def test_rounding_of_an_affine_moves_no_voxel():
     turn, _ = np.linalg.qr(np.array([[1, 0.1234567, 0.3], [-0.1, 1, 0.2], [-0.3, -0.2, 1.0]]))
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = turn * (0.859375, 0.9, 1.15), (-90.12345, 3, -1e-9)
-    rounded = volume.rounded(affine)
+    rounded = volume.rounded(affine, (256, 256, 256))
     corner = np.array([256, 256, 256, 1])
     assert np.abs((rounded - affine) @ corner).max() < 0.006
     size = abs(np.linalg.det(rounded[:3, :3]))
     assert size == pytest.approx(0.859375 * 0.9 * 1.15, rel=1e-9)
     other = affine.astype(np.float32).astype(float)
-    np.testing.assert_array_equal(volume.rounded(other), rounded)
+    np.testing.assert_array_equal(volume.rounded(other, (256, 256, 256)), rounded)
     assert not np.signbit(rounded[2, 3])
+
+
+def test_the_centre_of_a_sheared_image_stays_where_it_is():
+    affine = np.eye(4)
+    affine[0, 1] = np.tan(np.deg2rad(0.6))
+    rounded, centre = volume.rounded(affine, (180, 216, 180)), np.array([89.5, 107.5, 89.5, 1])
+    np.testing.assert_allclose(rounded @ centre, affine @ centre, atol=0.002)
+    corner = np.array([0, 0, 0, 1])
+    assert np.abs((rounded - affine) @ corner).max() < 1
 
 
 def test_a_folder_is_no_image(tmp_path):

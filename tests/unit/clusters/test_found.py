@@ -27,6 +27,16 @@ def test_clusters_in_lesions_are_left_out_with_their_probability(found_of, proba
     assert found_of(probability, lesions=lesions).clusters.max() == 2
 
 
+def test_what_is_left_out_extends_no_region(found_of, probability):
+    regions = np.ones(probability.shape, np.uint8)
+    regions[2, 2, 6:9] = regions[8, 8, 5] = 0  # the ends of both clusters
+    lesions = np.zeros(probability.shape, bool)
+    lesions[2, 2] = True
+    found = found_of(probability, regions, lesions=lesions, most_in_lesions=0.75)
+    assert not found.regions[2, 2, 6:9].any()
+    assert found.regions[8, 8, 5] == 1
+
+
 def test_the_faint_rim_of_what_is_left_out_goes_with_it(found_of, probability):
     """Else it would count as a space of its own where numbers are expected by the probabilities."""
     probability[2, 3, 1:9] = 0.3

@@ -57,6 +57,16 @@ def test_noise_does_not_change_the_weighted_volume(scene):
     assert around.contrast_to_noise == pytest.approx(480 / 30, rel=0.15)
 
 
+def test_the_weighted_volume_takes_the_next_voxels_only():
+    """Of voxels that are higher than wide, the next but one are nearer than the next in the other axis."""
+    own, image = np.zeros((11, 11, 5), bool), np.full((11, 11, 5), 1000.0)
+    own[5, 5, 2] = True
+    image[own], image[5, 6, 2], image[5, 8, 2] = 600, 920, 200
+    spacing, levels = np.array([0.5, 0.5, 2.0]), ScanLevels(1000.0, 200.0, 30.0)
+    volume, _ = surroundings._contrast(image, own, np.ones_like(own), spacing, levels)
+    assert volume == pytest.approx(0.5 + 0.1)
+
+
 def test_distances_are_those_of_the_centre(scene):
     ventricles, cortex = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
     ventricles[15, 5] = cortex[20, 15] = True

@@ -64,6 +64,11 @@ def test_what_lies_apart_in_a_section_counts_apart():
     assert (grade.count, grade.height) == (4, 2.0)
 
 
+@pytest.mark.parametrize(('sides', 'expected'), [((3, 0.9, 0.9), 1), ((0.9, 0.9, 3), 3), ((1, 1, 1), 1)])
+def test_sections_are_as_thick_as_voxels_are_high(sides, expected):
+    assert visual_grades.section_thickness(np.diag([*sides, 1]), FRAME) == expected
+
+
 def test_sections_follow_the_frame_not_the_voxels():
     """Spaces that lie in one section of a head that was scanned at an angle."""
     angle = np.radians(20)

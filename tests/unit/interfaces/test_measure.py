@@ -15,6 +15,7 @@ from pvs_bidsapp.anatomy import template
 from pvs_bidsapp.anatomy.regions import find_regions
 from pvs_bidsapp.anatomy.registration import Transform
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS
+from pvs_bidsapp.errors import ImageError
 from pvs_bidsapp.interfaces.anatomy import ToStandard
 from pvs_bidsapp.interfaces.files import read_quality, write_quality, write_transform
 from pvs_bidsapp.interfaces.quality import Assess
@@ -82,6 +83,25 @@ def test_clusters_in_lesions(files, tmp_path):
     outputs = measure(files[0], tmp_path, lesions=files[1], exclude_wmh=0.5)
     assert pd.read_csv(outputs.cluster_table, sep='\t')['n_voxels'].tolist() == [12, 8]
     assert np.asarray(nib.load(outputs.clusters).dataobj)[120].max() == 0
+
+
+def test_lesions_of_another_head_are_refused(files, tmp_path):
+    image = nib.load(files[1])
+    moved = image.affine.copy()
+    moved[0, 3] += 500
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), tmp_path / 'elsewhere.nii')
+    with pytest.raises(ImageError, match=r'elsewhere\.nii'):
+        measure(files[0], tmp_path, lesions=str(tmp_path / 'elsewhere.nii'))
+
+
+def test_what_is_odd_about_lesions_is_told(files, tmp_path):
+    image = nib.load(files[1])
+    soft = 0.8 * np.asarray(image.dataobj, np.float32)
+    soft[120, 0, 0] = 0.2
+    nib.save(nib.Nifti1Image(soft, image.affine), tmp_path / 'soft.nii')
+    outputs = measure(files[0], tmp_path, lesions=str(tmp_path / 'soft.nii'))
+    _, findings = assess(files, tmp_path, mask_quality=outputs.quality)
+    assert any(f.finding.startswith('mask of hyperintensities: ') for f in findings)
 
 
 def assess(files, folder, *, overlap: float = 0.9, **options):

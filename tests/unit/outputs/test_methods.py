@@ -3,24 +3,16 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
 from pvs_bidsapp.outputs.methods import PAPERS, methods, references
-from pvs_bidsapp.settings import GIVEN_MASK, Analysis, Execution, Settings
+from pvs_bidsapp.settings import GIVEN_MASK, Analysis
 
 ANALYSIS = Analysis(
     model_name='a', model_version='1', model_sha256='0' * 64, model_dir='', channels=('T1w',), threshold=0.5,
     min_cluster_size=0.0, random_seed=1, modality='T1w', version='1',
 )  # fmt: skip
-
-
-def settings(analysis: Analysis) -> Settings:
-    execution = Execution(
-        nprocs=1, omp_nthreads=1, memory_gb=1.0, device='cpu', work_dir=Path(), clean_workdir=True
-    )
-    return Settings(bids_dir=Path(), out_dir=Path(), analysis=analysis, execution=execution)
 
 
 def keys(text: str) -> list[str]:
@@ -54,12 +46,12 @@ def test_all_papers_of_networks_are_in_the_file_that_outputs_carry():
 @pytest.mark.parametrize('architecture', PAPERS)
 def test_the_paragraph_names_the_paper(architecture):
     analysis = replace(ANALYSIS, architecture=architecture)
-    assert PAPERS[architecture].name in methods(settings(analysis))
+    assert PAPERS[architecture].name in methods(analysis)
 
 
 def test_the_paragraph_names_what_other_programs_gave():
-    assert 'of another program' not in methods(settings(ANALYSIS))
-    text = methods(settings(ANALYSIS), {'brain_mask', 'segmentation'})
+    assert 'of another program' not in methods(ANALYSIS)
+    text = methods(ANALYSIS, {'brain_mask', 'segmentation'})
     assert 'Brain masks of another program' in text
     assert 'it decided on tissues and regions' in text
     assert 'Lesion masks' not in text

@@ -54,6 +54,20 @@ def test_a_run_of_some_scans_leaves_the_others_on_the_page(settings, scans):
         assert sections(page(settings)) == [scan.anat.name for scan in scans]
 
 
+def test_the_methods_are_those_of_the_scans_not_of_this_call(settings, scans):
+    for scan, threshold in zip(scans, (0.21, 0.43), strict=True):
+        names = finish(settings, scan.anat)
+        analysis = settings.dump()['analysis'] | {'threshold': threshold, 'architecture': 'm2ss'}
+        record = json.loads(names.status.read_text()) | {'analysis': analysis}
+        names.status.write_text(json.dumps(record))
+    write_pages(Selection(scans=scans, subjects=('1',)), settings)
+    text = page(settings)
+    assert 'at least 0.21' in text
+    assert 'at least 0.43' in text
+    assert f'at least {settings.analysis.threshold:g}' not in text
+    assert 'Chai et al., M2SS-PVS' in text
+
+
 def test_failures_of_other_runs_stay_on_the_page(settings, scans):
     finish(settings, scans[0].anat)
     write_failure(Naming.of(settings.out_dir, scans[1].anat), RUNS[1], 'too <small>')

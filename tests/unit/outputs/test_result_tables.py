@@ -110,6 +110,7 @@ def test_totals_have_to_be_there_once(files, old, new, word):
 SIDECAR = {
     'ModelName': 'm',
     'ModelSHA256': '0',
+    'ModelUse': 'a',
     'ExcludedFromLesionShare': None,
     'Precision': 'fp32',
     'Threshold': 0.5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,32 @@ def test_what_only_some_runs_write_is_gone_before_the_record_is(written, monkeyp
         write(scan, settings, make_results(tmp_path / 'again'))
     assert not names.status.exists()
     assert not optional.exists()
+
+
+def test_what_a_killed_run_has_left_is_gone_although_no_record_knows_of_it(written, tmp_path):
+    scan, settings, names = written
+    other = Naming.of(settings.out_dir, scan.anat.with_name('sub-01_run-1_T1w.nii.gz'))
+    files = [
+        each
+        for own in (names, other)
+        for each in (
+            own.anat('probseg', space='MNI152NLin2009cSym', label='PVS'),
+            own.transform('T1w', 'MNI152NLin2009cSym'),
+            own.figure('t2w', '.webp'),
+        )
+    ]
+    for path in files:
+        path.write_text('x')
+    write(scan, settings, make_results(tmp_path / 'again'))
+    assert [path.exists() for path in files] == [False] * 3 + [True] * 3
+
+
+def test_inputs_that_were_named_without_bids_stand_under_their_own_names(written, tmp_path):
+    scan, settings, names = written
+    link = replace(scan, source=tmp_path / 'patient 7.nii.gz')
+    write(link, replace(settings, is_staged=True), make_results(tmp_path / 'again'))
+    sidecar = json.loads(names.anat('mask', '.json', label='PVS').read_text())
+    assert sidecar['Sources'] == [f'file://{tmp_path}/patient%207.nii.gz']
 
 
 @pytest.mark.parametrize(

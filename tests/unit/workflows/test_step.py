@@ -86,6 +86,16 @@ def test_a_step_that_is_always_done(again):
     assert again(always=True) == 2
 
 
+def test_a_folder_that_was_moved_is_not_used(tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'out.txt').write_text('a')
+    seal(tmp_path / 'a')
+    (tmp_path / 'a').rename(tmp_path / 'b')
+    assert not is_intact(tmp_path / 'b')
+    (tmp_path / 'b').rename(tmp_path / 'a')
+    assert is_intact(tmp_path / 'a')
+
+
 def test_a_file_of_a_killed_run_that_does_not_belong_there(tmp_path):
     (tmp_path / 'a').write_text('a')
     seal(tmp_path)
