@@ -105,12 +105,29 @@ def test_disproportional_odds_are_seen(rng):
     [
         ([1, 2, 3, 4], [1, 1, 1, 1], 'one level'),
         ([2, 2, 2, 2], [0, 1, 2, 1], 'same number'),
-        ([1, 2, 10, 20], [0, 0, 3, 3], 'perfectly'),
+        ([1, 2, 10, 20], [0, 0, 3, 3], 'separates the grades'),
+        ([0, 0, 0, 0, 0, 3], [0, 1, 0, 1, 0, 1], 'separates the grades'),  # ties at the border
+        ([0, 0, 0, 0, 0, 3], [1, 0, 1, 0, 1, 0], 'separates the grades'),
+        ([1, 2, 5, 5, 6, 7, 9, 9, 10, 12], [0, 0, 0, 1, 1, 1, 1, 2, 2, 2], 'separates the grades'),
         ([], [], 'one level'),
     ],
 )
 def test_what_cannot_be_fitted_is_said(number, grade, word):
     assert word in ratings.fit(pd.Series(number, dtype=float), pd.Series(grade, dtype=float)).note
+
+
+def test_a_rating_model_that_is_stopped_early_has_no_estimate(rng, monkeypatch):
+    number, grade = graded(rng, 40)
+    assert ratings.fit(number, grade).note == ''
+    fit = ratings.OrderedModel.fit
+    monkeypatch.setattr(ratings.OrderedModel, 'fit', lambda self, **k: fit(self, **(k | {'maxiter': 2})))
+    assert ratings.fit(number, grade).note == 'the fit did not converge'
+
+
+def test_ratings_have_estimates_up_to_the_border_of_separation():
+    found = ratings.fit(pd.Series([1.0, 2, 3, 4, 3, 4, 5, 6]), pd.Series([0, 0, 0, 0, 1, 1, 1, 1]))
+    assert found.note == ''
+    assert found.standard_error < 5
 
 
 def test_a_level_that_nobody_has_is_no_error(rng):
