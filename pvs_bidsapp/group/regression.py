@@ -16,7 +16,16 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationError
 from ..errors import InputError
 from .design import Design, objection, of_covariates
 from .exclusions import Exclusion, without_missing
-from .measures import REGION, STANDARD_VOLUME, by_known_rows, false_discovery, side_by_side, transformed
+from .measures import (
+    CONSTANT,
+    EXPLAINED,
+    REGION,
+    STANDARD_VOLUME,
+    by_known_rows,
+    false_discovery,
+    side_by_side,
+    transformed,
+)
 from .permutation import freedman_lane
 
 #: Model of each outcome.
@@ -150,7 +159,7 @@ def _fit(part: pd.DataFrame, outcome: str, model: str, design: Design) -> list[d
     known = values.notna() & part[list(design.columns)].notna().all(axis=1)
     part, values = part[known], values[known]
     if values.nunique() < 2:
-        return [{'term': '', 'n': len(values), 'note': 'the outcome is constant'}]
+        return [{'term': '', 'n': len(values), 'note': CONSTANT}]
     try:
         matrix = design.matrix(part.reset_index(drop=True))
     except InputError as error:
@@ -171,6 +180,8 @@ def _fit(part: pd.DataFrame, outcome: str, model: str, design: Design) -> list[d
 
 def _linear(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]:
     plain = OLS(values, matrix).fit()
+    if plain.ssr <= 1e-20 * (values**2).sum():  # residuals of rounding only
+        return [{'term': '', 'n': len(values), 'note': EXPLAINED}]
     result = plain.get_robustcov_results('HC3')
     result.params = pd.Series(result.params, plain.params.index)
     # the test is of models with an intercept
