@@ -17,6 +17,7 @@ import argparse
 import json
 from pathlib import Path
 
+import experiment
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -97,8 +98,7 @@ def row(table: pd.DataFrame) -> list[str]:
     whole, large = whole[whole.threshold == best], large[large.threshold == best]
     cells = []
     for values, digits in ((whole.dice, 2), (whole.cluster_dice, 2), (large.large_dice, 2), (whole.avd, 0)):
-        mean, low, high = bootstrap(values.to_numpy())
-        cells.append(f'{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]')
+        cells.append(experiment.interval(*bootstrap(values.to_numpy()), digits))
     return cells
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,11 @@ def cross_validate(
     return config.model_dir
 
 
-def interval(mean: float, low: float, high: float) -> str:
-    """Format a mean with its 95 % interval."""
-    return f'{mean:.2f} [{low:.2f}, {high:.2f}]'
+def interval(mean: float, low: float | None, high: float | None, digits: int = 2) -> str:
+    """Format a mean with its 95 % interval; means of one head have none (None or NaN)."""
+    if low is None or high is None or math.isnan(low):
+        return f'{mean:.{digits}f} [n/a]'
+    return f'{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]'
 
 
 def summary(scores: dict[str, float]) -> str:

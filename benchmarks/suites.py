@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import experiment
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def scores(tables: Path) -> list[str]:
     cells = []
     for _, name, size, digits in SCORES:
         row = rows[name, size]
-        cells.append(f'{row.mean:.{digits}f} [{row.ci_low:.{digits}f}, {row.ci_high:.{digits}f}]')
+        cells.append(experiment.interval(row.mean, row.ci_low, row.ci_high, digits))
     return cells
 
 

@@ -80,8 +80,10 @@ def draw(rows: list, path: Path) -> Path:
     figure, ax = plt.subplots(figsize=(6, 4), constrained_layout=True)
     for pretraining, label in ((True, 'with pre-training'), (False, 'without')):
         part = [(size, s['dice']) for size, p, s, _ in rows if p == pretraining]
-        sizes, means = [p[0] for p in part], np.array([p[1]['mean'] for p in part])
-        spread = np.array([[p[1]['mean'] - p[1]['ci_low'], p[1]['ci_high'] - p[1]['mean']] for p in part]).T
+        sizes = [p[0] for p in part]
+        # None, of one head, becomes NaN: no bar is drawn
+        low, means, high = (np.array([p[1][k] for p in part], float) for k in ('ci_low', 'mean', 'ci_high'))
+        spread = np.array([means - low, high - means])
         ax.errorbar(
             np.array(sizes) + (0.4 if pretraining else -0.4), means, spread, fmt='o-', capsize=3, label=label
         )

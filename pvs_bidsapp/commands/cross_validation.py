@@ -183,7 +183,7 @@ def summarize(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     -------
     summary : dict
         For each score ``mean``, ``ci_low`` and ``ci_high`` (95 % bootstrap interval), ``sd``, and the number
-        ``n`` of scans that have it. None in place of numbers if no scan has it.
+        ``n`` of scans that have it. None in place of numbers if no scan has it, of the interval if one has.
     """
     summary: dict[str, dict[str, Any]] = {}
     for name in SUMMARY:
@@ -192,5 +192,6 @@ def summarize(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
         finite = values[np.isfinite(values)]
         deviation = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
         numbers = {'mean': mean, 'ci_low': low, 'ci_high': high, 'sd': deviation}
-        summary[name] = {k: v if len(finite) else None for k, v in numbers.items()} | {'n': len(finite)}
+        known = {k: v if len(finite) and np.isfinite(v) else None for k, v in numbers.items()}
+        summary[name] = known | {'n': len(finite)}
     return summary

@@ -100,7 +100,8 @@ def _means(summary: pd.DataFrame) -> list[str]:
     for row in whole[whole['min_size_mm3'] == whole['min_size_mm3'].min()].itertuples():
         if row.score in WITH_INTERVAL:
             used = '' if row.n_finite == row.n_scans else f', {row.n_finite} of {row.n_scans} scans'
-            interval = f'95 % interval {row.ci_low:.3f} to {row.ci_high:.3f}{used}'
+            ends = 'n/a' if pd.isna(row.ci_low) else f'{row.ci_low:.3f} to {row.ci_high:.3f}'
+            interval = f'95 % interval {ends}{used}'
             lines.append(f'{row.score}: {row.mean:.3f} ({interval})')
     return lines
 
@@ -113,7 +114,7 @@ def _recalls(recall: pd.DataFrame) -> list[str]:
         return []
     what = "detectability (d')" if len(known) else 'volume (mm3)'
     table = shown.drop(columns='measure').dropna(axis='columns', how='all').round(3)
-    return [f'recall of spaces by {what}:', table.to_string(index=False)]
+    return [f'recall of spaces by {what}:', table.to_string(index=False, na_rep='n/a')]
 
 
 def run(

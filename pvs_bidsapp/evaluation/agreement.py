@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+#: Share of the sum of squares up to which a variation is that of rounding.
+ROUNDING = 1e-20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
@@ -79,14 +82,18 @@ def intraclass_correlation(values: np.ndarray) -> tuple[float, float, float]:
     Returns
     -------
     icc, low, high : float
-        NaN if all values are the same.
+        NaN if all values are the same. Columns that differ by constants only have the interval that ever
+        smaller errors tend to.
     """
     n, k = values.shape
     grand = values.mean()
     rows = k * ((values.mean(1) - grand) ** 2).sum() / (n - 1)
     columns = n * ((values.mean(0) - grand) ** 2).sum() / (k - 1)
     total = ((values - grand) ** 2).sum()
-    error = (total - rows * (n - 1) - columns * (k - 1)) / ((n - 1) * (k - 1))
+    if total <= ROUNDING * (values**2).sum():
+        return np.nan, np.nan, np.nan
+    # a mean square is no less than 0 but for rounding
+    error = max((total - rows * (n - 1) - columns * (k - 1)) / ((n - 1) * (k - 1)), 0.0)
     whole = rows + (k - 1) * error + k * (columns - error) / n
     icc = float((rows - error) / whole) if whole > 0 else np.nan
     return icc, *_interval(icc, rows, columns, error, n, k)
@@ -94,13 +101,14 @@ def intraclass_correlation(values: np.ndarray) -> tuple[float, float, float]:
 
 def _interval(icc: float, rows: float, columns: float, error: float, n: int, k: int) -> tuple[float, float]:
     """95 % interval of ICC(2,1), McGraw & Wong 1996, table 7."""
-    if not np.isfinite(icc) or error <= 0 or icc >= 1:
+    if not np.isfinite(icc) or icc >= 1:
         return icc, icc
     a = k * icc / (n * (1 - icc))
     b = 1 + k * icc * (n - 1) / (n * (1 - icc))
-    freedom = (a * columns + b * error) ** 2 / (
-        (a * columns) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
-    )
+    parts = (a * columns) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
+    if parts == 0:  # subjects do not differ at all: nothing tells the degrees of freedom
+        return np.nan, np.nan
+    freedom = (a * columns + b * error) ** 2 / parts
     lower = stats.f.ppf(0.975, n - 1, freedom)
     upper = stats.f.ppf(0.975, freedom, n - 1)
     between = k * columns + (k * n - k - n) * error

@@ -105,12 +105,12 @@ def bootstrap(values: np.ndarray, *, rounds: int = 2000, seed: int = 1) -> tuple
     Returns
     -------
     mean, low, high : float
-        NaN if no value is finite.
+        NaN if no value is finite; of fewer than two, there is no interval: the ends are NaN.
     """
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
-    if not len(values):
-        return np.nan, np.nan, np.nan
+    if len(values) < 2:
+        return (float(values[0]) if len(values) else np.nan), np.nan, np.nan
     rng = np.random.default_rng(seed)
     means = values[rng.integers(len(values), size=(rounds, len(values)))].mean(1)
     low, high = np.percentile(means, (2.5, 97.5))
@@ -134,10 +134,12 @@ def bootstrap_ratio(
     Returns
     -------
     ratio, low, high : float
-        NaN if the wholes are 0.
+        NaN if the wholes are 0; of fewer than two scans with a whole, there is no interval: the ends are NaN.
     """
     if not np.sum(wholes):
         return np.nan, np.nan, np.nan
+    if np.count_nonzero(wholes) < 2:
+        return float(np.sum(parts) / np.sum(wholes)), np.nan, np.nan
     chosen = np.random.default_rng(seed).integers(len(wholes), size=(rounds, len(wholes)))
     totals = wholes[chosen].sum(1)
     low, high = np.percentile(parts[chosen].sum(1)[totals > 0] / totals[totals > 0], (2.5, 97.5))

@@ -14,7 +14,16 @@ from ..errors import InputError
 from ..messages import people as messages
 from ..messages.people import listed
 from .design import Design, is_constant, objection
-from .measures import REGION, by_known_rows, false_discovery, logarithm, outcomes_in, side_by_side
+from .measures import (
+    CONSTANT,
+    EXPLAINED,
+    REGION,
+    by_known_rows,
+    false_discovery,
+    logarithm,
+    outcomes_in,
+    side_by_side,
+)
 from .permutation import freedman_lane
 
 #: Pairs of cohorts up to which there are permutation tests, which take most of the time.
@@ -64,6 +73,8 @@ class TermFit:
         Residual degrees of freedom.
     variance : float
         Variance of the coefficient by that of the residuals.
+    is_constant : ndarray of bool
+        Whether the outcome is the same for all.
     """
 
     estimate: np.ndarray
@@ -71,6 +82,7 @@ class TermFit:
     deviation: np.ndarray
     degrees: int
     variance: float
+    is_constant: np.ndarray
 
     @property
     def t(self) -> np.ndarray:
@@ -118,11 +130,13 @@ def fit_term(outcomes: np.ndarray, matrix: np.ndarray, column: int) -> TermFit:
     degrees = matrix.shape[0] - matrix.shape[1]
     deviation = np.sqrt(((outcomes - matrix @ coefficients) ** 2).sum(0) / degrees)
     variance = float((inverse[column] ** 2).sum())
-    # constant outcomes have residuals of rounding only
-    deviation = np.where(deviation > 1e-12 * np.abs(outcomes).max(0, initial=0), deviation, np.nan)
+    # outcomes that are constant, or that the terms explain exactly, have residuals of rounding only
+    rounding = 1e-12 * np.abs(outcomes).max(0, initial=0)
+    deviation = np.where(deviation > rounding, deviation, np.nan)
+    is_constant = np.abs(outcomes - outcomes[:1]).max(0, initial=0) <= rounding
     return TermFit(
         estimate=coefficients[column], standard_error=deviation * np.sqrt(variance), deviation=deviation,
-        degrees=degrees, variance=variance,
+        degrees=degrees, variance=variance, is_constant=is_constant,
     )  # fmt: skip
 
 
@@ -299,11 +313,11 @@ def standardised_difference(logs: np.ndarray, matrix: np.ndarray, *, permute: bo
         'ci_low': g - NORMAL * error, 'ci_high': g + NORMAL * error, 'p': fit.p,
         'p_permutation': freedman_lane(logs, matrix, [matrix.shape[1] - 1])[0] if permute else np.nan,
     })  # fmt: skip
-    return without_constant(table, fit)
+    return without_variance(table, fit)
 
 
-def without_constant(table: pd.DataFrame, fit: TermFit) -> pd.DataFrame:
-    """Rows of outcomes, of which constant ones have a note in place of numbers.
+def without_variance(table: pd.DataFrame, fit: TermFit) -> pd.DataFrame:
+    """Rows of outcomes, of which those without variance beside the terms have a note in place of numbers.
 
     Parameters
     ----------
@@ -311,7 +325,7 @@ def without_constant(table: pd.DataFrame, fit: TermFit) -> pd.DataFrame:
         One row for each outcome of `fit`.
     fit : TermFit
     """
-    constant = np.isnan(fit.deviation)
+    lacking = np.isnan(fit.deviation)
     table = table.astype(float)
-    table.loc[constant] = np.nan
-    return table.assign(note=np.where(constant, 'the outcome is constant', ''))
+    table.loc[lacking] = np.nan
+    return table.assign(note=np.where(lacking, np.where(fit.is_constant, CONSTANT, EXPLAINED), ''))

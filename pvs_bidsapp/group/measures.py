@@ -16,6 +16,9 @@ OUTCOMES = ('count', 'volume_mm3', 'volume_fraction')
 STANDARD_VOLUME = COLUMNS['volume_mm3']
 #: How a region is named in tables with one row for each region.
 REGION = ['region', 'hemisphere']
+#: Notes of outcomes without variance, and of those whose terms (cohorts, covariates) leave none of it.
+CONSTANT = 'the outcome is constant'
+EXPLAINED = 'no variance is left within the cohorts or beside the covariates'
 
 
 def outcomes_in(tidy: pd.DataFrame, outcomes: Iterable[str] = OUTCOMES) -> tuple[str, ...]:

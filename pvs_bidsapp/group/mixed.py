@@ -13,7 +13,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from ..errors import InputError
 from ..messages import people
 from .design import Design, constant_terms, dependent_terms
-from .measures import REGION, by_known_rows, false_discovery, logarithm, outcomes_in, side_by_side
+from .measures import CONSTANT, REGION, by_known_rows, false_discovery, logarithm, outcomes_in, side_by_side
 
 #: Outcomes of the models.
 OUTCOMES = ('count', 'volume_mm3')
@@ -170,7 +170,7 @@ def _objection(matrix: pd.DataFrame, who: pd.Series) -> str:
 def _fit(logs: pd.Series, matrix: pd.DataFrame, who: pd.Series) -> list[dict[str, Any]]:
     spread = float(logs.std())
     if not spread > 0:
-        return [{'term': '', 'note': 'the outcome is constant'}]
+        return [{'term': '', 'note': CONSTANT}]
     if logs.groupby(who).nunique().max() == 1:
         return [{'term': '', 'note': 'the scans of each person are the same'}]
     # the optimizer needs numbers of one size, which covariates (ICV: 1e6, sex: 1) do not have

@@ -25,6 +25,9 @@ from .measures import false_discovery
 #: Largest number of grades: those of five levels, averaged over four readers.
 MOST_GRADES = 20
 
+#: Gradient of the mean log-likelihood up to which a fit is at its optimum.
+MOST_GRADIENT = 1e-6
+
 
 @dataclass(frozen=True, kw_only=True)
 class RatingFit:
@@ -133,7 +136,7 @@ def fit(number: pd.Series, rating: pd.Series) -> RatingFit:
         return RatingFit(
             n=len(x),
             levels=levels,
-            note='the number of clusters separates the grades perfectly: no finite estimate',
+            note='the number of clusters separates the grades: no finite estimate',
         )
     scale = float(x.std())
     ordered = pd.Series(pd.Categorical(codes, ordered=True))
@@ -144,7 +147,9 @@ def fit(number: pd.Series, rating: pd.Series) -> RatingFit:
             result = model.fit(method='bfgs', maxiter=500, gtol=1e-9, disp=False)
     except (np.linalg.LinAlgError, ValueError):
         return RatingFit(n=len(x), levels=levels, note='the fit did not converge')
-    if not np.isfinite([result.llf, *np.asarray(result.bse)]).all():
+    is_finite = np.isfinite([result.llf, *np.asarray(result.bse)]).all()
+    # not the optimizer's own flag: it asks for more than rounding allows, and fails at the optimum
+    if not is_finite or np.abs(result.mle_retvals['gopt']).max() > MOST_GRADIENT:
         return RatingFit(n=len(x), levels=levels, note='the fit did not converge')
     null = _null_likelihood(codes)
     r2 = pseudo_r2(float(result.llf), null, len(x))
@@ -224,11 +229,15 @@ def _null_likelihood(codes: np.ndarray) -> float:
 
 
 def _separated(x: np.ndarray, codes: np.ndarray) -> bool:
-    """Whether no two neighbouring grades overlap in the number (ties are overlaps)."""
+    """Whether no two neighbouring grades overlap in the number.
+
+    A tie of their ends is no overlap: the likelihood still rises with the slope without limit, as only the
+    scans at the tie are not told apart (quasi-complete separation, Albert & Anderson 1984).
+    """
     low = [x[codes == k].min() for k in range(codes.max() + 1)]
     high = [x[codes == k].max() for k in range(codes.max() + 1)]
-    rising = all(h < low_ for h, low_ in zip(high[:-1], low[1:], strict=True))
-    falling = all(low_ > h for low_, h in zip(low[:-1], high[1:], strict=True))
+    rising = all(h <= low_ for h, low_ in zip(high[:-1], low[1:], strict=True))
+    falling = all(low_ >= h for low_, h in zip(low[:-1], high[1:], strict=True))
     return rising or falling
 
 

@@ -16,11 +16,23 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationError
 from ..errors import InputError
 from .design import Design, objection, of_covariates
 from .exclusions import Exclusion, without_missing
-from .measures import REGION, STANDARD_VOLUME, by_known_rows, false_discovery, side_by_side, transformed
+from .measures import (
+    CONSTANT,
+    EXPLAINED,
+    REGION,
+    STANDARD_VOLUME,
+    by_known_rows,
+    false_discovery,
+    side_by_side,
+    transformed,
+)
 from .permutation import freedman_lane
 
 #: Model of each outcome.
 OUTCOMES = {'volume_mm3': 'linear', 'volume_fraction': 'linear', 'count': 'negative binomial'}
+#: A predicted count so small occurs only where a coefficient goes to minus infinity.
+NO_COUNT = 1e-6
+SEPARATED = 'no finite estimate: a level or range of the terms has no PVS'
 #: Columns of the table, with their descriptions.
 COLUMNS = {
     'region': 'name of the region',
@@ -147,7 +159,7 @@ def _fit(part: pd.DataFrame, outcome: str, model: str, design: Design) -> list[d
     known = values.notna() & part[list(design.columns)].notna().all(axis=1)
     part, values = part[known], values[known]
     if values.nunique() < 2:
-        return [{'term': '', 'n': len(values), 'note': 'the outcome is constant'}]
+        return [{'term': '', 'n': len(values), 'note': CONSTANT}]
     try:
         matrix = design.matrix(part.reset_index(drop=True))
     except InputError as error:
@@ -168,6 +180,8 @@ def _fit(part: pd.DataFrame, outcome: str, model: str, design: Design) -> list[d
 
 def _linear(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]:
     plain = OLS(values, matrix).fit()
+    if plain.ssr <= 1e-20 * (values**2).sum():  # residuals of rounding only
+        return [{'term': '', 'n': len(values), 'note': EXPLAINED}]
     result = plain.get_robustcov_results('HC3')
     result.params = pd.Series(result.params, plain.params.index)
     # the test is of models with an intercept
@@ -191,9 +205,25 @@ def _counts(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]
     shift = mean.where(spread > 0, 0.0) if 'Intercept' in matrix else 0.0 * mean
     scaled = (matrix - shift) / scale
     result = NegativeBinomial(values, scaled).fit(method='bfgs', maxiter=500, disp=0, cov_type='HC1')
-    if not (np.isfinite(result.llf) and np.isfinite(np.asarray(result.bse)).all()):
+    if np.min(result.predict()) < NO_COUNT:
+        return [{'term': '', 'n': number, 'note': SEPARATED}]
+    if not _has_converged(result):
         return [{'term': '', 'n': number, 'note': 'no estimate: the fit did not converge'}]
     return _rows(result, float(result.prsquared), np.nan, np.append(scale.to_numpy(), 1.0))
+
+
+def _has_converged(result: Any) -> bool:
+    """Whether the coefficients of a negative binomial model are those of the largest likelihood.
+
+    Where counts spread no more than those of a Poisson distribution, the overdispersion goes to its border,
+    0, at which its score is not 0: the optimizer then reports a failure, although the coefficients are right.
+    Their own scores by their information decide: about the step of each that is left to the optimum.
+    """
+    if not (np.isfinite(result.llf) and np.isfinite(np.asarray(result.bse)).all()):
+        return False
+    scores, mean = result.model.score(np.asarray(result.params))[:-1], np.asarray(result.predict())
+    information = np.sum(mean / (1 + result.params['alpha'] * mean))
+    return bool(result.mle_retvals['converged'] or np.abs(scores).max() < 1e-3 * information)
 
 
 def _rows(

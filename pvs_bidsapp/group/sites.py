@@ -18,7 +18,7 @@ from .effects import (
     describe_cohorts,
     fit_term,
     with_cohort,
-    without_constant,
+    without_variance,
 )
 from .exclusions import level_text
 from .measures import REGION, by_known_rows, logarithm, outcomes_in, side_by_side
@@ -181,7 +181,7 @@ def _effect_sizes(logs: np.ndarray, matrix: pd.DataFrame, of: pd.Series | str) -
         'effect': effect, 'standard_error': error, 'ci_low': effect - NORMAL * error,
         'ci_high': effect + NORMAL * error, 'p': fit.p,
     })  # fmt: skip
-    return without_constant(table, fit)
+    return without_variance(table, fit)
 
 
 def _pooled(table: pd.DataFrame) -> pd.DataFrame:

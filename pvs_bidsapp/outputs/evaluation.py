@@ -50,8 +50,8 @@ COLUMNS = {
     'score': 'column of evaluation.tsv that is summarised',
     'n_scans': 'number of scans that were compared',
     'mean': 'mean over the scans with a finite score, see n_finite',
-    'ci_low': 'lower end of the 95 % bootstrap interval over these scans',
-    'ci_high': 'upper end of the 95 % bootstrap interval over these scans',
+    'ci_low': 'lower end of the 95 % bootstrap interval over these scans; n/a for fewer than two',
+    'ci_high': 'upper end of the 95 % bootstrap interval over these scans; n/a for fewer than two',
     'n_finite': 'number of scans over which mean and interval are taken; for avd without those of which only '
     'the reference is empty',
     'measure': 'what is measured: number and volume of the PVS of a scan, in both masks; or detectability '

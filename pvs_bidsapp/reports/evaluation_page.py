@@ -69,9 +69,9 @@ def render(evaluation: Evaluation, left_out: pd.DataFrame, out_dir: Path) -> str
 
 
 def _interval(row: Mapping[Any, Any], name: str, decimals: int) -> str:
-    """A value with its interval."""
+    """A value with its interval, where there is one."""
     value, low, high = (fixed(row[key], decimals) for key in (name, 'ci_low', 'ci_high'))
-    return value if value == DASH else f'{value} ({low} to {high})'
+    return value if DASH in (value, low) else f'{value} ({low} to {high})'
 
 
 def _scores(summary: pd.DataFrame) -> dict[str, Any]:

@@ -33,10 +33,11 @@ def draw_recall(table: pd.DataFrame, threshold: float | None, path: Path) -> Pat
     low, high = bins['low'].to_numpy(float), np.minimum(bins['high'].to_numpy(float), _END)
     recall = bins['recall'].to_numpy(float)
     figure, ax = plt.subplots(figsize=(7.5, 4.2), constrained_layout=True)
-    ax.hlines(
-        recall, low, high, color=SERIES[0], linewidth=2.5, label='found, with the 95 % interval over scans'
-    )
-    ax.vlines((low + high) / 2, bins['ci_low'], bins['ci_high'], color=SERIES[0], linewidth=1.2)
+    known = bins['ci_low'].notna().to_numpy()
+    label = 'found, with the 95 % interval over scans' if known.any() else 'found'
+    ax.hlines(recall, low, high, color=SERIES[0], linewidth=2.5, label=label)
+    ends = bins[known]
+    ax.vlines(((low + high) / 2)[known], ends['ci_low'], ends['ci_high'], color=SERIES[0], linewidth=1.2)
     for x, y, n in zip((low + high) / 2, recall, bins['n_spaces'], strict=True):
         ax.annotate(f'{n}', (x, y), (4, 5), textcoords='offset points', fontsize=8, color=SERIES[0])
     if threshold is not None:

@@ -37,3 +37,10 @@ def test_dice_and_volume_by_threshold(suites, tmp_path):
     write('references', 'mask', [1, 1, 0, 0, 0])
     cells = suites.dice_by_threshold(tmp_path / 'out', tmp_path / 'references')
     assert cells == ['0.800 (50 %)', '1.000 (0 %)', '1.000 (0 %)', '1.000 (0 %)', '0.667 (50 %)']
+
+
+def test_the_mean_of_one_head_has_no_interval(script):
+    with script('experiment') as experiment:
+        assert experiment.interval(0.5, 0.4, 0.6) == '0.50 [0.40, 0.60]'
+        assert experiment.interval(12.0, float('nan'), float('nan'), 0) == '12 [n/a]'
+        assert experiment.summary({'mean': 0.5, 'ci_low': None, 'ci_high': None}) == '0.50 [n/a]'

@@ -11,7 +11,7 @@ from program import pvs
 from refusals import refused
 from tracings import plain, tubes, write
 
-from pvs_bidsapp.commands.evaluate import run
+from pvs_bidsapp.commands.evaluate import _means, run
 from pvs_bidsapp.messages import masks
 
 MASK = tubes()
@@ -81,6 +81,14 @@ def test_scans_without_pvs_are_counted_and_avd_says_over_how_many_it_is_taken(tm
     scans = table(tmp_path).set_index('scan')
     assert np.isinf(scans.loc['sub-b', 'avd'])
     assert list(scans['reference_volume_mm3'] > 0) == [True, False, False, True]
+
+
+def test_the_interval_of_one_scan_is_not_printed():
+    names = ['region', 'min_size_mm3', 'score', 'n_scans', 'mean', 'ci_low', 'ci_high', 'n_finite']
+    one = pd.DataFrame([['all', 0.0, 'dice', 1, 0.5, np.nan, np.nan, 1]], columns=names)
+    assert 'dice: 0.500 (95 % interval n/a)' in _means(one)
+    two = one.assign(ci_low=0.4, ci_high=0.6)
+    assert 'dice: 0.500 (95 % interval 0.400 to 0.600)' in _means(two)
 
 
 def test_references_that_are_all_empty_are_told(tmp_path, caplog):

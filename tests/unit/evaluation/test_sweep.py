@@ -74,6 +74,14 @@ def test_bootstrap_covers_the_mean_as_often_as_it_says(rng):
     assert bootstrap(np.array([0.3, 0.3, np.inf]))[1:] == pytest.approx((0.3, 0.3))
 
 
+def test_one_scan_has_no_interval():
+    for values in ([0.5], [0.5, np.nan, np.inf]):
+        assert bootstrap(np.array(values)) == pytest.approx((0.5, np.nan, np.nan), nan_ok=True)
+    one = bootstrap_ratio(np.array([3.0]), np.array([4.0]))
+    assert one == pytest.approx((0.75, np.nan, np.nan), nan_ok=True)
+    assert bootstrap_ratio(np.array([3.0, 0.0]), np.array([4.0, 0.0])) == pytest.approx(one, nan_ok=True)
+
+
 def test_average_precision_of_a_worked_example():
     probability = np.array([0.9, 0.8, 0.7, 0.1, 0.95]).reshape(5, 1, 1)
     reference = np.array([1, 0, 1, 0, 0], bool).reshape(5, 1, 1)
@@ -87,5 +95,7 @@ def test_average_precision_of_a_worked_example():
 def test_the_interval_of_a_ratio_is_that_over_scans():
     ratio, low, high = bootstrap_ratio(np.array([1.0, 9.0]), np.array([10.0, 10.0]))
     assert (ratio, low, high) == (0.5, 0.1, 0.9)
-    assert bootstrap_ratio(np.array([3.0, 0.0]), np.array([4.0, 0.0])) == (0.75, 0.75, 0.75)
+    # samples without any whole are left out
+    parts, wholes = np.array([3.0, 3.0, 0.0]), np.array([4.0, 4.0, 0.0])
+    assert bootstrap_ratio(parts, wholes) == (0.75, 0.75, 0.75)
     assert np.isnan(bootstrap_ratio(np.array([0.0]), np.array([0.0]))[0])

@@ -10,7 +10,17 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.meta_analysis import combine_effects, effectsize_smd
 
-from pvs_bidsapp.group import change, design, effects, mixed, permutation, regression, sites, table_one
+from pvs_bidsapp.group import (
+    change,
+    design,
+    effects,
+    measures,
+    mixed,
+    permutation,
+    regression,
+    sites,
+    table_one,
+)
 from pvs_bidsapp.messages import people as messages
 
 
@@ -142,6 +152,23 @@ def test_why_there_is_no_effect_is_said(rng):
     assert set(notes((first, second), design.of_covariates(['sex'])).index.levels[1]) == {'nothing'}
     formula = design.of_formula('sex + age', ['sex', 'age'])
     assert 'the formula holds' in notes((first, second), formula)['r', 'sex + age']
+
+
+def test_cohorts_and_covariates_that_explain_the_outcome_exactly_are_not_a_constant_outcome(rng):
+    table = people(rng, 8, group=list('aaaabbbb'), score=np.repeat([0.0, 1], 4))
+    tidy = regional(table, {'r': np.log1p(np.repeat([0.0, 5], 4)), 'flat': np.ones(8)})
+    cohorts = dict(iter(table.groupby('group')))
+    found = effects.cohort_effects(tidy, {('a', 'b'): (cohorts['a'], cohorts['b'])})
+    row = found.query('outcome == "count"').set_index('region').loc['r']
+    assert (row['median_1'], row['median_2'], row['note']) == (0, 5, measures.EXPLAINED)
+    assert np.isnan(row['g'])
+    assert set(found.query('region == "flat"')['note']) == {measures.CONSTANT}
+    at_sites = sites.site_effects(tidy, table, design.of_covariates(['score']), cohorts=cohorts)
+    exact = at_sites.query('region == "r" and measure == "fisher_z"')
+    assert set(exact['note']) == {measures.EXPLAINED}
+    slopes = regression.regress(tidy, ['score']).query('region == "r" and model == "linear"')
+    assert set(slopes['note']) == {measures.EXPLAINED}
+    assert slopes[['estimate', 'standard_error', 'p']].isna().all(axis=None)
 
 
 def test_standardised_slopes_and_their_permutation(rng):

@@ -105,12 +105,29 @@ def test_disproportional_odds_are_seen(rng):
     [
         ([1, 2, 3, 4], [1, 1, 1, 1], 'one level'),
         ([2, 2, 2, 2], [0, 1, 2, 1], 'same number'),
-        ([1, 2, 10, 20], [0, 0, 3, 3], 'perfectly'),
+        ([1, 2, 10, 20], [0, 0, 3, 3], 'separates the grades'),
+        ([0, 0, 0, 0, 0, 3], [0, 1, 0, 1, 0, 1], 'separates the grades'),  # ties at the border
+        ([0, 0, 0, 0, 0, 3], [1, 0, 1, 0, 1, 0], 'separates the grades'),
+        ([1, 2, 5, 5, 6, 7, 9, 9, 10, 12], [0, 0, 0, 1, 1, 1, 1, 2, 2, 2], 'separates the grades'),
         ([], [], 'one level'),
     ],
 )
 def test_what_cannot_be_fitted_is_said(number, grade, word):
     assert word in ratings.fit(pd.Series(number, dtype=float), pd.Series(grade, dtype=float)).note
+
+
+def test_a_rating_model_that_is_stopped_early_has_no_estimate(rng, monkeypatch):
+    number, grade = graded(rng, 40)
+    assert ratings.fit(number, grade).note == ''
+    fit = ratings.OrderedModel.fit
+    monkeypatch.setattr(ratings.OrderedModel, 'fit', lambda self, **k: fit(self, **(k | {'maxiter': 2})))
+    assert ratings.fit(number, grade).note == 'the fit did not converge'
+
+
+def test_ratings_have_estimates_up_to_the_border_of_separation():
+    found = ratings.fit(pd.Series([1.0, 2, 3, 4, 3, 4, 5, 6]), pd.Series([0, 0, 0, 0, 1, 1, 1, 1]))
+    assert found.note == ''
+    assert found.standard_error < 5
 
 
 def test_a_level_that_nobody_has_is_no_error(rng):
@@ -172,6 +189,47 @@ def test_zero_and_few_are_said(rng):
     assert few['note'].str.len().gt(0).all()
     with pytest.raises(KeyError, match='ICV'):
         regression.regress(data, ['ICV'])
+
+
+def counted(count, **covariates):
+    """One region, of whose outcomes only the counts vary."""
+    return pd.DataFrame({
+        'scan': range(len(count)), 'region': 'all', 'hemisphere': 'both', 'count': count,
+        'volume_mm3': 1.0, 'volume_fraction': 1.0,
+    } | covariates)  # fmt: skip
+
+
+@pytest.mark.parametrize('count', [[0] * 7 + [1] + [0] * 22, [0, 2] * 15, [0, 3, 0, 8, 0, 1] * 5])
+def test_a_level_without_any_pvs_has_no_finite_estimate(count):
+    row = regression.regress(counted(count, sex=['F', 'M'] * 15), ['sex']).query('outcome == "count"').iloc[0]
+    assert row['note'] == regression.SEPARATED
+    assert row[['estimate', 'standard_error', 'p']].isna().all()
+
+
+def test_low_counts_have_estimates():
+    # a single categorical term: the estimate is the logarithm of the ratio of the means, 0.1 and 0.3
+    count = [1] + [0] * 9 + [1, 1, 1] + [0] * 7
+    row = regression.regress(counted(count, sex=['F'] * 10 + ['M'] * 10), ['sex']).query('outcome == "count"')
+    assert row['estimate'].item() == pytest.approx(np.log(3), abs=1e-3)
+    assert row['note'].item() == ''
+
+
+def test_counts_that_spread_no_more_than_a_poisson_distribution_have_estimates():
+    x = np.arange(20)  # the optimizer reports a failure, as the overdispersion goes to 0
+    part = counted(np.round(100 * np.exp(0.05 * x)), x=x)
+    row = regression.regress(part, ['x']).query('outcome == "count"')
+    assert row['estimate'].item() == pytest.approx(0.05, abs=2e-4)
+    assert row['note'].item() == ''
+
+
+def test_a_count_model_that_is_stopped_early_has_no_estimate(monkeypatch):
+    fit, x = regression.NegativeBinomial.fit, np.arange(12)
+    monkeypatch.setattr(
+        regression.NegativeBinomial, 'fit', lambda self, **k: fit(self, **(k | {'maxiter': 1}))
+    )
+    part = counted([2, 40, 11, 30] * 3, x=x)
+    note = regression.regress(part, ['x']).query('outcome == "count"')['note'].item()
+    assert note == 'no estimate: the fit did not converge'
 
 
 def test_icc_of_the_published_example():

@@ -15,16 +15,15 @@ from pvs_bidsapp.reports.recall import draw_recall
 NOBODY = pd.DataFrame(columns=list(UNMATCHED_COLUMNS))
 
 
-@pytest.fixture(scope='module')
-def evaluation():
-    """Two scans of four spaces, of which three are found, with two false clusters each."""
+def evaluated(*scans):
+    """Scans of four spaces, of which three are found, with two false clusters each."""
     numbers = np.zeros((30, 20, 20), np.int32)
     for k in range(4):
         numbers[2 : 4 + 3 * k, 4 * k + 2, 10] = k + 1
     predicted = (numbers > 1) & (np.arange(30)[:, None, None] < 9)
     predicted[20, 18, 18] = predicted[25:28, 1, 1] = True
     evaluator = Evaluator((0.0, 5.0), (0.3, 0.5))
-    for name in ('sub-01', 'sub-02'):
+    for name in scans:
         evaluator.add(
             MaskPair(
                 name=name,
@@ -40,6 +39,11 @@ def evaluation():
     return evaluator.tables()
 
 
+@pytest.fixture(scope='module')
+def evaluation():
+    return evaluated('sub-01', 'sub-02')
+
+
 def test_the_page_shows_recall_by_detectability_beside_the_ideal_observer(evaluation, tmp_path):
     draw_recall(evaluation.recall, evaluation.threshold, tmp_path / 'evaluation_recall.png')
     page = render(evaluation, NOBODY, tmp_path)
@@ -49,6 +53,16 @@ def test_the_page_shows_recall_by_detectability_beside_the_ideal_observer(evalua
     assert '0.750 (0.750 to 0.750)' in page
     assert '2.0 (2.0 to 2.0)' in page  # false clusters a scan
     assert 'Left out' not in page
+
+
+@pytest.mark.filterwarnings('error')
+def test_one_scan_has_no_intervals(tmp_path):
+    one = evaluated('sub-01')
+    assert one.summary[['ci_low', 'ci_high']].isna().all(axis=None)
+    draw_recall(one.recall, one.threshold, tmp_path / 'evaluation_recall.png')
+    page = render(one, NOBODY, tmp_path)
+    assert '0.750' in page
+    assert '0.750 (' not in page
 
 
 def test_without_detectability_there_is_recall_by_volume_alone(evaluation, tmp_path):
