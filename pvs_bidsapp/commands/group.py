@@ -186,6 +186,8 @@ def check_options(options: GroupOptions, cohort: Cohort) -> None:
         raise people.TWO_DESIGNS.error()
     if options.harmonize and not options.covariates and options.formula is None:
         raise people.HARMONIZED_ALONE.error(column=options.harmonize)
+    if options.site and not (options.cohort or options.covariates or options.formula is not None):
+        raise people.SITE_ALONE.error(column=options.site)
     if options.cohort and options.cohort in options.match:
         raise people.MATCHED_ON_COHORT.error(column=options.cohort)
     for option, names in (

@@ -123,17 +123,25 @@ def _by_site(
 ) -> list[Exclusion]:
     """Effects by site; the cohorts of other folders are not of one study, and have none."""
     cohorts = {} if sample.others or len(sample.people) < 2 else sample.people
-    if design is None and not cohorts:
+    if design is None and not cohorts and not options.site:
         return []
     everybody = sample.everybody
     left_out: list[Exclusion] = []
     site = options.site or options.harmonize
     if site:
         everybody, left_out = without_missing(everybody, [site], 'effects by site', sample.cohort.unlisted)
-    results.sites = sites.site_effects(
+    found = sites.site_effects(
         sample.cohort.tidy, everybody, design, site=site, cohorts=cohorts, column=options.cohort
     )
-    return left_out
+    if not found.empty:
+        results.sites = found
+        return left_out
+    if options.site:
+        nothing = f'nobody has a value of {site}' if everybody.empty else (
+            'no cohorts of this dataset are compared, and no covariate is a column of numbers'
+        )  # fmt: skip
+        results.notes.append(f'There are no effects by {site}: {nothing}.')
+    return []
 
 
 def _over_time(

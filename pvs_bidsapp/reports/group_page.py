@@ -18,6 +18,7 @@ from ..group.cohort import Cohort
 from ..group.effects import NOTHING
 from ..group.exclusions import level_text
 from ..group.results import GroupOptions, GroupResults
+from ..group.sites import POOLED
 from ..messages.message import one_line
 from . import html
 from .columns import fixed, group_heading, measure_in_words
@@ -138,14 +139,18 @@ def effect_methods(options: GroupOptions, results: GroupResults) -> list[str]:
     if results.effects is not None:
         adjusted = [c for c in results.effects['adjusted_for'].unique() if c != NOTHING]
         held = f', without confounders and with {" and with ".join(adjusted)} held' if adjusted else ''
+        # of many pairs of cohorts there are none
+        is_permuted = results.effects['p_permutation'].notna().any()
+        tests = ' and permutation tests (Freedman & Lane 1983)' if is_permuted else ''
         parts.append(
             f"Differences of cohorts are Hedges' g of log-transformed measures{held}, with 95 % intervals "
-            '(Hedges & Olkin 1985) and permutation tests (Freedman & Lane 1983).'
+            f'(Hedges & Olkin 1985){tests}.'
         )
-    if results.sites is not None and options.site:
+    sites = results.sites
+    if sites is not None and sites.loc[sites['site'] == POOLED, 'effect'].notna().any():
         parts.append(
-            f'Effects at each {options.site} were pooled by random-effects meta-analysis (DerSimonian & '
-            'Laird 1986).'
+            f'Effects at each {options.site or options.harmonize} were pooled by random-effects '
+            'meta-analysis (DerSimonian & Laird 1986).'
         )
     if results.mixed is not None:
         parts.append('All scans were analysed by linear mixed models with an intercept for each person.')

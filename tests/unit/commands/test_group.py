@@ -283,6 +283,30 @@ def test_options_that_cannot_be_done(study):
         study.run(rating='age')
     with refused(people.HARMONIZED_ALONE, naming='--harmonize site'):
         study.run(harmonize='site')
+    with refused(people.SITE_ALONE, naming='--site site'):
+        study.run(site='site')
+
+
+def test_terms_of_a_formula_have_effects_by_site(study):
+    study.table['sex'], study.table['site'] = ['F', 'M'] * 12, ['x'] * 12 + ['y'] * 12
+    page = study.run(formula='age + sex', site='site').read_text()
+    by_formula = study.read('sites')
+    assert set(by_formula['contrast']) == {'age'}
+    assert set(by_formula['site']) == {'x', 'y', 'pooled'}
+    assert 'Effects at each site were pooled by random-effects meta-analysis' in page
+    study.run(covariates=('age', 'sex'), site='site')
+    pd.testing.assert_frame_equal(
+        by_formula, study.read('sites').assign(adjusted_for=by_formula['adjusted_for'])
+    )
+
+
+def test_no_effects_by_site_are_no_table_but_a_note(study):
+    study.table['sex'], study.table['site'] = ['F', 'M'] * 12, ['x'] * 12 + ['y'] * 12
+    page = study.run(formula='sex + np.log(age)', site='site').read_text()
+    assert not (study.out / 'group_sites.tsv').exists()
+    assert 'There are no effects by site: no cohorts of this dataset are compared' in page
+    assert 'random-effects meta-analysis' not in page
+    assert study.left_out('effects by site') == {}
 
 
 def test_cohorts_need_two_values_and_not_too_many(study):

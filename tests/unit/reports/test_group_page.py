@@ -156,3 +156,18 @@ def test_small_coefficients_are_not_rounded_to_nothing():
     values = pd.Series([0.5, 8.7489e-06, float('nan'), 0.0])
     assert group_page._column('estimate', values) == ['0.5000', '8.7e-06', 'n/a', '0.0000']
     assert group_page._column('count', pd.Series([0.0, 3.0])) == ['0', '3']
+
+
+def test_methods_name_permutations_and_pools_only_where_there_are_some():
+    effects = pd.DataFrame({'adjusted_for': ['nothing'], 'p_permutation': [float('nan')]})
+    sites = pd.DataFrame({'site': ['x', 'pooled'], 'effect': [0.1, float('nan')]})
+    found = GroupResults(
+        summary=effects, outliers=effects, repeated=effects, effects=effects, sites=sites
+    )  # fmt: skip
+    options = GroupOptions(bids_dir=None, out_dir=Path(), site='site')
+    without = ' '.join(group_page.effect_methods(options, found))
+    found.effects, found.sites = effects.assign(p_permutation=0.5), sites.assign(effect=0.1)
+    text = ' '.join(group_page.effect_methods(options, found))
+    for words in ('permutation tests (Freedman & Lane 1983)', 'random-effects meta-analysis'):
+        assert words not in without
+        assert words in text
