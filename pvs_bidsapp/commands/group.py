@@ -240,7 +240,7 @@ def _repeated_scans(cohort: Cohort, independent: pd.DataFrame, results: GroupRes
     results.notes.append('Of people with several scans, tests and models use the first scan.')
     first = independent.set_index('participant_id')['scan']
     reasons = [f'{first[who]} of the same person is used' for who in later['participant_id']]
-    place = cohort.scans.sort_values('scan').groupby('participant_id').cumcount()
+    place = collect.in_order(cohort.scans).groupby('participant_id').cumcount()
     third = cohort.scans[place.reindex(cohort.scans.index) > 1]
     single = independent[~independent['participant_id'].isin(later['participant_id'])]
     return [

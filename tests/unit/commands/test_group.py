@@ -529,6 +529,19 @@ def test_effects_sites_and_change_are_written_and_described(longitudinal):
     assert not any((study.out / f'group_{name}.tsv').exists() for name in names[1:])
 
 
+def test_the_scan_that_agreement_leaves_out_is_the_third_in_time(tmp_path, monkeypatch):
+    monkeypatch.setattr('pvs_bidsapp.commands.group._maps', lambda cohorts, voxels: {})
+    write_cohort(tmp_path, 4, Effects(), seed=5, sessions=3)
+    found = Study(tmp_path)
+    for folder in found.bids.glob('sub-*'):
+        write_scan_times(folder, {'ses-1': '1911-01-03', 'ses-2': '1911-01-01', 'ses-3': '1911-01-02'})
+    found.run()
+    table = found.read('exclusions')
+    third = table.loc[table['analysis'] == 'agreement of two scans', 'scan']
+    assert third.str.endswith('_ses-1').all()
+    assert len(third) == 4
+
+
 def test_the_age_at_a_session_goes_before_that_of_the_table(longitudinal):
     study = longitudinal
     study.run()
