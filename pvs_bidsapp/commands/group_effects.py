@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..group import change, effects, mixed, sites, table_one
+from ..group import change, collect, effects, mixed, sites, table_one
 from ..group.cohort import Cohort
 from ..group.design import Design
 from ..group.exclusions import Exclusion, level_text, without_missing
@@ -176,6 +176,7 @@ def _over_time(
 def _at_first(scans: pd.DataFrame, time: str, columns: list[str]) -> pd.DataFrame:
     """Years since the first scan, and covariates as they were then: age at each scan is age and time."""
     years = mixed.years_since_first(scans[time], scans['participant_id'])
-    scans = scans.assign(**{mixed.YEARS: years}).sort_values([mixed.YEARS, 'scan'])
-    first = scans.groupby('participant_id')[columns].transform('first') if columns else scans[columns]
-    return scans.assign(**{c: first[c] for c in columns})
+    scans = collect.in_order(scans.assign(**{mixed.YEARS: years})).sort_values(mixed.YEARS, kind='stable')
+    # what is missing at the first scan stays missing: a later value would hold part of the change
+    first = scans.drop_duplicates('participant_id').set_index('participant_id')
+    return scans.assign(**{c: scans['participant_id'].map(first[c]) for c in columns})

@@ -542,6 +542,19 @@ def test_the_scan_that_agreement_leaves_out_is_the_third_in_time(tmp_path, monke
     assert len(third) == 4
 
 
+def test_a_covariate_that_the_first_scan_lacks_is_not_taken_from_a_later_one(longitudinal):
+    study = longitudinal
+    for k, folder in enumerate(sorted(study.bids.glob('sub-*'))):
+        dose = 'n/a' if k == 3 else f'{(7 * k) % 10}.5'
+        rows = ['session_id\tage\tdose', f'ses-1\t60\t{dose}', f'ses-2\t62\t{50 - k}.5']
+        (folder / f'{folder.name}_sessions.tsv').write_text('\n'.join(rows) + '\n')
+    study.run(covariates=('dose',), time='age')
+    assert set(study.read('mixed')['n_scans']) == {18}
+    table = study.read('exclusions').query('analysis == "mixed models"')
+    assert table['scan'].tolist() == ['sub-00003_ses-1', 'sub-00003_ses-2']
+    assert set(table['reason']) == {'no dose'}
+
+
 def test_the_age_at_a_session_goes_before_that_of_the_table(longitudinal):
     study = longitudinal
     study.run()
