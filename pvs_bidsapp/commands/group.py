@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..anatomy import template
 from ..group import collect, design, distributions, maps, quality, ratings, regression, standard
-from ..group.cohort import Cohort
+from ..group.cohort import Cohort, name_of_everybody
 from ..group.design import Design
 from ..group.exclusions import (
     ALL,
@@ -410,8 +410,7 @@ def _maps(cohorts: dict[str, pd.DataFrame], voxels: dict[str, np.ndarray]) -> di
     }
     if len(cohorts) > 1:
         scans = [s for part in cohorts.values() for s in part['scan']]
-        whole = 'all' if 'all' not in made else 'all people'
-        made = {whole: maps.frequency([voxels[s] for s in scans], shape, brain)} | made
+        made = {name_of_everybody(cohorts): maps.frequency([voxels[s] for s in scans], shape, brain)} | made
     return made
 
 

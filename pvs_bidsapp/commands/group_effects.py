@@ -109,7 +109,9 @@ def estimate(
 def _describe(sample: Sample, column: str | None) -> pd.DataFrame:
     """Table 1, without the column that names the cohorts."""
     everybody = sample.all_people()
-    scans = {'all': len(sample.cohort.scans) + sum(len(o.scans) for o in sample.others.values())}
+    scans: dict[str | None, int] = {
+        None: len(sample.cohort.scans) + sum(len(o.scans) for o in sample.others.values())
+    }
     for name, part in sample.people.items():
         source = sample.others.get(name, sample.cohort)
         scans[name] = int(source.scans['participant_id'].isin(part['participant_id']).sum())
