@@ -108,6 +108,7 @@ def run_group(options: GroupOptions) -> GroupOutcome:
     if plan.terms is not None:
         left_out += _regress(options, cohort, plan, independent, results)
     results.maps = _maps(plan.cohorts, _voxels(cohort, plan.others))
+    results.masked = cohort.masked.union(f'{n}/{s}' for n, other in plan.others.items() for s in other.masked)
     results.exclusions = exclusion_table(left_out)
     damaged = cohort.damaged + tuple(f'{n}/{s}' for n, other in plan.others.items() for s in other.damaged)
     return GroupOutcome(page=write_group(options, cohort, results), damaged=damaged)

@@ -67,6 +67,8 @@ class Cohort:
         One row for each scan: totals, ICV (mm3) and cluster counts, with the participants' columns.
     voxels : dict of str to ndarray
         By scan: flat indices of the voxels of the frequency map that its clusters pass through.
+    masked : frozenset of str
+        Scans of which these are the voxels of the mask in the template's space, not of lines.
     masks : MaskSettings
     missing : dict of str to str
         Reason by name of the scan, for scans without results.
@@ -104,6 +106,7 @@ class Cohort:
     unlisted: frozenset[str] = frozenset()
     listed: tuple[str, ...] = ()
     hint: str = ''
+    masked: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
 
     @property

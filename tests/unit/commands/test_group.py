@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 from refusals import refused
 
+from pvs_bidsapp.anatomy.template import SPACE
 from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.commands.group import run_group
 from pvs_bidsapp.errors import InputError
 from pvs_bidsapp.group.results import GroupOptions
 from pvs_bidsapp.messages import people
+from pvs_bidsapp.outputs.cohort import map_grid
+from pvs_bidsapp.outputs.group import describe_map
 from pvs_bidsapp.simulation.cohort import Effects
 from pvs_bidsapp.testing import write_cohort
 
@@ -335,6 +338,21 @@ def test_grades_may_be_codes_and_averages(study):
     study.table['rating'] = '2.0'
     study.run(rating='rating')
     assert study.read('rating')['note'].str.contains('one level').all()
+
+
+def test_maps_say_how_many_scans_have_masks(study, monkeypatch):
+    monkeypatch.undo()
+    shape, affine = map_grid()
+    study.table['kind'] = ['a', 'b'] * 12
+    for who in study.ids(0, 2):
+        mask = Naming(study.out, (('sub', who.removeprefix('sub-')),)).anat('mask', space=SPACE, label='PVS')
+        nib.save(nib.Nifti1Image(np.ones(shape, np.uint8), affine), mask)
+    study.run(cohort='kind')
+    sidecars = [json.loads(p.read_text()) for p in study.out.glob('group_cohort-*.json')]
+    methods = {sidecar['Cohort']: sidecar['Method'] for sidecar in sidecars}
+    assert methods == {
+        'all': describe_map(24, 2), 'a': describe_map(12, 2), 'b': describe_map(12, 0),
+    }  # fmt: skip
 
 
 def test_maps_of_all_cohorts_have_names_of_their_own(study, monkeypatch):
