@@ -49,6 +49,8 @@ the same command again to go on (`pvs train`: 1, and --resume goes on).
 LOG = logging.getLogger(__name__)
 #: Options of the participant level that choose scans.
 _SELECTION = ('participant_label', 'session_label', 'bids_filter_file')
+#: Those that ask for something else in place of the work, so that doing the work would be a surprise.
+_INSTEAD = ('dry_run', 'reports_only', 'boilerplate_only')
 
 
 def parser() -> OptionParser:
@@ -95,14 +97,17 @@ def _check_level(p: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse or tell options that have no effect at this level."""
     others = {
         'participant': ('group level',),
-        'group': ('scans', 'analysis'),
+        'group': ('scans', 'analysis', 'execution'),
     }[args.level]
     for section in p._action_groups:
         for action in section._group_actions if section.title in others else ():
-            if getattr(args, action.dest) == action.default or action.nargs == 0:
+            is_ignored = (action.help or '').startswith(participant.COMPATIBLE)
+            if getattr(args, action.dest) == action.default or is_ignored:
                 continue
             if args.level == 'group' and action.dest in _SELECTION:
                 raise options.NOT_AT_GROUP.error(name_of(action))
+            if args.level == 'group' and action.dest in _INSTEAD:
+                raise options.INSTEAD_OF_WORK.error(name_of(action))
             options.WITHOUT_EFFECT.log(LOG, name_of(action), level=args.level)
 
 

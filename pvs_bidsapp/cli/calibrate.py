@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     Raises
     ------
     InputError
-        If a folder does not exist, or there are too few scans.
+        If a folder does not exist, there are too few scans, or the model is named as a bundled one.
     ModelError
         If the model cannot be used.
     """
@@ -49,5 +49,5 @@ def main(argv: list[str]) -> int:
 
     outcome = run(args.pred_dir, args.ref_dir, args.model_dir)
     print(outcome.report())
-    print(f'written to {args.model_dir / "model.json"}')
+    print(f'written to {outcome.card}')
     return outcome.exit_status

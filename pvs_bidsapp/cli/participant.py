@@ -27,6 +27,8 @@ STANDARD_SPACE = 'MNI152NLin2009cSym'
 MOST_THREADS = 8
 #: Probabilities from which voxels count as PVS.
 THRESHOLD = Number(low=0, above=True, high=1)
+#: How the help of options begins that never have an effect, and need no word.
+COMPATIBLE = 'accepted for compatibility'
 _SHARE = Number(low=0, above=True, high=1)
 #: Seeds that numpy and ITK take; to ITK, 0 means a new one each time.
 _RANDOM_SEED = WholeNumber(low=1, high=2**31 - 1)
@@ -49,7 +51,7 @@ def add_selection(g: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     add_option(
         g, '--skip-bids-validation', '--skip-bids-validator', action='store_true',
-        help='accepted for compatibility; the dataset is never validated',
+        help=f'{COMPATIBLE}; the dataset is never validated',
     )  # fmt: skip
     add_option(
         g, '-d', '--derivatives', nargs='+', default=[], metavar='NAME=PATH',
@@ -112,9 +114,7 @@ def add_execution(g: argparse._ArgumentGroup) -> None:
         'OUT_DIR/work)',
     )  # fmt: skip
     add_option(g, '--keep-workdir', action='store_true', help='keep the intermediate files of all scans')
-    add_option(
-        g, '--clean-workdir', action='store_true', help='accepted for compatibility; this is the default'
-    )
+    add_option(g, '--clean-workdir', action='store_true', help=f'{COMPATIBLE}; this is the default')
     add_option(
         g, '--nprocs', '--n-cpus', type=PROCESSES, metavar='N',
         help='processes in parallel, and scans that are worked on at a time (default: one per available '
@@ -141,7 +141,7 @@ def add_execution(g: argparse._ArgumentGroup) -> None:
         g, '--boilerplate-only', action='store_true', help='only print the paragraph for a methods section'
     )
     add_option(g, '--dry-run', action='store_true', help='only list what would be processed, with its inputs')
-    add_option(g, '--notrack', action='store_true', help='accepted for compatibility; nothing is ever sent')
+    add_option(g, '--notrack', action='store_true', help=f'{COMPATIBLE}; nothing is ever sent')
 
 
 def main(args: argparse.Namespace) -> int:

@@ -14,10 +14,10 @@ from ..clusters.burden import COVERAGE, UNITS, Burden, Calibration, fit, owners,
 from ..clusters.tables import row_members
 from ..errors import ImageError
 from ..evaluation.masks import MaskPair
-from ..messages import masks
+from ..messages import masks, models
 from ..outputs.evaluation import MaskFiles, find_mask_pairs
 from ..outputs.result_tables import read_sidecar
-from ..segmentation.model import load_model, write_card
+from ..segmentation.model import CARD, bundled_names, load_model, write_card
 
 LOG = logging.getLogger(__name__)
 #: Scans below which nothing is fitted, and from which the ends of the intervals are quantiles, not extremes.
@@ -37,11 +37,14 @@ class Outcome:
         Scans whose true total lies in the interval fitted without them, by quantity.
     n_failed : int
         Scans of which a file cannot be used.
+    card : Path
+        The card that was written.
     """
 
     burden: Burden
     covered: dict[str, int]
     n_failed: int
+    card: Path
 
     @property
     def exit_status(self) -> int:
@@ -79,15 +82,19 @@ def run(predicted_dir: Path, reference_dir: Path, model_dir: Path) -> Outcome:
     reference_dir : Path
         Derivative dataset with reference masks of the same scans.
     model_dir : Path
-        Folder of the model.
+        Folder of the model; the name of a bundled one is none.
 
     Raises
     ------
     InputError
-        If no scan is in both datasets, too few are, or they were made with another model.
+        If no scan is in both datasets, too few are, they were made with another model, or the model is named
+        as a bundled one.
     ModelError
         If the model's card cannot be used or written.
     """
+    # a name would stand for the folder inside the program, whose card is that of all users
+    if str(model_dir) in bundled_names():
+        raise models.BUNDLED.error(f'MODEL_DIR {model_dir}')
     model = load_model(model_dir)
     found = find_mask_pairs(predicted_dir, reference_dir)
     for mask in found.unmatched:
@@ -106,7 +113,8 @@ def run(predicted_dir: Path, reference_dir: Path, model_dir: Path) -> Outcome:
         masks.NARROW_CALIBRATION.log(LOG, predicted_dir, count=len(rows), enough=ENOUGH)
     burden = _fit(rows)
     write_card(model.folder, replace(model.card, burden=burden.entry()))
-    return Outcome(burden=burden, covered=_coverage(rows), n_failed=failed)
+    card = (model.folder / CARD).resolve()
+    return Outcome(burden=burden, covered=_coverage(rows), n_failed=failed, card=card)
 
 
 def _check_model(files: MaskFiles, sha256: str) -> None:

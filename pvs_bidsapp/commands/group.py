@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..anatomy import template
 from ..group import collect, design, distributions, maps, quality, ratings, regression, standard
-from ..group.cohort import Cohort
+from ..group.cohort import Cohort, name_of_everybody
 from ..group.design import Design
 from ..group.exclusions import (
     ALL,
@@ -108,6 +108,7 @@ def run_group(options: GroupOptions) -> GroupOutcome:
     if plan.terms is not None:
         left_out += _regress(options, cohort, plan, independent, results)
     results.maps = _maps(plan.cohorts, _voxels(cohort, plan.others))
+    results.masked = cohort.masked.union(f'{n}/{s}' for n, other in plan.others.items() for s in other.masked)
     results.exclusions = exclusion_table(left_out)
     damaged = cohort.damaged + tuple(f'{n}/{s}' for n, other in plan.others.items() for s in other.damaged)
     return GroupOutcome(page=write_group(options, cohort, results), damaged=damaged)
@@ -186,6 +187,8 @@ def check_options(options: GroupOptions, cohort: Cohort) -> None:
         raise people.TWO_DESIGNS.error()
     if options.harmonize and not options.covariates and options.formula is None:
         raise people.HARMONIZED_ALONE.error(column=options.harmonize)
+    if options.site and not (options.cohort or options.covariates or options.formula is not None):
+        raise people.SITE_ALONE.error(column=options.site)
     if options.cohort and options.cohort in options.match:
         raise people.MATCHED_ON_COHORT.error(column=options.cohort)
     for option, names in (
@@ -238,7 +241,7 @@ def _repeated_scans(cohort: Cohort, independent: pd.DataFrame, results: GroupRes
     results.notes.append('Of people with several scans, tests and models use the first scan.')
     first = independent.set_index('participant_id')['scan']
     reasons = [f'{first[who]} of the same person is used' for who in later['participant_id']]
-    place = cohort.scans.sort_values('scan').groupby('participant_id').cumcount()
+    place = collect.in_order(cohort.scans).groupby('participant_id').cumcount()
     third = cohort.scans[place.reindex(cohort.scans.index) > 1]
     single = independent[~independent['participant_id'].isin(later['participant_id'])]
     return [
@@ -408,8 +411,7 @@ def _maps(cohorts: dict[str, pd.DataFrame], voxels: dict[str, np.ndarray]) -> di
     }
     if len(cohorts) > 1:
         scans = [s for part in cohorts.values() for s in part['scan']]
-        whole = 'all' if 'all' not in made else 'all people'
-        made = {whole: maps.frequency([voxels[s] for s in scans], shape, brain)} | made
+        made = {name_of_everybody(cohorts): maps.frequency([voxels[s] for s in scans], shape, brain)} | made
     return made
 
 

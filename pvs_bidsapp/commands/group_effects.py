@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..group import change, effects, mixed, sites, table_one
+from ..group import change, collect, effects, mixed, sites, table_one
 from ..group.cohort import Cohort
 from ..group.design import Design
 from ..group.exclusions import Exclusion, level_text, without_missing
@@ -109,7 +109,9 @@ def estimate(
 def _describe(sample: Sample, column: str | None) -> pd.DataFrame:
     """Table 1, without the column that names the cohorts."""
     everybody = sample.all_people()
-    scans = {'all': len(sample.cohort.scans) + sum(len(o.scans) for o in sample.others.values())}
+    scans: dict[str | None, int] = {
+        None: len(sample.cohort.scans) + sum(len(o.scans) for o in sample.others.values())
+    }
     for name, part in sample.people.items():
         source = sample.others.get(name, sample.cohort)
         scans[name] = int(source.scans['participant_id'].isin(part['participant_id']).sum())
@@ -123,17 +125,25 @@ def _by_site(
 ) -> list[Exclusion]:
     """Effects by site; the cohorts of other folders are not of one study, and have none."""
     cohorts = {} if sample.others or len(sample.people) < 2 else sample.people
-    if design is None and not cohorts:
+    if design is None and not cohorts and not options.site:
         return []
     everybody = sample.everybody
     left_out: list[Exclusion] = []
     site = options.site or options.harmonize
     if site:
         everybody, left_out = without_missing(everybody, [site], 'effects by site', sample.cohort.unlisted)
-    results.sites = sites.site_effects(
+    found = sites.site_effects(
         sample.cohort.tidy, everybody, design, site=site, cohorts=cohorts, column=options.cohort
     )
-    return left_out
+    if not found.empty:
+        results.sites = found
+        return left_out
+    if options.site:
+        nothing = f'nobody has a value of {site}' if everybody.empty else (
+            'no cohorts of this dataset are compared, and no covariate is a column of numbers'
+        )  # fmt: skip
+        results.notes.append(f'There are no effects by {site}: {nothing}.')
+    return []
 
 
 def _over_time(
@@ -168,6 +178,7 @@ def _over_time(
 def _at_first(scans: pd.DataFrame, time: str, columns: list[str]) -> pd.DataFrame:
     """Years since the first scan, and covariates as they were then: age at each scan is age and time."""
     years = mixed.years_since_first(scans[time], scans['participant_id'])
-    scans = scans.assign(**{mixed.YEARS: years}).sort_values([mixed.YEARS, 'scan'])
-    first = scans.groupby('participant_id')[columns].transform('first') if columns else scans[columns]
-    return scans.assign(**{c: first[c] for c in columns})
+    scans = collect.in_order(scans.assign(**{mixed.YEARS: years})).sort_values(mixed.YEARS, kind='stable')
+    # what is missing at the first scan stays missing: a later value would hold part of the change
+    first = scans.drop_duplicates('participant_id').set_index('participant_id')
+    return scans.assign(**{c: scans['participant_id'].map(first[c]) for c in columns})

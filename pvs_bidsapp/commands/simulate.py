@@ -17,7 +17,12 @@ from ..errors import ImageError
 from ..outputs import ground_truth
 from ..outputs.ground_truth import GroundTruth, is_complete, last_file, read_notes, write_ground_truth
 from ..outputs.sidecars import bids_uri
-from ..outputs.simulated_scans import write_participants, write_sessions, write_simulated_scan
+from ..outputs.simulated_scans import (
+    read_rows_there,
+    write_participants,
+    write_sessions,
+    write_simulated_scan,
+)
 from ..runtime.files import write_text
 from ..runtime.processes import map_in_processes
 from ..simulation import label_maps
@@ -33,8 +38,11 @@ numbered spaces (dseg, with a table of centre lines, lengths and widths), mimics
 anatomy, on the grid of the T1w. derivatives/labels-T2w holds the same on the grid of the T2w, where the head
 is in it. gallery.png shows the first heads.
 """
-#: Options by the notes that they decide.
-_OPTIONS = {'Anatomy': '--label-maps', 'Suite': '--suite', 'Seed': '--seed'}
+#: Options by the notes that they decide, as a message names them before the value.
+_OPTIONS = {
+    'Anatomy': '--label-maps', 'Suite': '--suite', 'Seed': '--seed', 'Site': '--sites that give site',
+    'RaterReliability': '--rater-reliability',
+}  # fmt: skip
 #: Time between two sessions, in years.
 SESSION_INTERVAL = 2.0
 
@@ -150,6 +158,7 @@ def check_same(options: SimulationOptions) -> None:
     InputError
         If they were not.
     """
+    rows = read_rows_there(options.out_dir)
     for subject in options.subjects:
         folder = Naming(options.out_dir, (('sub', subject.label),)).folder
         if folder.exists():
@@ -157,6 +166,9 @@ def check_same(options: SimulationOptions) -> None:
             ground_truth.check_same(folder, 'several --sessions', has_sessions, options.sessions > 1)
         for session in _sessions(options, subject):
             made, wanted = read_notes(session.labels) or {}, _notes(options, subject)
+            # heads of earlier versions have their site in the table alone
+            if made and (row := rows.get(f'sub-{subject.label}')) and 'site' in row:
+                made = {'Site': row['site']} | made
             for key in sorted(made.keys() & wanted.keys()):
                 ground_truth.check_same(folder, _OPTIONS[key], made[key], wanted[key])
             if options.spacing is not None and (t1w := session.scan.anat('T1w')).exists():
@@ -238,12 +250,19 @@ def simulate_subject(options: SimulationOptions, subject: Subject) -> None:
 
 
 def _notes(options: SimulationOptions, subject: Subject) -> dict[str, Any]:
-    """What decides on a head, as it stands in the sidecar of its ground truth."""
+    """What decides on a head and its row of the table, as it stands in the sidecar of its ground truth."""
     return {
         'Anatomy': subject.anatomy.name if subject.anatomy else 'MNI152NLin2009cSym',
         'Suite': options.suite,
         'Seed': list(subject.seed),
+        'Site': _site(subject),
+        'RaterReliability': options.reliability,
     }
+
+
+def _site(subject: Subject) -> str:
+    """The site of a head as it stands in tables."""
+    return 'n/a' if subject.site is None else str(subject.site)
 
 
 def _participant(options: SimulationOptions, subject: Subject) -> dict[str, Any]:
@@ -254,6 +273,6 @@ def _participant(options: SimulationOptions, subject: Subject) -> dict[str, Any]
         'participant_id': f'sub-{subject.label}',
         'age': subject.age,
         'sex': subject.sex,
-        'site': subject.site or 'n/a',
+        'site': _site(subject),
         'rating': rate(count, options.reliability, subject.rng(4)),
     }

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from .cohort import name_of_everybody
 from .measures import REGION, false_discovery, outcomes_in, side_by_side
 from .mixed import YEARS
 from .permutation import SEED, number_of_permutations
@@ -17,7 +18,7 @@ COLUMNS = {
     'region': 'name of the region',
     'hemisphere': 'left, right or both',
     'outcome': 'count, volume_mm3, volume_fraction or standard_volume_mm3',
-    'cohort': 'group of people; all: everybody',
+    'cohort': 'group of people; all (all people, if a cohort is called all): everybody',
     'n_people': 'number of people with scans at two or more times',
     'n_scans': 'number of their scans',
     'mean_years': 'mean time from the first to the last scan, in years',
@@ -31,8 +32,6 @@ COLUMNS = {
     'q': 'p_permutation, false-discovery corrected over the regions (Benjamini & Hochberg 1995)',
     'note': 'why there is no estimate',
 }
-#: Name of everybody in the column ``cohort``.
-EVERYBODY = 'all'
 
 
 def change_per_year(tidy: pd.DataFrame, cohorts: Mapping[str, pd.Series] | None = None) -> pd.DataFrame:
@@ -54,7 +53,7 @@ def change_per_year(tidy: pd.DataFrame, cohorts: Mapping[str, pd.Series] | None 
         Columns as `COLUMNS`.
     """
     scans = tidy.drop_duplicates('scan').set_index('scan')[['participant_id', YEARS]].dropna()
-    groups = {EVERYBODY: scans['participant_id']} | dict(cohorts or {})
+    groups = {name_of_everybody(cohorts or {}): scans['participant_id']} | dict(cohorts or {})
     parts = []
     for outcome in outcomes_in(tidy):
         values = side_by_side(tidy, outcome).reindex(scans.index)

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from ..messages.message import Finding
+
+#: What everybody together is called, and what else if that is the name of a cohort.
+EVERYBODY, OTHERWISE = 'all', 'all people'
+
+
+def name_of_everybody(cohorts: Collection[str]) -> str:
+    """What the people of all cohorts together are called: not like any of them.
+
+    Parameters
+    ----------
+    cohorts : collection of str
+        Names of the cohorts, which may be anything.
+    """
+    further = (f'{OTHERWISE} ({number})' for number in itertools.count(2))
+    return next(name for name in itertools.chain((EVERYBODY, OTHERWISE), further) if name not in cohorts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +69,8 @@ class Cohort:
         One row for each scan: totals, ICV (mm3) and cluster counts, with the participants' columns.
     voxels : dict of str to ndarray
         By scan: flat indices of the voxels of the frequency map that its clusters pass through.
+    masked : frozenset of str
+        Scans of which these are the voxels of the mask in the template's space, not of lines.
     masks : MaskSettings
     missing : dict of str to str
         Reason by name of the scan, for scans without results.
@@ -89,6 +108,7 @@ class Cohort:
     unlisted: frozenset[str] = frozenset()
     listed: tuple[str, ...] = ()
     hint: str = ''
+    masked: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
 
     @property

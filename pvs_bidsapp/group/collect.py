@@ -17,6 +17,8 @@ DEEP = 'deep white matter'
 TIME = 'acq_time'
 #: Probability thresholds at which clusters are counted, if above that of the masks.
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+#: Numbers that are dates without hyphens.
+_COMPACT_DATES = (19000101, 21001231)
 
 
 def collect(
@@ -122,6 +124,28 @@ def threshold_column(threshold: float) -> str:
     return f'count_p{threshold:g}'
 
 
+def in_years(times: pd.Series) -> pd.Series:
+    """Times of scans in years, from a beginning that is the same for all.
+
+    Parameters
+    ----------
+    times : Series
+        Of each scan: years (such as age) if numbers, else dates in the format of ISO 8601; also 20210512,
+        which is a float where another time is missing.
+
+    Returns
+    -------
+    years : Series of float
+        NaN where a time is missing or no date.
+    """
+    is_number = pd.api.types.is_numeric_dtype(times)
+    if is_number and not times.dropna().between(*_COMPACT_DATES).all():
+        return times.astype(float)
+    texts = times.map('{:.0f}'.format if is_number else str, na_action='ignore')
+    dates = pd.to_datetime(texts, errors='coerce', utc=True, format='ISO8601')
+    return (dates - dates.min()).dt.total_seconds() / (365.25 * 24 * 3600)
+
+
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """The scans of each person in the order of their times, or of their names where a time is not known.
 
@@ -132,11 +156,9 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
         ``ses-10``.
     """
     names = [[int(p) if p.isdigit() else p for p in re.split(r'(\d+)', n)] for n in table['scan'].astype(str)]
-    days = pd.Series(pd.NaT, table.index, dtype='datetime64[ns, UTC]')
-    if TIME in table:
-        days = pd.to_datetime(table[TIME].astype(str), errors='coerce', utc=True, format='ISO8601')
-    is_known = days.notna().groupby(table['participant_id']).transform('all')
-    since = days.where(is_known, pd.Timestamp(0, tz='UTC'))
+    years = in_years(table[TIME]) if TIME in table else pd.Series(np.nan, table.index)
+    is_known = years.notna().groupby(table['participant_id']).transform('all')
+    since = years.where(is_known, 0.0)
     order = sorted(range(len(table)), key=lambda k: (since.iloc[k], names[k]))
     return table.iloc[order]
 

@@ -61,6 +61,8 @@ class Design:
         Columns of numbers that the formula treats as codes.
     aliases : dict of str to str
         Names in `right` by column, where they are not those of the columns.
+    plain : tuple of str
+        Columns that are terms as they are, not within a function or an interaction alone.
     """
 
     option: str
@@ -68,6 +70,7 @@ class Design:
     columns: tuple[str, ...]
     factors: frozenset[str] = frozenset()
     aliases: dict[str, str] = field(default_factory=dict)
+    plain: tuple[str, ...] = ()
 
     def matrix(self, table: pd.DataFrame) -> pd.DataFrame:
         """Design matrix of the rows of a table.
@@ -148,7 +151,8 @@ def of_covariates(covariates: Sequence[str]) -> Design:
     # names of columns may hold anything, even code, and are not evaluated
     aliases = {name: f'x{k}_' for k, name in enumerate(columns)}
     return Design(
-        option='--covariates', right=' + '.join(aliases.values()), columns=columns, aliases=aliases
+        option='--covariates', right=' + '.join(aliases.values()), columns=columns, aliases=aliases,
+        plain=columns,
     )  # fmt: skip
 
 
@@ -184,7 +188,11 @@ def of_formula(formula: str, known: Collection[str]) -> Design:
     for tree in trees:
         columns |= dict.fromkeys(name for name in _columns_of(tree, formula, known) if name in known)
     coded = {name for tree in trees for name in _inside_c(tree)} & set(columns)
-    return Design(option='--formula', right=formula, columns=tuple(columns), factors=frozenset(coded))
+    alone = {_only_column(t.factors[0].code) for t in description.rhs_termlist if len(t.factors) == 1}
+    return Design(
+        option='--formula', right=formula, columns=tuple(columns), factors=frozenset(coded),
+        plain=tuple(name for name in columns if name in alone),
+    )  # fmt: skip
 
 
 def check(design: Design, scans: pd.DataFrame, left_out: Sequence[str] = ()) -> list[Finding]:
@@ -345,6 +353,14 @@ def _columns_of(tree: ast.AST, formula: str, known: Collection[str]) -> Iterator
             if name not in known:
                 raise _unknown(repr(name), formula, known)
             yield str(name)
+
+
+def _only_column(code: str) -> str | None:
+    """The column that a factor of a formula is, as a bare name or within ``Q(...)``; None if it is more."""
+    node = ast.parse(code, mode='eval').body
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'Q' and node.args:
+        return str(getattr(node.args[0], 'value', None))
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _is_allowed(node: ast.AST) -> bool:

@@ -12,6 +12,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 
 from ..errors import InputError
 from ..messages import people
+from .collect import in_years
 from .design import Design, constant_terms, dependent_terms
 from .measures import CONSTANT, REGION, by_known_rows, false_discovery, logarithm, outcomes_in, side_by_side
 
@@ -19,8 +20,8 @@ from .measures import CONSTANT, REGION, by_known_rows, false_discovery, logarith
 OUTCOMES = ('count', 'volume_mm3')
 #: Name of the term of time, and of the column with the years since the first scan.
 YEARS = 'years_since_first_scan'
-#: Numbers that are dates without hyphens, and years that nobody lives.
-_COMPACT_DATES, _LONGEST_LIFE = (19000101, 21001231), 120
+#: Years that nobody lives.
+_LONGEST_LIFE = 120
 #: Columns of the table, with their descriptions.
 COLUMNS = {
     'region': 'name of the region',
@@ -47,7 +48,7 @@ def years_since_first(times: pd.Series, who: pd.Series) -> pd.Series:
     Parameters
     ----------
     times : Series
-        Of each scan: years (such as age) if numbers, else dates in the format of ISO 8601; also 20210512.
+        Of each scan, as `pvs_bidsapp.group.collect.in_years` takes them.
     who : Series
         ``participant_id``, with the same index.
 
@@ -61,13 +62,7 @@ def years_since_first(times: pd.Series, who: pd.Series) -> pd.Series:
     InputError
         If scans of one person lie more than a life apart: the numbers are no years.
     """
-    if pd.api.types.is_numeric_dtype(times) and not times.dropna().between(*_COMPACT_DATES).all():
-        years = times.astype(float)
-    else:
-        if pd.api.types.is_numeric_dtype(times):
-            times = times.map('{:.0f}'.format, na_action='ignore')
-        dates = pd.to_datetime(times, errors='coerce', utc=True, format='ISO8601')
-        years = (dates - dates.min()).dt.total_seconds() / (365.25 * 24 * 3600)
+    years = in_years(times)
     since = years - years.groupby(who).transform('min')
     if (longest := since.max()) > _LONGEST_LIFE:
         raise people.TIME_UNIT.error(column=times.name, longest=f'{longest:.0f}')

@@ -90,6 +90,8 @@ class GroupResults:
         Change per year; see `pvs_bidsapp.group.change`.
     maps : dict of str to ndarray
         Frequency maps by cohort, in [0, 1].
+    masked : frozenset of str
+        Scans that are in the maps with their masks in the template's space; the others with lines.
     cohorts : dict of str to DataFrame
         One row for each person.
     matching : dict of str to MatchingRule
@@ -115,6 +117,7 @@ class GroupResults:
     mixed: pd.DataFrame | None = None
     change: pd.DataFrame | None = None
     maps: dict[str, np.ndarray] = field(default_factory=dict)
+    masked: frozenset[str] = frozenset()
     cohorts: dict[str, pd.DataFrame] = field(default_factory=dict)
     matching: dict[str, MatchingRule] = field(default_factory=dict)
     exclusions: pd.DataFrame = field(default_factory=lambda: exclusion_table([]))

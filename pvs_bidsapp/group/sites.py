@@ -69,7 +69,7 @@ def site_effects(
     people : DataFrame
         One row per person, with a column ``scan``.
     design : Design or None
-        Confounders; those that are plain numbers have effects of their own.
+        Confounders; those that are plain numbers, also as terms of a formula, have effects of their own.
     site : str, optional
         Column that names the sites; people without a value are left out.
     cohorts : mapping of str to DataFrame, optional
@@ -135,8 +135,8 @@ def _covariates_at(
     adjustment = adjust(here, design, omitted)
     if design is None:
         return
-    numeric = [c for c in design.columns if c in here and pd.api.types.is_numeric_dtype(here[c])]
-    for name in [c for c in numeric if c in design.aliases and c not in omitted]:
+    numeric = [c for c in design.plain if c in here and pd.api.types.is_numeric_dtype(here[c])]
+    for name in [c for c in numeric if c not in omitted]:
         for outcome in [o for o in measures if o not in design.columns]:
             yield _effects(measures[outcome], outcome, adjustment, name).assign(
                 contrast=name, measure=FISHER, outcome=outcome

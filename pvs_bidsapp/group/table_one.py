@@ -47,7 +47,7 @@ def table_one(
     cohorts: Mapping[str, pd.DataFrame],
     everybody: pd.DataFrame,
     columns: Sequence[str],
-    scans: Mapping[str, int] | None = None,
+    scans: Mapping[str | None, int] | None = None,
 ) -> pd.DataFrame:
     """Describe the people of all cohorts side by side.
 
@@ -60,7 +60,7 @@ def table_one(
     columns : sequence of str
         Columns that describe people.
     scans : mapping of str to int, optional
-        Numbers of scans by cohort, and of ``all``.
+        Numbers of scans by cohort; None: of everybody, as no cohort can be called.
 
     Returns
     -------
@@ -71,8 +71,8 @@ def table_one(
     groups = {'all': everybody} | several
     rows = [_row('people', 'n', {name: str(len(part)) for name, part in groups.items()})]
     if scans:
-        numbers = {n: str(scans[n if n == 'all' else n.removeprefix('cohort_')]) for n in groups}
-        rows.append(_row('scans', 'n', numbers))
+        keys: dict[str, str | None] = {'all': None, **{cohort_column(n): n for n in cohorts}}
+        rows.append(_row('scans', 'n', {name: str(scans[keys[name]]) for name in groups}))
     for name in [c for c in dict.fromkeys((*columns, *MEASURES)) if c in everybody]:
         rows += _describe(name, groups)
     table = pd.DataFrame(rows)

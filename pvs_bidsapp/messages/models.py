@@ -13,6 +13,11 @@ ABSENT = Refusal(
     mend='give one of these names, or the folder of a model (pvs models lists the bundled ones)',
     kind=ModelError,
 )
+BUNDLED = Refusal(
+    code='model-bundled',
+    text='names a bundled model, whose card is part of the program',
+    mend='copy its folder under a name of your own, and give the path of the copy',
+)
 CARD_UNREADABLE = Refusal(
     code='model-card-unreadable',
     text='cannot be read ({reason})',

@@ -41,6 +41,11 @@ NOT_AT_GROUP = Refusal(
     text='the group level takes all scans of OUT_DIR, so this would have no effect',
     mend='leave it out, or name an OUT_DIR with these scans alone',
 )
+INSTEAD_OF_WORK = Refusal(
+    code='option-instead-of-work',
+    text='is of the participant level alone; the group level would do its work all the same',
+    mend='leave it out, or write participant in place of group',
+)
 WITHOUT_EFFECT = Caution(
     code='option-without-effect', text='has no effect at the {level} level', mend='it is ignored'
 )

@@ -345,6 +345,11 @@ HARMONIZED_ALONE = Refusal(
     text='--harmonize {column}: nothing would use it',
     mend='give --covariates or --formula, too',
 )
+SITE_ALONE = Refusal(
+    code='people-site-alone',
+    text='--site {column}: there are no effects to give by site',
+    mend='give --cohort, --covariates or --formula, too',
+)
 FEW_SITES = Refusal(
     code='people-few-sites',
     text='--harmonize {column}: at least two sites of two people each are needed; found {sites}',

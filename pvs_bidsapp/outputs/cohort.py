@@ -104,7 +104,8 @@ def read_cohort(bids_dir: Path | None, out_dir: Path, sizes: Sequence[float]) ->
         missing=missing, damaged=tuple(names.stem for names in damaged),
         columns=joined.columns, renamed=joined.renamed, coded=joined.coded, measured=joined.measured,
         without_scans=without_t1w | _without_folder(joined, missing, without_t1w, scans),
-        unlisted=joined.unlisted, listed=joined.listed, hint=joined.hint, findings=tuple(findings),
+        unlisted=joined.unlisted, listed=joined.listed, hint=joined.hint, masked=read.masked,
+        findings=tuple(findings),
     )  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def map_grid() -> tuple[tuple[int, int, int], np.ndarray]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Results:
-    """What is read of scans: regions by scan, counts and quality one row a scan, voxels of maps, findings."""
+    """What is read of scans: regions by scan, counts and quality one row a scan, and voxels of maps."""
 
     scans: list[Naming]
     masks: MaskSettings
@@ -133,6 +134,7 @@ class _Results:
     rows: pd.DataFrame
     quality: pd.DataFrame
     voxels: dict[str, np.ndarray]
+    masked: frozenset[str]
     findings: list[Finding]
 
 
@@ -189,14 +191,14 @@ def _read_results(files: Mapping[Naming, Path], sizes: Sequence[float]) -> _Resu
     masks, scans = _settings_of(sidecars), list(files)
     regions, _ = read_tables(list(files.values()), list(REGION_COLUMNS))
     check_totals(regions, list(files.values()), ('all', DEEP))
-    rows, voxels = _read_clusters(scans, sizes, float(masks.threshold))
+    rows, voxels, masked = _read_clusters(scans, sizes, float(masks.threshold))
     rows.insert(1, 'ICV', [sidecars[names]['BrainMaskVolume'] for names in scans])
     grades = pd.DataFrame([sidecars[names]['grades'] for names in scans])
     if grades.notna().any(axis=None):  # not of versions without them
         rows = rows.join(grades)
     quality = _read_quality(scans)
     return _Results(
-        scans=scans, masks=masks, regions=regions, rows=rows, quality=quality, voxels=voxels,
+        scans=scans, masks=masks, regions=regions, rows=rows, quality=quality, voxels=voxels, masked=masked,
         findings=_mixed_precision(sidecars),
     )  # fmt: skip
 
@@ -287,24 +289,27 @@ def _without_folder(
 
 def _read_clusters(
     scans: Sequence[Naming], sizes: Sequence[float], threshold: float
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Cluster counts of each scan, and the map voxels that its clusters cross; read in chunks of scans."""
+) -> tuple[pd.DataFrame, dict[str, np.ndarray], frozenset[str]]:
+    """Cluster counts of each scan, the map voxels that its clusters cross, and the scans with a mask for it.
+
+    Tables are read in chunks of scans.
+    """
     grid = map_grid()
     counts: list[pd.DataFrame] = []
     voxels: dict[str, np.ndarray] = {}
+    masked: dict[str, np.ndarray] = {}
     for start in tqdm(range(0, len(scans), CHUNK), desc='clusters', disable=None):
         part = scans[start : start + CHUNK]
         tables = [names.anat('dseg', '.tsv', desc='pvs') for names in part]
         clusters, _ = read_tables(tables, _CLUSTER_COLUMNS, only=True)
         counts.append(count_clusters(clusters, len(tables), sizes, threshold))
         found = maps.voxels_of(clusters, clusters['table'].to_numpy(), len(tables), *grid)
-        voxels |= {
-            names.stem: _voxels_of_mask(names, *grid, instead=lines)
-            for names, lines in zip(part, found, strict=True)
-        }
+        voxels |= {names.stem: lines for names, lines in zip(part, found, strict=True)}
+        of_masks = ((names.stem, _voxels_of_mask(names, *grid)) for names in part)
+        masked |= {stem: own for stem, own in of_masks if own is not None}
     rows = pd.concat(counts, ignore_index=True)
     rows.insert(0, 'scan', [names.stem for names in scans])
-    return rows, voxels
+    return rows, voxels | masked, frozenset(masked)
 
 
 def _read_quality(scans: Sequence[Naming]) -> pd.DataFrame:
@@ -380,12 +385,10 @@ def _recorded_dataset(out_dir: Path) -> Path | None:
         return None
 
 
-def _voxels_of_mask(
-    names: Naming, shape: tuple[int, int, int], affine: np.ndarray, *, instead: np.ndarray
-) -> np.ndarray:
-    """Map voxels that a scan's mask in the template's space touches; `instead` where there is none."""
+def _voxels_of_mask(names: Naming, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray | None:
+    """Map voxels that a scan's mask in the template's space touches; None where there is no mask."""
     path = names.anat('mask', space=SPACE, label='PVS')
     if not path.exists():
-        return instead
+        return None
     mask, own = read_image(path)
     return maps.voxels_of_mask(mask > 0, own, shape, affine)

@@ -130,19 +130,37 @@ def map_labels(cohorts: Iterable[str]) -> dict[str, str]:
     return labels
 
 
+def describe_map(number: int, masked: int) -> str:
+    """How the scans of a frequency map are drawn, in words.
+
+    Parameters
+    ----------
+    number : int
+        Scans in the map.
+    masked : int
+        Those of them with a mask in the template's space.
+    """
+    parts = []
+    if masked:
+        parts.append(f'of {masked} scans, the voxels of the mask in template space')
+    if number > masked or not parts:
+        lines = 'each cluster as a straight line through its centre in template space'
+        parts.append(f'of {number - masked} scans, {lines}')
+    return '; '.join(parts)
+
+
 def _write_maps(names: GroupNaming, results: GroupResults) -> None:
     _, affine = map_grid()
     written = set()
     for name, label in map_labels(results.maps).items():
         image, sidecar = (names.frequency_map(label, template.SPACE, e) for e in ('.nii.gz', '.json'))
         save_image(image, results.maps[name], affine, np.float32)
-        number = (
-            len(results.cohorts[name]) if name in results.cohorts else sum(map(len, results.cohorts.values()))
-        )
+        people = [results.cohorts[name]] if name in results.cohorts else list(results.cohorts.values())
+        scans = [scan for part in people for scan in part['scan']]
         write_json(sidecar, {
             'Description': 'fraction of people with a perivascular space near each voxel',
-            'Cohort': name, 'NumberOfPeople': number, 'SmoothingFWHM': maps.SMOOTHING,
-            'Method': 'each cluster is drawn as a straight line through its centre in template space',
+            'Cohort': name, 'NumberOfPeople': len(scans), 'SmoothingFWHM': maps.SMOOTHING,
+            'Method': describe_map(len(scans), sum(scan in results.masked for scan in scans)),
         })  # fmt: skip
         written |= {image, sidecar}
     pattern = names.frequency_map('LABEL', template.SPACE, '.*').name.replace('LABEL', '*')

@@ -87,6 +87,22 @@ def write_changed_scan(names: Naming, source: Path, suffix: str, scan: ScanImage
     write_json(names.anat(suffix, '.json'), {'ConversionSoftware': 'pvs simulate --into'})
 
 
+def read_rows_there(root: Path) -> dict[str, dict[str, str]]:
+    """The rows of the ``participants.tsv`` that is there, by ``participant_id``.
+
+    Parameters
+    ----------
+    root : Path
+        The BIDS dataset.
+    """
+    table = SimulationNaming(root).participants()
+    if not table.exists():
+        return {}
+    earlier = pd.read_csv(table, sep='\t', dtype=str, keep_default_na=False)
+    rows = earlier.to_dict('records') if 'participant_id' in earlier else []
+    return {r['participant_id']: {str(k): v for k, v in r.items()} for r in rows}
+
+
 def write_participants(root: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write ``participants.tsv`` and its sidecar; participants of an existing table are kept.
 
@@ -98,15 +114,10 @@ def write_participants(root: Path, rows: Sequence[dict[str, Any]]) -> None:
         Values by column; ``participant_id`` is ``sub-LABEL``.
     """
     names = SimulationNaming(root)
-    table = names.participants()
-    by_name: dict[str, dict[str, Any]] = {}
-    if table.exists():
-        earlier = pd.read_csv(table, sep='\t', dtype=str, keep_default_na=False)
-        rows_there = earlier.to_dict('records') if 'participant_id' in earlier else []
-        by_name = {r['participant_id']: {str(k): v for k, v in r.items()} for r in rows_there}
+    by_name: dict[str, dict[str, Any]] = {**read_rows_there(root)}
     by_name |= {row['participant_id']: row for row in rows}
     frame = pd.DataFrame([by_name[name] for name in sorted(by_name)])
-    write_text(table, frame.to_csv(sep='\t', index=False, na_rep='n/a'))
+    write_text(names.participants(), frame.to_csv(sep='\t', index=False, na_rep='n/a'))
     write_json(names.participants('.json'), _PARTICIPANT_COLUMNS)
 
 

@@ -452,7 +452,7 @@ def _thresholds(table: pd.DataFrame | None) -> Figure | None:
 def _repeated(scans: pd.DataFrame, repeated: pd.DataFrame) -> Figure | None:
     if not len(repeated):
         return None
-    ordered = scans.sort_values('scan')
+    ordered = collect.in_order(scans)  # as the table of these figures has them
     place = ordered.groupby('participant_id').cumcount()
     choices = []
     for measure, title in MEASURES.items():

@@ -18,6 +18,7 @@ from ..group.cohort import Cohort
 from ..group.effects import NOTHING
 from ..group.exclusions import level_text
 from ..group.results import GroupOptions, GroupResults
+from ..group.sites import POOLED
 from ..messages.message import one_line
 from . import html
 from .columns import fixed, group_heading, measure_in_words
@@ -138,14 +139,18 @@ def effect_methods(options: GroupOptions, results: GroupResults) -> list[str]:
     if results.effects is not None:
         adjusted = [c for c in results.effects['adjusted_for'].unique() if c != NOTHING]
         held = f', without confounders and with {" and with ".join(adjusted)} held' if adjusted else ''
+        # of many pairs of cohorts there are none
+        is_permuted = results.effects['p_permutation'].notna().any()
+        tests = ' and permutation tests (Freedman & Lane 1983)' if is_permuted else ''
         parts.append(
             f"Differences of cohorts are Hedges' g of log-transformed measures{held}, with 95 % intervals "
-            '(Hedges & Olkin 1985) and permutation tests (Freedman & Lane 1983).'
+            f'(Hedges & Olkin 1985){tests}.'
         )
-    if results.sites is not None and options.site:
+    sites = results.sites
+    if sites is not None and sites.loc[sites['site'] == POOLED, 'effect'].notna().any():
         parts.append(
-            f'Effects at each {options.site} were pooled by random-effects meta-analysis (DerSimonian & '
-            'Laird 1986).'
+            f'Effects at each {options.site or options.harmonize} were pooled by random-effects '
+            'meta-analysis (DerSimonian & Laird 1986).'
         )
     if results.mixed is not None:
         parts.append('All scans were analysed by linear mixed models with an intercept for each person.')
@@ -169,15 +174,20 @@ def _plain(title: str, table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _column(name: str, values: pd.Series) -> list[str]:
-    """The cells of a column."""
+    """The cells of a column of the results, which are shown by what it is called."""
     if name in _OF_MEASURES:
         values = values.map(measure_in_words)
+    is_p = name in _P_VALUES or name.startswith(('p_', 'q_'))
+    if is_p and pd.api.types.is_float_dtype(values):
+        return ['n/a' if pd.isna(v) else '<0.001' if v < 0.001 else f'{v:.3f}' for v in values]
+    return _texts(values, next((n for end, n in _DECIMALS.items() if end in name), 3))
+
+
+def _texts(values: pd.Series, most: int = 3) -> list[str]:
+    """The cells of a column, whatever it is called; numbers have at most so many decimals."""
     if not pd.api.types.is_float_dtype(values):
         return [_cell(value) for value in values]
-    if name in _P_VALUES or name.startswith(('p_', 'q_')):
-        return ['n/a' if pd.isna(v) else '<0.001' if v < 0.001 else f'{v:.3f}' for v in values]
     known = values[np.isfinite(values)].to_numpy(float)
-    most = next((n for end, n in _DECIMALS.items() if end in name), 3)
     decimals = next((n for n in range(most) if np.allclose(known, known.round(n), rtol=0, atol=1e-9)), most)
     return [_number(v, decimals) if np.isfinite(v) else 'n/a' for v in values]
 
@@ -248,7 +258,8 @@ def _scan_rows(cohort: Cohort) -> Markup:
     ]  # fmt: skip
     columns = [c for c in dict.fromkeys([*own, *cohort.columns]) if c in cohort.scans]
     headings = [shown(group_heading(c) if c in own else c) for c in columns]
-    cells = [_column(str(c), cohort.scans[c]) for c in columns]
+    # what a column of the people is called says nothing about what it holds
+    cells = [_column(c, cohort.scans[c]) if c in own else _texts(cohort.scans[c]) for c in columns]
     rows = [list(row) for row in zip(*cells, strict=True)]
     links = [_report(s) for s in cohort.scans['scan']]
     names = [shown(c) for c in columns]

@@ -194,10 +194,20 @@ def test_the_group_level_takes_no_selection(tmp_path, arguments):
         at_level(tmp_path, 'group', *arguments)
 
 
+@pytest.mark.parametrize('option', ['--dry-run', '--reports-only', '--boilerplate_only'])
+def test_the_group_level_does_its_work_or_refuses(tmp_path, monkeypatch, option):
+    monkeypatch.setattr(group, 'main', lambda args: pytest.fail('the page would be overwritten'))
+    with refused(options.INSTEAD_OF_WORK, naming=option.replace('_', '-'), status=2):
+        at_level(tmp_path, 'group', option)
+
+
 def test_options_without_effect_are_told(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(group, 'main', lambda args: 0)
-    assert at_level(tmp_path, 'group', '--threshold', '0.3', '--nprocs', '2', '--skip-bids-validation') == 0
-    assert [r.message.split(':')[0] for r in caplog.records] == ['--threshold']
+    given = ['--threshold', '0.3', '--nprocs', '2', '--stop-on-first-crash', '--device', 'cpu']
+    compatible = ['--skip-bids-validation', '--notrack', '--clean-workdir']
+    assert at_level(tmp_path, 'group', *given, *compatible) == 0
+    told = [r.message.split(':')[0] for r in caplog.records]
+    assert sorted(told) == ['--device', '--nprocs', '--stop-on-first-crash', '--threshold']
     caplog.clear()
     monkeypatch.setattr('pvs_bidsapp.cli.participant.main', lambda args: 0)
     assert at_level(tmp_path, 'participant', '--cohort', 'sex', '--threshold', '0.3') == 0

@@ -15,7 +15,7 @@ from refusals import refused
 from pvs_bidsapp.anatomy.regions import REGIONS
 from pvs_bidsapp.cli.main import main
 from pvs_bidsapp.commands.calibrate import measure, run
-from pvs_bidsapp.messages import masks
+from pvs_bidsapp.messages import masks, models
 from pvs_bidsapp.outputs.evaluation import find_mask_pairs
 from pvs_bidsapp.segmentation.model import load_model, write_model
 from pvs_bidsapp.segmentation.networks import build
@@ -80,7 +80,20 @@ def test_the_command_prints_what_it_found_and_fails_for_a_damaged_file(labelled,
     status = main(['calibrate', *(str(labelled / name) for name in ('out', 'labels', 'model'))])
     assert status == 1
     assert str(bad) in caplog.text
-    assert '10 scans' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert '10 scans' in printed
+    assert f'written to {(labelled / "model" / "model.json").resolve()}' in printed
+
+
+def test_the_name_of_a_bundled_model_is_refused_and_its_card_stays(labelled, monkeypatch):
+    (labelled / 'model').rename(labelled / 'ours')
+    monkeypatch.setattr('pvs_bidsapp.segmentation.model.BUNDLED', labelled)
+    before = (labelled / 'ours' / 'model.json').read_bytes()
+    with refused(models.BUNDLED, naming='MODEL_DIR ours', status=2):
+        run(labelled / 'out', labelled / 'labels', Path('ours'))
+    assert main(['calibrate', str(labelled / 'out'), str(labelled / 'labels'), './ours']) == 2
+    assert (labelled / 'ours' / 'model.json').read_bytes() == before
+    assert run(labelled / 'out', labelled / 'labels', labelled / 'ours').card.parent.name == 'ours'
 
 
 def test_too_few_scans_are_refused_and_the_card_stays(labelled):

@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 from refusals import refused
 
+from pvs_bidsapp.anatomy.template import SPACE
 from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.commands.group import run_group
 from pvs_bidsapp.errors import InputError
 from pvs_bidsapp.group.results import GroupOptions
 from pvs_bidsapp.messages import people
+from pvs_bidsapp.outputs.cohort import map_grid
+from pvs_bidsapp.outputs.group import describe_map
 from pvs_bidsapp.simulation.cohort import Effects
 from pvs_bidsapp.testing import write_cohort
 
@@ -283,6 +286,30 @@ def test_options_that_cannot_be_done(study):
         study.run(rating='age')
     with refused(people.HARMONIZED_ALONE, naming='--harmonize site'):
         study.run(harmonize='site')
+    with refused(people.SITE_ALONE, naming='--site site'):
+        study.run(site='site')
+
+
+def test_terms_of_a_formula_have_effects_by_site(study):
+    study.table['sex'], study.table['site'] = ['F', 'M'] * 12, ['x'] * 12 + ['y'] * 12
+    page = study.run(formula='age + sex', site='site').read_text()
+    by_formula = study.read('sites')
+    assert set(by_formula['contrast']) == {'age'}
+    assert set(by_formula['site']) == {'x', 'y', 'pooled'}
+    assert 'Effects at each site were pooled by random-effects meta-analysis' in page
+    study.run(covariates=('age', 'sex'), site='site')
+    pd.testing.assert_frame_equal(
+        by_formula, study.read('sites').assign(adjusted_for=by_formula['adjusted_for'])
+    )
+
+
+def test_no_effects_by_site_are_no_table_but_a_note(study):
+    study.table['sex'], study.table['site'] = ['F', 'M'] * 12, ['x'] * 12 + ['y'] * 12
+    page = study.run(formula='sex + np.log(age)', site='site').read_text()
+    assert not (study.out / 'group_sites.tsv').exists()
+    assert 'There are no effects by site: no cohorts of this dataset are compared' in page
+    assert 'random-effects meta-analysis' not in page
+    assert study.left_out('effects by site') == {}
 
 
 def test_cohorts_need_two_values_and_not_too_many(study):
@@ -311,6 +338,21 @@ def test_grades_may_be_codes_and_averages(study):
     study.table['rating'] = '2.0'
     study.run(rating='rating')
     assert study.read('rating')['note'].str.contains('one level').all()
+
+
+def test_maps_say_how_many_scans_have_masks(study, monkeypatch):
+    monkeypatch.undo()
+    shape, affine = map_grid()
+    study.table['kind'] = ['a', 'b'] * 12
+    for who in study.ids(0, 2):
+        mask = Naming(study.out, (('sub', who.removeprefix('sub-')),)).anat('mask', space=SPACE, label='PVS')
+        nib.save(nib.Nifti1Image(np.ones(shape, np.uint8), affine), mask)
+    study.run(cohort='kind')
+    sidecars = [json.loads(p.read_text()) for p in study.out.glob('group_cohort-*.json')]
+    methods = {sidecar['Cohort']: sidecar['Method'] for sidecar in sidecars}
+    assert methods == {
+        'all': describe_map(24, 2), 'a': describe_map(12, 2), 'b': describe_map(12, 0),
+    }  # fmt: skip
 
 
 def test_maps_of_all_cohorts_have_names_of_their_own(study, monkeypatch):
@@ -503,6 +545,32 @@ def test_effects_sites_and_change_are_written_and_described(longitudinal):
         assert f'id="plot-{figure}"' in page
     study.run()
     assert not any((study.out / f'group_{name}.tsv').exists() for name in names[1:])
+
+
+def test_the_scan_that_agreement_leaves_out_is_the_third_in_time(tmp_path, monkeypatch):
+    monkeypatch.setattr('pvs_bidsapp.commands.group._maps', lambda cohorts, voxels: {})
+    write_cohort(tmp_path, 4, Effects(), seed=5, sessions=3)
+    found = Study(tmp_path)
+    for folder in found.bids.glob('sub-*'):
+        write_scan_times(folder, {'ses-1': '1911-01-03', 'ses-2': '1911-01-01', 'ses-3': '1911-01-02'})
+    found.run()
+    table = found.read('exclusions')
+    third = table.loc[table['analysis'] == 'agreement of two scans', 'scan']
+    assert third.str.endswith('_ses-1').all()
+    assert len(third) == 4
+
+
+def test_a_covariate_that_the_first_scan_lacks_is_not_taken_from_a_later_one(longitudinal):
+    study = longitudinal
+    for k, folder in enumerate(sorted(study.bids.glob('sub-*'))):
+        dose = 'n/a' if k == 3 else f'{(7 * k) % 10}.5'
+        rows = ['session_id\tage\tdose', f'ses-1\t60\t{dose}', f'ses-2\t62\t{50 - k}.5']
+        (folder / f'{folder.name}_sessions.tsv').write_text('\n'.join(rows) + '\n')
+    study.run(covariates=('dose',), time='age')
+    assert set(study.read('mixed')['n_scans']) == {18}
+    table = study.read('exclusions').query('analysis == "mixed models"')
+    assert table['scan'].tolist() == ['sub-00003_ses-1', 'sub-00003_ses-2']
+    assert set(table['reason']) == {'no dose'}
 
 
 def test_the_age_at_a_session_goes_before_that_of_the_table(longitudinal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import nibabel as nib
@@ -85,6 +86,35 @@ def test_heads_are_kept_only_if_they_are_the_ones_asked_for(options, tmp_path):
     simulate.run(other)
     with refused(messages.options.OTHER_SIMULATION, naming='several --sessions True'):
         simulate.run(replace(other, sessions=1))
+
+
+def test_heads_that_are_kept_keep_their_sites_and_ratings(options):
+    def heads(number, sites):
+        return tuple(plan(number, [], 5, sites=sites))
+
+    simulate.run(replace(options, subjects=heads(4, 3)))
+    path = options.out_dir / 'participants.tsv'
+    before = path.read_text()
+    for changed, naming in (
+        (replace(options, subjects=heads(4, 0)), '--sites that give site'),
+        (replace(options, subjects=heads(4, 40)), '--sites that give site'),
+        (replace(options, subjects=heads(4, 3), reliability=0.1), '--rater-reliability 0.85, not 0.1'),
+    ):
+        with refused(messages.options.OTHER_SIMULATION, naming=naming, status=2):
+            simulate.run(changed)
+    assert path.read_text() == before
+    assert simulate.run(replace(options, subjects=heads(6, 3))) == {}
+    assert path.read_text().startswith(before)
+
+
+def test_the_table_tells_the_sites_of_heads_of_earlier_versions(options):
+    simulate.run(options)
+    for sidecar in labels_dir(options.out_dir).rglob('*_dseg.json'):
+        notes = json.loads(sidecar.read_text())
+        write_json(sidecar, {k: v for k, v in notes.items() if k not in {'Site', 'RaterReliability'}})
+    with refused(messages.options.OTHER_SIMULATION, naming='--sites that give site n/a'):
+        simulate.run(replace(options, subjects=tuple(plan(2, [], 5, sites=2))))
+    assert simulate.run(options) == {}
 
 
 @pytest.fixture

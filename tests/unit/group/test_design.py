@@ -134,6 +134,13 @@ def test_formulas(table, formula, columns, terms):
     )
 
 
+def test_plain_terms_of_a_formula_are_columns_as_they_are():
+    formula = 'age * dose + Q("my column") + np.log(eTIV) + ICV:age + C(ICV)'
+    found = design.of_formula(formula, ['age', 'ICV', 'eTIV', 'my column', 'dose'])
+    assert set(found.plain) == {'age', 'dose', 'my column'}
+    assert design.of_covariates(['age', 'sex']).plain == ('age', 'sex')
+
+
 @pytest.mark.parametrize(
     ('formula', 'name'),
     [

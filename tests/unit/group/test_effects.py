@@ -21,6 +21,7 @@ from pvs_bidsapp.group import (
     sites,
     table_one,
 )
+from pvs_bidsapp.group.cohort import name_of_everybody
 from pvs_bidsapp.messages import people as messages
 
 
@@ -261,6 +262,16 @@ def test_change_with_time_is_found_by_both_ways(rng):
     assert (rows.loc['all', 'ci_low'], rows.loc['all', 'ci_high']) == pytest.approx((low, high))
 
 
+def test_a_cohort_that_is_called_all_is_not_everybody(rng):
+    table, tidy = repeated(rng)
+    groups = {'all': table.loc[table['group'] == 'fast', 'participant_id'], 'all people': ['sub-0', 'sub-1']}
+    rows = change.change_per_year(tidy, groups).query('outcome == "volume_mm3"')
+    people = dict(zip(rows['cohort'], rows['n_people'], strict=True))
+    assert people == {'all people (2)': 40, 'all': 20, 'all people': 2}
+    assert name_of_everybody(['all']) == 'all people'
+    assert name_of_everybody(['a', 'b']) == 'all'
+
+
 def test_few_people_and_single_scans_have_notes(rng):
     table, tidy = repeated(rng, 3)
     assert (
@@ -293,7 +304,9 @@ def test_table_one_describes_cohorts(rng, monkeypatch):
     sexes, ages = list('FFFFFFMMMM'), [20.0, 30, 40, 50, 60, 40, 50, 60, 70, np.nan]
     table = people(rng, 10, sex=sexes, age=ages, count=range(10), name=[f'n{k}' for k in range(10)])
     cohorts = {'all': table.iloc[:5], 'p': table.iloc[5:]}
-    found = table_one.table_one(cohorts, table, ('sex', 'age', 'name'), {'all': 12, 'p': 5} | {'all': 12})
+    found = table_one.table_one(cohorts, table, ('sex', 'age', 'name'), {None: 12, 'all': 7, 'p': 5})
+    numbers = found[found['characteristic'] == 'scans'].iloc[0]
+    assert numbers[['all', 'cohort_all', 'cohort_p']].tolist() == ['12', '7', '5']
     assert found.columns.tolist() == [
         'characteristic', 'level', 'statistic', 'all', 'cohort_all', 'cohort_p', 'smd', 'test', 'p', 'q',
     ]  # fmt: skip

@@ -89,7 +89,9 @@ def test_a_mask_in_the_template_s_space_takes_the_place_of_lines(cohort):
     mask = np.zeros([2 * n for n in shape], np.uint8)
     mask[80, 100, 60:64] = 1
     nib.save(nib.Nifti1Image(mask, fine), names[0].anat('mask', space=SPACE, label='PVS'))
-    voxels = read(folder).voxels
+    found = read(folder)
+    voxels = found.voxels
+    assert found.masked == {names[0].stem}
     places = np.stack(np.unravel_index(voxels[names[0].stem], shape), 1)
     np.testing.assert_array_equal(places, [[40, 50, 30], [40, 50, 31], [40, 50, 32]])
     assert len(voxels[names[1].stem]) > 3

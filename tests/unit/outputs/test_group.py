@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pvs_bidsapp.clusters.tables import to_tsv
-from pvs_bidsapp.outputs.group import exact, map_labels
+from pvs_bidsapp.outputs.group import describe_map, exact, map_labels
 
 
 def test_numbers_of_others_are_written_with_all_digits():
@@ -25,3 +25,11 @@ def test_each_cohort_has_a_map_of_its_own():
     assert labels['this'] == 'this'
     assert len({label.casefold() for label in labels.values()}) == len(names)
     assert all(label.isascii() and label.isalnum() and len(label) < 50 for label in labels.values())
+
+
+def test_a_map_says_how_its_scans_were_drawn():
+    line = 'each cluster as a straight line through its centre in template space'
+    mask = 'the voxels of the mask in template space'
+    assert describe_map(5, 0) == f'of 5 scans, {line}'
+    assert describe_map(5, 5) == f'of 5 scans, {mask}'
+    assert describe_map(5, 2) == f'of 2 scans, {mask}; of 3 scans, {line}'

@@ -8,7 +8,7 @@ import pytest
 from browser import open_browser, pixels, show
 
 from pvs_bidsapp.commands.group import run_group
-from pvs_bidsapp.group import ratings
+from pvs_bidsapp.group import quality, ratings
 from pvs_bidsapp.group.results import GroupOptions
 from pvs_bidsapp.reports import group_figures
 from pvs_bidsapp.simulation.cohort import Effects
@@ -45,6 +45,17 @@ def path(tmp_path_factory):
 def browser():
     with open_browser() as opened:
         yield opened
+
+
+def test_two_scans_of_a_person_are_those_of_the_table():
+    scans = pd.DataFrame({
+        'participant_id': list('aaabbbccc'), 'scan': [f'sub-{p}_ses-{s}' for p in 'abc' for s in (10, 2, 1)],
+        'count': [90.0, 7, 5, 80, 9, 6, 70, 8, 4], 'volume_mm3': [90.0, 7, 5, 80, 9, 6, 70, 8, 4],
+    })  # fmt: skip
+    table = quality.repeated(scans)
+    assert table['bias'].tolist() == [3, 3]
+    for _, drawn in group_figures._repeated(scans, table).choices:
+        assert drawn['data'][0]['y'] == [2, 3, 4]
 
 
 def test_text_is_never_markup():

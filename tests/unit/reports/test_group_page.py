@@ -156,3 +156,28 @@ def test_small_coefficients_are_not_rounded_to_nothing():
     values = pd.Series([0.5, 8.7489e-06, float('nan'), 0.0])
     assert group_page._column('estimate', values) == ['0.5000', '8.7e-06', 'n/a', '0.0000']
     assert group_page._column('count', pd.Series([0.0, 3.0])) == ['0', '3']
+
+
+def test_methods_name_permutations_and_pools_only_where_there_are_some():
+    effects = pd.DataFrame({'adjusted_for': ['nothing'], 'p_permutation': [float('nan')]})
+    sites = pd.DataFrame({'site': ['x', 'pooled'], 'effect': [0.1, float('nan')]})
+    found = GroupResults(
+        summary=effects, outliers=effects, repeated=effects, effects=effects, sites=sites
+    )  # fmt: skip
+    options = GroupOptions(bids_dir=None, out_dir=Path(), site='site')
+    without = ' '.join(group_page.effect_methods(options, found))
+    found.effects, found.sites = effects.assign(p_permutation=0.5), sites.assign(effect=0.1)
+    text = ' '.join(group_page.effect_methods(options, found))
+    for words in ('permutation tests (Freedman & Lane 1983)', 'random-effects meta-analysis'):
+        assert words not in without
+        assert words in text
+
+
+def test_columns_of_people_are_shown_as_they_are_whatever_they_are_called():
+    own = {'p_change': [-2.5, 0.25], 'q': [7.0, 8], 'platelet_count': [250.125, 3], 'measure': ['count', 'x']}
+    people = pd.DataFrame({'scan': ['sub-1', 'sub-2'], 'count': [3, 4], **own})
+    masks = MaskSettings(model='m', sha256='0', threshold='0.5', min_cluster_size='0.0')
+    cohort = Cohort(tidy=people, scans=people, voxels={}, masks=masks, missing={}, columns=tuple(own))
+    rows = json.loads(group_page._scan_rows(cohort))['rows']
+    assert rows[0] == ['sub-1', '3', '-2.50', '7', '250.125', 'count']
+    assert rows[1] == ['sub-2', '4', '0.25', '8', '3.000', 'x']
