@@ -46,7 +46,7 @@ def test_on_the_cpu_joliot_is_trained_on_patches(caplog):
 
 def test_patches_have_all_orientations_if_they_are_synthesized():
     assert not resolve().all_orientations
-    assert resolve(all_orientations=True).all_orientations
+    assert resolve(all_orientations=True, patch_size=64).all_orientations
     assert resolve(synthesize=True).all_orientations
 
 
