@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -135,9 +136,9 @@ def cache_heads(maps: Sequence[Path], config: TrainingConfig, limits: Limits) ->
     for number in range(max(HEADS, len(SUITES) * len(maps))):
         place, suite = divmod(number, len(SUITES))
         heads.append((maps[place % len(maps)], SUITES[suite], (config.schedule.seed, number)))
-    recipe, keeps_t2w = config.recipe, _keeps_t2w(config)
-    options = recipe.channels, keeps_t2w, spacing_range(recipe.spacing)
-    calls = [(_locate_head(*head, config), *head, *options) for head in heads]
+    recipe, cache_dir = config.recipe, config.data.cache_dir
+    options = recipe.channels, _keeps_t2w(config), spacing_range(recipe.spacing)
+    calls = [(_locate_head((*head, *options), cache_dir), *head, *options) for head in heads]
     missing = [call for call in calls if not call[0].is_complete]
     names = [cached.scan.name for cached, *_ in missing]
     map_in_processes(_cache_head, missing, config.nprocs, 'heads', names=names, stop=limits)
@@ -150,12 +151,11 @@ def _keeps_t2w(config: TrainingConfig) -> bool:
     return recipe.channels == ('T2w',) and allows_slices(spacing_range(recipe.spacing))
 
 
-def _locate_head(label_map: Path, suite: str, seed: tuple[int, int], config: TrainingConfig) -> CachedImage:
-    """Name the files of a head."""
-    recipe = config.recipe
-    spacing = spacing_range(recipe.spacing)
-    key = digest([label_map], (VERSION, suite, seed, recipe.channels, _keeps_t2w(config), spacing))
-    name, cache_dir = f'{_stem(label_map)}-{suite}-{seed[1]}', config.data.cache_dir
+def _locate_head(head: tuple[Any, ...], cache_dir: Path) -> CachedImage:
+    """Name the files of a head, by all that `_cache_head` makes it of."""
+    label_map, suite, seed, *_ = head
+    key = digest([label_map], (VERSION, *head[1:]))
+    name = f'{_stem(label_map)}-{suite}-{seed[1]}'
     scan = LabelledScan(
         name=name, anat=label_map, t2w=None, label=label_map, brain=None, tissues=None, labels_dir=cache_dir
     )

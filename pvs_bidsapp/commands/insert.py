@@ -157,10 +157,13 @@ def _own_t2w(found: Sequence[Scan]) -> list[Path | None]:
     owners: dict[Path, str] = {}
     own: list[Path | None] = []
     for scan in found:
-        is_first = scan.t2w is None or owners.setdefault(scan.t2w, scan.name) == scan.name
-        if not is_first and scan.t2w is not None:
+        if scan.t2w in owners:
             scans.T2W_SHARED.log(LOG, scan.anat, other=owners[scan.t2w])
-        own.append(scan.t2w if is_first else None)
+            own.append(None)
+            continue
+        if scan.t2w is not None:
+            owners[scan.t2w] = scan.name
+        own.append(scan.t2w)
     return own
 
 

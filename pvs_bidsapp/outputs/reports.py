@@ -154,17 +154,18 @@ def _write_page(
     title, state = f'Perivascular spaces: {page.stem}', _state(records)
     analyses = _analyses(records) or [settings.analysis]
     papers = references(*analyses)
-    text = '\n\n'.join(dict.fromkeys(methods(each, _ready_made(records)) for each in analyses))
+    given = _ready_made(records)
+    text = '\n\n'.join(dict.fromkeys(methods(each, given) for each in analyses))
     write_text(page, render(title, sections, errors, text, references=papers, state=state))
 
 
 def _analyses(records: Collection[Naming]) -> list[Analysis]:
-    """How the finished scans of a page were analysed, each way once."""
+    """How the finished scans of a page were analysed."""
     found = (
         Analysis.of_record(read_record(names.status).get('analysis'))
         for names in sorted(records, key=lambda n: n.stem)
     )
-    return list({repr(analysis): analysis for analysis in found if analysis is not None}.values())
+    return [analysis for analysis in found if analysis is not None]
 
 
 def _ready_made(records: Collection[Naming]) -> set[str]:
