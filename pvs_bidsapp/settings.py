@@ -11,7 +11,7 @@ from typing import Any
 
 #: Raised when the same inputs and settings give other results: scans that were finished before are then
 #: processed again. The version of the program changes more often.
-RESULTS_VERSION = '0.12.0'
+RESULTS_VERSION = '0.13.0'
 #: The bundled model of each kind of scan, if none is chosen.
 DEFAULT_MODELS = {'T1w': 'joliot2021-t1', 'T2w': 't2'}
 #: In place of the names of a model and of its architecture where a ready-made mask is measured.

@@ -149,8 +149,8 @@ def resample(
 ) -> np.ndarray:
     """Resample an image to a grid.
 
-    If the voxel centres of both grids coincide, values are copied. Otherwise they are interpolated by a
-    spline, after a Gaussian filter against aliasing along axes that become coarser.
+    If the voxel centres of both grids coincide and no axis becomes coarser, values are copied. Otherwise they
+    are interpolated by a spline, after a Gaussian filter against aliasing along axes that become coarser.
 
     Parameters
     ----------
@@ -172,10 +172,12 @@ def resample(
     matrix = np.linalg.inv(affine) @ grid.affine
     rounded = np.rint(matrix)
     data = np.asarray(image, np.float32)
-    if np.allclose(matrix, rounded, atol=1e-3):
-        matrix, order = rounded, 0
+    coincide = np.allclose(matrix, rounded, atol=1e-3)
+    matrix = rounded if coincide else matrix
+    step = np.abs(matrix[:3, :3]).max(1)
+    if coincide and step.max() <= 1:
+        order = 0
     elif order > 0:
-        step = np.abs(matrix[:3, :3]).max(1)
         sigma = 0.4 * np.sqrt(np.maximum(step**2 - 1, 0))
         data = ndimage.gaussian_filter(data, sigma) if sigma.any() else data
     out = ndimage.affine_transform(
