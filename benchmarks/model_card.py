@@ -29,7 +29,7 @@ from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.segmentation.model import Model, load_model
 from pvs_bidsapp.training.checkpoint import read_checkpoint
 from pvs_bidsapp.training.datasets import TrainingImage
-from pvs_bidsapp.training.losses import undo_positive_weight
+from pvs_bidsapp.training.losses import calibrate_output
 from pvs_bidsapp.training.validation import Validator
 
 THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
@@ -52,10 +52,10 @@ def images_of(folder: Path, cache_dir: Path, model: Model) -> list[TrainingImage
 def full_precision(model: Model) -> torch.nn.Module:
     """The network of the checkpoint that the model was made from, in single precision."""
     state = read_checkpoint(model.folder / 'checkpoints' / 'best.pt')
-    network = model.network()
-    network.load_state_dict(state['average'])
+    network, weights = model.network(), state['average']
     if model.card.training['recipe']['loss'] == 'dice-ce':
-        undo_positive_weight(network)
+        weights = calibrate_output(weights)
+    network.load_state_dict(weights)
     return network.eval()
 
 

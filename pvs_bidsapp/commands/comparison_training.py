@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from ..training.config import TrainingConfig
 from ..training.datasets import Batch, GeneratedPatchDataset
 from ..training.distributed import ProcessGroup
 from ..training.loading import load_batches
-from ..training.losses import POSITIVE_WEIGHT, output_bias
+from ..training.losses import calibrate_output
 from ..training.packaging import TrainingSummary, package_network
 from ..training.sampling import Sampling
 from .training_cache import digest
@@ -107,10 +106,9 @@ def initial_network(config: TrainingConfig) -> torch.nn.Module:
     assert config.init is not None
     if config.init.endswith('.pt'):
         state = read_checkpoint(Path(config.init))
-        weights = dict(state['average'])
+        weights = state['average']
         if state['plan']['extra'].get('loss') == 'dice-ce':  # as in the model that is made of it
-            bias = output_bias(weights)
-            weights[bias] = weights[bias] - math.log(POSITIVE_WEIGHT)
+            weights = calibrate_output(weights)
     else:
         weights = load_model(config.init).network().state_dict()
     torch.manual_seed(config.schedule.seed)  # of the comparison's first weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -137,9 +137,8 @@ class NormalisedFocalLoss(nn.Module):
         return self.focal(logits, label).sum() / label.sum().clamp(min=FEW_POSITIVES)
 
 
-@torch.no_grad()
-def undo_positive_weight(network: nn.Module) -> None:
-    """Remove the weight of positive voxels in ``dice-ce`` from a network's output.
+def calibrate_output(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Remove the weight of positive voxels in ``dice-ce`` from the output of a network.
 
     Cross-entropy in which a positive voxel has the weight w multiplies the odds by w, so log(w) is
     subtracted from the logits (Elkan 2001, The foundations of cost-sensitive learning). Probabilities
@@ -147,11 +146,26 @@ def undo_positive_weight(network: nn.Module) -> None:
 
     Parameters
     ----------
-    network : nn.Module
-        The bias of its output is changed in place, see `output_bias`.
+    weights : mapping of str to Tensor
+        State dict of a network that learnt with ``dice-ce``.
+
+    Returns
+    -------
+    calibrated : dict of str to Tensor
+        The same with another bias of the output, see `output_bias`.
     """
-    bias = output_bias(name for name, _ in network.named_parameters())
-    network.get_parameter(bias).sub_(float(np.log(POSITIVE_WEIGHT)))
+    return _shift_output(weights, -np.log(POSITIVE_WEIGHT))
+
+
+def weight_output(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Put the weight of positive voxels back on the output of a network: undoes `calibrate_output`."""
+    return _shift_output(weights, np.log(POSITIVE_WEIGHT))
+
+
+def _shift_output(weights: Mapping[str, torch.Tensor], shift: float) -> dict[str, torch.Tensor]:
+    bias = output_bias(weights)
+    # weights of a foreign network may have none; who loads them says so
+    return dict(weights) | ({bias: weights[bias] + float(shift)} if bias in weights else {})
 
 
 def output_bias(names: Iterable[str]) -> str:

@@ -22,7 +22,7 @@ from ..segmentation.networks import build
 from .checkpoint import read_checkpoint
 from .config import TrainingConfig
 from .datasets import TrainingImage
-from .losses import undo_positive_weight
+from .losses import calibrate_output
 from .recipes import Recipe
 from .trainer import TrainingEnd
 from .validation import DEFAULT_THRESHOLD, Validator
@@ -221,13 +221,14 @@ def _best_network(config: TrainingConfig, checkpoint: Path) -> tuple[nn.Module, 
     state = read_checkpoint(checkpoint, device)
     network = build(config.recipe.architecture).to(device)
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    weights = state['average']
+    if config.recipe.loss == 'dice-ce':
+        weights = calibrate_output(weights)
     try:
-        network.load_state_dict(state['average'])
+        network.load_state_dict(weights)
     except RuntimeError as error:
         reason = one_line(str(error))[:200]
         raise training.WEIGHTS_MISFIT.error(checkpoint, reason=reason) from error
-    if config.recipe.loss == 'dice-ce':
-        undo_positive_weight(network)
     return network.eval(), int(state.get('step', 0))
 
 

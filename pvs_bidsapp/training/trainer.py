@@ -33,7 +33,7 @@ from .datasets import Batch
 from .distributed import ProcessGroup
 from .loading import load_batches
 from .log import TrainingLog
-from .losses import POSITIVE_WEIGHT, output_bias
+from .losses import weight_output
 from .objectives import Objective
 from .validation import Interrupted
 
@@ -198,13 +198,10 @@ class Trainer:
         Parameters
         ----------
         network : nn.Module
-            With a calibrated output, see `pvs_bidsapp.training.losses.undo_positive_weight`.
+            With a calibrated output, see `pvs_bidsapp.training.losses.calibrate_output`.
         """
-        weights = dict(network.state_dict())
-        bias = output_bias(weights)
-        if self.config.recipe.loss == 'dice-ce' and bias in weights:
-            weights[bias] = weights[bias] + float(np.log(POSITIVE_WEIGHT))
-        self.start_from(weights)
+        weights = network.state_dict()
+        self.start_from(weight_output(weights) if self.config.recipe.loss == 'dice-ce' else weights)
 
     def start_from(self, weights: Mapping[str, torch.Tensor], path: Path | str = '') -> None:
         """Start from weights, which are also the first running average.

@@ -16,7 +16,7 @@ from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.training.checkpoint import read_checkpoint
 from pvs_bidsapp.training.datasets import PatchDataset
 from pvs_bidsapp.training.distributed import ProcessGroup
-from pvs_bidsapp.training.losses import POSITIVE_WEIGHT, make_loss, undo_positive_weight
+from pvs_bidsapp.training.losses import POSITIVE_WEIGHT, calibrate_output, make_loss
 from pvs_bidsapp.training.objectives import Supervised
 from pvs_bidsapp.training.sampling import Sampling
 from pvs_bidsapp.training.trainer import Trainer, TrainingEnd
@@ -122,9 +122,10 @@ def test_a_checkpoint_of_another_training_gives_its_weights(tmp_path, make_confi
 def test_the_positive_weight_is_removed_from_the_output_and_put_back(tmp_path, make_config):
     trainer = Trainer(make_config(loss='dice-ce'), tmp_path, CPU)
     before = trainer.average.module.head.bias.clone()
-    undo_positive_weight(trainer.average.module)
+    network = trainer.average.module
+    network.load_state_dict(calibrate_output(network.state_dict()))
     assert trainer.average.module.head.bias < before
-    trainer.start_from_model(trainer.average.module)
+    trainer.start_from_model(network)
     torch.testing.assert_close(trainer.average.module.head.bias, before)
 
 
@@ -139,7 +140,7 @@ def test_the_positive_weight_is_removed_behind_all_corrections(part, tmp_path, m
     volume = torch.randn(1, 1, 8, 8, 8)
     with torch.no_grad():
         before = network(volume)
-        undo_positive_weight(network)
+        network.load_state_dict(calibrate_output(network.state_dict()))
         torch.testing.assert_close(network(volume), before - float(np.log(POSITIVE_WEIGHT)))
     trainer.start_from_model(network)
     torch.testing.assert_close(trainer.network.eval()(volume), before)
