@@ -183,14 +183,14 @@ def summarize(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     -------
     summary : dict
         For each score ``mean``, ``ci_low`` and ``ci_high`` (95 % bootstrap interval), ``sd``, and the number
-        ``n`` of scans that have it. None in place of numbers if no scan has it, of the interval if one has.
+        ``n`` of scans that have it. None in place of numbers if no scan has it, of interval and ``sd`` if one has.
     """
     summary: dict[str, dict[str, Any]] = {}
     for name in SUMMARY:
         values = table[name].to_numpy(float)
         mean, low, high = bootstrap(values)
         finite = values[np.isfinite(values)]
-        deviation = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
+        deviation = float(finite.std(ddof=1)) if len(finite) > 1 else np.nan
         numbers = {'mean': mean, 'ci_low': low, 'ci_high': high, 'sd': deviation}
         known = {k: v if len(finite) and np.isfinite(v) else None for k, v in numbers.items()}
         summary[name] = known | {'n': len(finite)}

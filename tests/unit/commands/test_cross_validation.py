@@ -210,7 +210,7 @@ def test_scans_without_spaces_have_no_scores(tmp_path, monkeypatch):
     assert len(sweep.loc['empty']) == len(sweep.loc['full'])
     summary = summarize(table)
     assert (summary['dice']['n'], summary['dice']['mean']) == (1, table.loc['full', 'dice'])
-    assert (summary['dice']['ci_low'], summary['dice']['ci_high']) == (None, None)  # of one scan
+    assert [summary['dice'][k] for k in ('ci_low', 'ci_high', 'sd')] == [None] * 3  # of one scan
     assert summarize(table.loc[['empty']])['dice'] == {
         'mean': None, 'ci_low': None, 'ci_high': None, 'sd': None, 'n': 0,
     }  # fmt: skip
