@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 NPROCS ?= $(shell nproc)
+HEADS ?= 2
 
 .PHONY: demo test coverage lint audit docs image lock clean
 
@@ -26,9 +27,9 @@ $(VENV)/.all: pyproject.toml
 	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[test,lint,docs]'
 	touch $(VENV)/.installed $(VENV)/.lint $(VENV)/.docs $@
 
-# Simulates two heads, finds the perivascular spaces in them, and shows where the reports are.
+# Simulates HEADS heads, finds the perivascular spaces in them, and shows where the reports are.
 demo: $(VENV)/.installed
-	$(BIN)/pvs simulate $(DEMO)/bids --n-subjects 2 --suite easy --nprocs $(NPROCS)
+	$(BIN)/pvs simulate $(DEMO)/bids --n-subjects $(HEADS) --suite easy --nprocs $(NPROCS)
 	$(BIN)/pvs $(DEMO)/bids $(DEMO)/out participant --modality T1w --nprocs $(NPROCS) --device cpu
 	$(BIN)/pvs $(DEMO)/bids $(DEMO)/out group
 	$(BIN)/pvs evaluate $(DEMO)/out $(DEMO)/bids/derivatives/labels $(DEMO)/evaluation

@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from disguises import all_at_once, write
+from phantoms import write_label_map
 from program import name_segmentations, pvs
 
 from pvs_bidsapp.anatomy.regions import REGIONS, indices_of
@@ -36,11 +37,12 @@ TWO_CHANNELS = 'm2ss-t1t2'
 def bids(simulated, tmp_path_factory) -> Path:
     """Two good people, one of whom has a second session, and eight whose scans cannot be used.
 
-    The other person has a small head in coarse voxels, with ready-made anatomy, which saves time. The T1w of
-    the second session is that of the first in every disguise at once.
+    To save time, the first has a head as small as a child's, the other a still smaller one in coarse voxels,
+    with ready-made anatomy. The T1w of the second session is that of the first in every disguise at once.
     """
-    root = tmp_path_factory.mktemp('data') / 'bids'
-    head = ('--suite', 'easy', '--spacing', '1.2', '--n-subjects', '1', '--seed', '7')
+    folder = tmp_path_factory.mktemp('data')
+    root, label_maps = folder / 'bids', write_label_map(folder / 'label-maps', scale=0.85)
+    head = ('--suite', 'easy', '--spacing', 1.2, '--n-subjects', 1, '--seed', 7, '--label-maps', label_maps)
     assert pvs('simulate', root, *head).returncode == 0
     name_segmentations(root / 'derivatives' / 'labels')
     source = root / 'sub-0001' / 'anat'
@@ -331,17 +333,16 @@ def test_group_and_evaluate(first, bids, tmp_path):
 
 def test_other_settings_rewrite_the_results_and_the_work_folder_goes(first, two_channels, bids, tmp_path):
     """Last: it needs the work folder that the tests before it share."""
-    out = first[0]
+    out = two_channels[0]
     kept = tmp_path / 'mask.nii.gz'
     mask = files(out) / f'{GOOD}_label-PVS_mask.nii.gz'
     shutil.copy(mask, kept)
-    assert work_folders(out)
-    done = pvs(
-        bids, out, *OPTIONS, '--participant-label', '0001', '--session-label', 'a', '--threshold', '0.9'
-    )
+    assert work_folders(first[0])
+    options = ('--participant-label', '0001', '--session-label', 'a', '--model', TWO_CHANNELS)
+    done = pvs(bids, out, *OPTIONS, *options, '-w', first[0] / 'work', '--threshold', '0.9')
     assert done.returncode == 0, done.stderr
     assert 'settings differ' in done.stderr
     assert '1 done, 0 kept, 0 failed' in done.stdout
     before, after = (np.asarray(nib.load(p).dataobj) > 0 for p in (kept, mask))
     assert 0 < after.sum() < before.sum()
-    assert not work_folders(out)
+    assert not work_folders(first[0])

@@ -1,6 +1,7 @@
 """`pvs simulate` as a user runs it.
 
-Rendering PVS takes most of the time, so the head has few of them (the seed decides) and a coarse label map.
+Rendering PVS takes most of the time, so the head is small, has a coarse label map,
+and few of them (the seed decides).
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from phantoms import write_label_map
 from program import pvs, pvs_here
-
-from pvs_bidsapp.simulation.label_maps import template_anatomy
 
 OPTIONS = (
     '--n-subjects', '1', '--suite', 'hard', '--spacing', '2', '--sites', '2', '--sessions', '2',
@@ -25,12 +25,7 @@ OPTIONS = (
 
 @pytest.fixture(scope='module')
 def label_map_folder(tmp_path_factory):
-    """A folder with the label map of the bundled template at 2 mm."""
-    folder = tmp_path_factory.mktemp('label-maps')
-    anatomy = template_anatomy()
-    affine = anatomy.affine @ np.diag([2, 2, 2, 1])
-    nib.save(nib.Nifti1Image(anatomy.labels[::2, ::2, ::2], affine), folder / 'template.nii.gz')
-    return folder
+    return write_label_map(tmp_path_factory.mktemp('simulate') / 'label-maps', scale=0.7, step=2)
 
 
 @pytest.fixture(scope='module')

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from phantoms import small_anatomy
 from real_backgrounds import write_background_scan
 from refusals import refused
 
@@ -21,7 +22,6 @@ from pvs_bidsapp.commands.training_limits import Limits
 from pvs_bidsapp.messages import training
 from pvs_bidsapp.runtime.deadline import Deadline, TimeUp
 from pvs_bidsapp.segmentation.model import load_model
-from pvs_bidsapp.simulation import label_maps
 from pvs_bidsapp.training.checkpoint import read_checkpoint
 from pvs_bidsapp.training.comparison import Collector
 from pvs_bidsapp.training.config import Schedule, TrainingConfig, TrainingData
@@ -31,15 +31,13 @@ from pvs_bidsapp.training.trainer import Trainer
 
 @pytest.fixture(scope='module')
 def maps(tmp_path_factory) -> tuple[Path, ...]:
-    """Two small label maps: the template at 3 mm, and its mirror image."""
+    """Two small label maps: the template's, and its mirror image."""
     folder = tmp_path_factory.mktemp('maps')
-    template = label_maps.template_anatomy()
-    labels = np.ascontiguousarray(template.labels[::3, ::3, ::3])
-    affine = template.affine @ np.diag([3, 3, 3, 1])
+    anatomy = small_anatomy(scale=0.7, step=3)
     paths = []
-    for name, image in (('one', labels), ('two', labels[::-1])):
+    for name, image in (('one', anatomy.labels), ('two', anatomy.labels[::-1])):
         paths.append(folder / f'{name}.nii.gz')
-        nib.save(nib.Nifti1Image(image.astype(np.int16), affine), paths[-1])
+        nib.save(nib.Nifti1Image(image.astype(np.int16), anatomy.affine), paths[-1])
     return tuple(paths)
 
 
