@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from layouts import put_images
+from phantoms import write_label_map
 from private import NO_NETWORK, SECRET, find_secret, make_personal, processes, pvs_alone
 
 from pvs_bidsapp.simulation.cohort import Effects
@@ -107,9 +108,9 @@ def test_models(tmp_path):
 
 
 def test_simulation_in_several_processes(tmp_path):
-    done = pvs_alone(
-        tmp_path / 'notes', 'simulate', tmp_path / 'bids', '--n-subjects', 2, '--spacing', 2, '--nprocs', 2
-    )
+    label_maps = write_label_map(tmp_path / 'label-maps', scale=0.7, step=2)
+    options = ('--n-subjects', 2, '--spacing', 2, '--nprocs', 2, '--label-maps', label_maps)
+    done = pvs_alone(tmp_path / 'notes', 'simulate', tmp_path / 'bids', *options)
     assert done.returncode == 0, done.stderr
     assert len(processes(tmp_path / 'notes')) > 2
 

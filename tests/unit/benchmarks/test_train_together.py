@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from phantoms import small_anatomy
 
 from pvs_bidsapp.segmentation.intensity import TissueNormalization
 from pvs_bidsapp.segmentation.networks import build
-from pvs_bidsapp.simulation.label_maps import template_anatomy
 from pvs_bidsapp.simulation.patch_source import prepare_source
 
 CPU = torch.device('cpu')
@@ -25,7 +25,7 @@ def together(script):
 
 @pytest.fixture(scope='module')
 def patches(together):
-    source = prepare_source(template_anatomy())
+    source = prepare_source(small_anatomy(scale=0.7, step=2))
     return together.Patches([source], [source], [], size=32, seed=3)
 
 
