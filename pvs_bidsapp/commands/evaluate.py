@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from ..bids.labels import ANY_LABELS, LabelChoice
 from ..errors import ImageError
-from ..evaluation.masks import Evaluation, Evaluator
+from ..evaluation.masks import Evaluation, Evaluator, whole_scans
 from ..evaluation.sweep import THRESHOLDS
 from ..messages import masks
 from ..messages.message import Finding
@@ -72,8 +72,7 @@ class Outcome:
 
     def _empty(self) -> list[str]:
         """How many scans have scores by definition, since a mask is empty."""
-        scans = self.evaluation.scans
-        whole = scans[(scans['region'] == 'all') & (scans['min_size_mm3'] == scans['min_size_mm3'].min())]
+        whole = whole_scans(self.evaluation.scans)
         no_reference, no_prediction = (
             whole[f'{name}_volume_mm3'] == 0 for name in ('reference', 'predicted')
         )

@@ -238,6 +238,18 @@ def score_pair(pair: MaskPair, sizes: Sequence[float]) -> list[dict[str, object]
     return rows
 
 
+def whole_scans(scans: pd.DataFrame) -> pd.DataFrame:
+    """The row of each whole scan without a size filter, or with the smallest.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        Rows of `score_pair`, of which those of regions have no filter whatever the others have.
+    """
+    whole = scans[scans['region'] == 'all']
+    return whole[whole['min_size_mm3'] == whole['min_size_mm3'].min()]
+
+
 def _volumes(predicted: np.ndarray, reference: np.ndarray, voxel_volume: float) -> dict[str, float]:
     """Volumes of both masks, which say whether scores of 0 or 1 are those of empty masks."""
     return {

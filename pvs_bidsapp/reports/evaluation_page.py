@@ -13,7 +13,7 @@ import pandas as pd
 from .. import __version__
 from ..bids.naming import EvaluationNaming
 from ..evaluation.detection import is_total
-from ..evaluation.masks import Evaluation
+from ..evaluation.masks import Evaluation, whole_scans
 from . import html
 from .columns import DASH, fixed
 from .group_page import shown
@@ -127,10 +127,9 @@ def _agreement(table: pd.DataFrame) -> list[list[str]]:
 
 def _scans(scans: pd.DataFrame) -> list[list[str]]:
     """Scores of each whole scan without a size filter, or with the smallest."""
-    whole = scans[(scans['region'] == 'all') & (scans['min_size_mm3'] == scans['min_size_mm3'].min())]
     return [
         [shown(row['scan']), *(fixed(row[name], DECIMALS.get(name, 3)) for name in SCAN_COLUMNS)]
-        for row in whole.to_dict('records')
+        for row in whole_scans(scans).to_dict('records')
     ]
 
 

@@ -83,6 +83,18 @@ def test_scans_without_pvs_are_counted_and_avd_says_over_how_many_it_is_taken(tm
     assert list(scans['reference_volume_mm3'] > 0) == [True, False, False, True]
 
 
+def test_scans_stand_on_the_page_and_are_counted_whatever_the_smallest_size_filter(tmp_path):
+    put(tmp_path / 'predicted', a=MASK, b=EMPTY)
+    put(tmp_path / 'reference', a=MASK, b=EMPTY)
+    for label in 'ab':  # regions have rows without a filter
+        path = tmp_path / 'predicted' / f'sub-{label}' / 'anat' / f'sub-{label}_seg-regions_dseg.nii.gz'
+        write(plain(np.ones(MASK.shape, np.uint8)), path)
+    outcome = run(tmp_path / 'predicted', tmp_path / 'reference', tmp_path / 'out', (1.0, 2.0), (0.5,))
+    assert '1 scan with both masks empty' in outcome.report()
+    page = (tmp_path / 'out' / 'evaluation.html').read_text()
+    assert all(f'>sub-{label}</td>' in page for label in 'ab')
+
+
 def test_the_interval_of_one_scan_is_not_printed():
     names = ['region', 'min_size_mm3', 'score', 'n_scans', 'mean', 'ci_low', 'ci_high', 'n_finite']
     one = pd.DataFrame([['all', 0.0, 'dice', 1, 0.5, np.nan, np.nan, 1]], columns=names)
