@@ -161,7 +161,9 @@ def _over_time(
         if options.cohort and len(sample.people) > 1:
             group = options.cohort
             used.append(group)
-            scans = scans.assign(**{group: scans[group].map(level_text, na_action='ignore')})
+            # a person stays in the cohort of the first scan, as in all other tables
+            first = sample.everybody.set_index('participant_id')[group].map(level_text, na_action='ignore')
+            scans = scans.assign(**{group: scans['participant_id'].map(first)})
             scans = scans[scans[group].isna() | scans[group].isin(list(sample.people))]
     kept, left_out = without_missing(scans, used, MIXED, cohort.unlisted)
     tidy = cohort.tidy[cohort.tidy['scan'].isin(kept['scan'])]

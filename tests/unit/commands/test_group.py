@@ -573,6 +573,20 @@ def test_a_covariate_that_the_first_scan_lacks_is_not_taken_from_a_later_one(lon
     assert set(table['reason']) == {'no dose'}
 
 
+def test_a_person_stays_in_the_cohort_of_the_first_scan(longitudinal):
+    study, found = longitudinal, []
+    for later in ('', 'converted'):
+        for k, folder in enumerate(sorted(study.bids.glob('sub-*'))):
+            dx = 'AB'[k % 2]
+            second = 'B' if later else dx
+            rows = ['session_id\tage\tdx', f'ses-1\t{60 + k}\t{dx}', f'ses-2\t{62 + k}\t{second}']
+            (folder / f'{folder.name}_sessions.tsv').write_text('\n'.join(rows) + '\n')
+        study.run(cohort='dx', time='age')
+        found.append(study.read('mixed'))
+    assert set(found[1]['n_scans']) == {20}
+    pd.testing.assert_frame_equal(*found)
+
+
 def test_the_age_at_a_session_goes_before_that_of_the_table(longitudinal):
     study = longitudinal
     study.run()
