@@ -85,7 +85,8 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.Da
     out, unchanged = tidy.copy(), []
     key = out['region'] + ' (' + out['hemisphere'] + ')'
     for measure in outcomes_in(tidy, MEASURES):
-        logs = transformed(out[measure], measure)
+        # the smallest fraction above 0, by which 0 is replaced, is that of the region, as in the regression
+        logs = out.groupby(key, sort=False)[measure].transform(transformed, measure)
         wide = pd.DataFrame({'scan': out['scan'], 'key': key, 'v': logs}).pivot_table(
             'v', 'key', 'scan', dropna=False
         )

@@ -59,3 +59,17 @@ def test_regions_that_cannot_be_harmonized_are_named_and_unchanged(rng):
     logs = np.log(out['volume_mm3']).where(out['region'] == 'one')
     shift = logs.groupby(out['site']).mean().diff().iloc[-1]
     assert abs(shift) < 0.25 * np.log(2)
+
+
+def test_a_fraction_of_0_is_replaced_by_half_of_the_smallest_of_its_region(rng):
+    people_ = scans(np.repeat(['a', 'b'], 10))
+    parts = []
+    for region, size in (('large', 1e6), ('small', 1e3), ('other', 1e3)):
+        volume = np.exp(rng.normal(3, 0.2, 20)) * (1 if region == 'large' else np.arange(20) > 1)
+        parts.append(
+            people_.assign(region=region, hemisphere='both', volume_mm3=volume, volume_fraction=volume / size)
+        )
+    tidy = pd.concat(parts, ignore_index=True)
+    out, _ = harmonize.harmonize(tidy, 'site', [])
+    small = out.loc[out['region'] == 'small', 'volume_fraction'].to_numpy()
+    assert 0.2 < small[0] / small[2:].min() < 1  # the fractions of the large region are a thousand times less
