@@ -350,7 +350,7 @@ def _plan_regression(options: GroupOptions, cohort: Cohort, scans: pd.DataFrame,
     if options.harmonize:
         from ..group.harmonize import check_sites
 
-        check_sites(kept, options.harmonize, [c for c in terms.columns if c != options.harmonize])
+        check_sites(kept, options.harmonize, terms.beside(options.harmonize))
     plan.terms, plan.scans = terms, kept
     plan.left_out += left_out
     plan.findings += findings
@@ -393,7 +393,7 @@ def _regress(
         from ..group.harmonize import harmonize
 
         site = options.harmonize
-        tidy, unchanged = harmonize(tidy, site, [c for c in plan.terms.columns if c != site])
+        tidy, unchanged = harmonize(tidy, site, plan.terms.beside(site))
         results.notes.append(f'Volumes and fractions were harmonized over {site} by ComBat.')
         if unchanged:
             shown = listed(unchanged, 100)

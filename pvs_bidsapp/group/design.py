@@ -132,6 +132,10 @@ class Design:
             return self
         return of_covariates([c for c in self.columns if c not in names]) if self.aliases else None
 
+    def beside(self, name: str) -> Design:
+        """The design without a column; of a formula that holds it, a term for each other column."""
+        return self.without([name]) or of_covariates([c for c in self.columns if c != name])
+
     def _shown(self, name: str) -> str:
         """Name of a term without the words of patsy."""
         for column, alias in self.aliases.items():

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..messages import people
 from ..messages.people import listed
-from .design import dependent_terms, of_covariates
+from .design import Design, dependent_terms, of_covariates
 from .exclusions import level_text
 from .measures import outcomes_in, transformed
 
@@ -20,7 +20,7 @@ from .measures import outcomes_in, transformed
 MEASURES = ('volume_mm3', 'volume_fraction')
 
 
-def check_sites(scans: pd.DataFrame, site: str, keep: Sequence[str]) -> None:
+def check_sites(scans: pd.DataFrame, site: str, keep: Sequence[str] | Design) -> None:
     """Whether the effects of sites can be told from those of the covariates that are kept.
 
     Parameters
@@ -29,8 +29,8 @@ def check_sites(scans: pd.DataFrame, site: str, keep: Sequence[str]) -> None:
         One row per person, with a value in all these columns.
     site : str
         Column with the site.
-    keep : sequence of str
-        Covariates whose effects are kept.
+    keep : sequence of str or Design
+        Covariates, or terms, whose effects are kept.
 
     Raises
     ------
@@ -44,18 +44,15 @@ def check_sites(scans: pd.DataFrame, site: str, keep: Sequence[str]) -> None:
     if len(sizes) < 2 or sizes.min() < 2:
         found = listed(f'{name}: {n}' for name, n in sizes.items()) or 'none'
         raise people.FEW_SITES.error(column=site, sites=found)
-    table = scans.assign(**{site: scans[site].map(level_text)})
-    design = of_covariates([site, *keep])
-    # terms that depend on each other without the site, too, are not the site's fault
-    own = set(dependent_terms(of_covariates(keep).matrix(table))) if keep else set()
-    dependent = [
-        t for t in dependent_terms(design.matrix(table)) if t not in own and not t.startswith(f'{site}[')
-    ]
-    if dependent:
+    terms = _kept_terms(scans, keep)
+    sites = of_covariates([site]).matrix(scans.assign(**{site: scans[site].map(level_text)}))
+    # with none that depend on each other without the site, too: these are not the site's fault
+    involved = set(dependent_terms(pd.concat([sites, terms], axis=1)))
+    if dependent := [name for name in map(str, terms) if name in involved]:
         raise people.SITE_CONFOUNDED.error(column=site, columns=listed(dependent), number=len(scans))
 
 
-def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str] | Design) -> tuple[pd.DataFrame, list[str]]:
     """Remove the shifts and scales of sites from regional volumes and fractions.
 
     ComBat is applied to the logarithms that the regression uses (`pvs_bidsapp.group.measures.transformed`),
@@ -67,8 +64,8 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.Da
         One row per scan and region, of scans with a site and all covariates; see `check_sites`.
     site : str
         Column with the site.
-    keep : sequence of str
-        Covariates whose effects are kept.
+    keep : sequence of str or Design
+        Covariates, or terms, whose effects are kept.
 
     Returns
     -------
@@ -79,9 +76,8 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.Da
     from neuroCombat import neuroCombat
 
     persons = tidy.drop_duplicates('scan').set_index('scan')
-    covars = persons[list(keep)].assign(**{site: persons[site].map(level_text)})
-    numeric = [c for c in keep if pd.api.types.is_numeric_dtype(persons[c])]
-    categorical = [c for c in keep if c not in numeric]
+    terms = _kept_terms(persons.reset_index(), keep).set_axis(persons.index)
+    covars = terms.assign(**{site: persons[site].map(level_text)})
     out, unchanged = tidy.copy(), []
     key = out['region'] + ' (' + out['hemisphere'] + ')'
     for measure in outcomes_in(tidy, MEASURES):
@@ -100,7 +96,7 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.Da
         with contextlib.redirect_stdout(io.StringIO()):  # neuroCombat prints its steps
             harmonized = neuroCombat(
                 dat=wide.loc[varying], covars=covars, batch_col=site,
-                continuous_cols=numeric or None, categorical_cols=categorical or None,
+                continuous_cols=list(terms) or None,
             )['data']  # fmt: skip
         if not np.isfinite(harmonized).all():  # of sites without variance
             unchanged += [f'{measure} of {name}' for name in varying]
@@ -110,3 +106,18 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str]) -> tuple[pd.Da
         values = np.where(rows >= 0, wide.to_numpy()[rows, columns], np.nan)
         out[measure] = np.exp(values) if measure == 'volume_fraction' else np.expm1(values)
     return out, unchanged
+
+
+def _kept_terms(people: pd.DataFrame, keep: Sequence[str] | Design) -> pd.DataFrame:
+    """The terms whose effects are kept, standardised, without those that follow from earlier ones."""
+    design = keep if isinstance(keep, Design) else of_covariates(keep)
+    terms = pd.DataFrame(index=people.index)
+    if not design.columns:
+        return terms
+    matrix = design.matrix(people)
+    centred = matrix - matrix.mean()
+    for name in matrix.columns[centred.abs().max() > 1e-9 * matrix.abs().max()]:
+        wider = terms.assign(**{name: centred[name] / centred[name].std(ddof=0)})
+        if not dependent_terms(wider):
+            terms = wider
+    return terms

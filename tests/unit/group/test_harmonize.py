@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from refusals import refused
 
-from pvs_bidsapp.group import harmonize
+from pvs_bidsapp.group import design, harmonize
 from pvs_bidsapp.messages import people
 
 pytest.importorskip('neuroCombat')
@@ -73,3 +73,20 @@ def test_a_fraction_of_0_is_replaced_by_half_of_the_smallest_of_its_region(rng):
     out, _ = harmonize.harmonize(tidy, 'site', [])
     small = out.loc[out['region'] == 'small', 'volume_fraction'].to_numpy()
     assert 0.2 < small[0] / small[2:].min() < 1  # the fractions of the large region are a thousand times less
+
+
+@pytest.mark.parametrize('formula', ['C(arm)', '0 + C(arm)', 'arm + I(arm ** 2)'])
+def test_the_effects_of_all_terms_of_a_formula_are_kept(rng, formula):
+    arm = np.r_[np.tile([1, 2, 2, 2, 3], 6), np.tile([1, 1, 2, 3, 3], 6)]  # more of the second at one site
+    people_ = scans(np.repeat(['a', 'b'], 30), arm=arm)
+    parts = []
+    for region in ('one', 'two', 'three'):
+        volume = np.exp(5 + (arm == 2) + rng.normal(0, 0.1, 60))
+        parts.append(
+            people_.assign(region=region, hemisphere='both', volume_mm3=volume, volume_fraction=volume / 1e5)
+        )
+    terms = design.of_formula(formula, ['arm', 'site'])
+    harmonize.check_sites(people_, 'site', terms)
+    out, _ = harmonize.harmonize(pd.concat(parts, ignore_index=True), 'site', terms)
+    logs, is_second = np.log(out['volume_fraction']), out['arm'] == 2
+    assert logs[is_second].mean() - logs[~is_second].mean() == pytest.approx(1, abs=0.06)
