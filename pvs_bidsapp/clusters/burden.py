@@ -254,5 +254,6 @@ def fit(
 def _quantiles(ratios: np.ndarray, coverage: float) -> tuple[float, float]:
     """Quantiles between which the wanted share lies."""
     ordered = np.sort(ratios)
-    outside = max(0, int((1 - coverage) / 2 * (len(ordered) + 1)) - 1)
+    # but for rounding, 0.05 of 40 is 2
+    outside = max(0, int((1 - coverage) / 2 * (len(ordered) + 1) + 1e-9) - 1)
     return float(ordered[outside]), float(ordered[-1 - outside])

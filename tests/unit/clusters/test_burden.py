@@ -116,6 +116,13 @@ def test_a_fit_finds_the_scale_and_holds_new_scans() -> None:
     assert 0.85 < is_held.mean() < 0.97
 
 
+def test_of_39_scans_an_interval_leaves_out_the_one_at_each_end() -> None:
+    truth = [np.array([float(number)]) for number in range(81, 120)]
+    calibration = fit([np.array([100.0])] * 39, truth, unit=1.0)
+    assert calibration.scale == 1
+    assert (calibration.low, calibration.high) == pytest.approx((83 / 101, 119 / 101))
+
+
 def test_the_region_table_has_them_for_regions_and_totals(
     scan: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
