@@ -262,6 +262,24 @@ def objection(matrix: pd.DataFrame) -> str:
     return ''
 
 
+def with_intercept(matrix: pd.DataFrame) -> pd.DataFrame:
+    """A design matrix with an intercept, unless terms such as those of ``0 + C(site)`` hold one together.
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        From `Design.matrix`.
+    """
+    ones = np.ones(len(matrix))
+    values = matrix.to_numpy(float)
+    length = np.linalg.norm(values, axis=0)
+    values = values / np.where(length > 0, length, 1.0)
+    rest = ones - values @ np.linalg.lstsq(values, ones, rcond=None)[0]
+    if np.abs(rest).max(initial=0) < DEPENDENT:
+        return matrix
+    return pd.concat([pd.DataFrame({'Intercept': 1.0}, matrix.index), matrix], axis=1)
+
+
 def constant_terms(matrix: pd.DataFrame) -> list[str]:
     """Names of the columns of a design matrix, but for the intercept, that do not vary.
 

@@ -13,7 +13,7 @@ from scipy.special import gammaln
 from ..errors import InputError
 from ..messages import people as messages
 from ..messages.people import listed
-from .design import Design, is_constant, objection
+from .design import Design, is_constant, objection, with_intercept
 from .measures import (
     CONSTANT,
     EXPLAINED,
@@ -192,7 +192,7 @@ def adjust(people: pd.DataFrame, design: Design | None, without: tuple[str, ...]
     if known.empty:
         return Adjustment(names=own.label, matrix=plain, note='nobody has all confounders')
     try:
-        matrix = own.matrix(known)
+        matrix = with_intercept(own.matrix(known))  # also of a formula that takes it away
     except InputError as error:
         return Adjustment(names=own.label, matrix=plain, note=str(error))
     matrix.index = pd.Index(known['scan'])

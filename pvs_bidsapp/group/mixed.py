@@ -13,7 +13,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from ..errors import InputError
 from ..messages import people
 from .collect import in_years
-from .design import Design, constant_terms, dependent_terms
+from .design import Design, constant_terms, dependent_terms, with_intercept
 from .measures import CONSTANT, REGION, by_known_rows, false_discovery, logarithm, outcomes_in, side_by_side
 
 #: Outcomes of the models.
@@ -139,6 +139,7 @@ def _matrix(scans: pd.DataFrame, design: Design | None, *, time: bool, cohort: s
     matrix = pd.DataFrame({'Intercept': 1.0}, scans.index)
     if design is not None and design.columns:
         matrix = design.matrix(scans.reset_index()).set_axis(scans.index)
+        matrix = with_intercept(matrix) if cohort else matrix
     levels = pd.get_dummies(scans[cohort], dtype=float).iloc[:, 1:] if cohort else pd.DataFrame()
     for name in levels:
         matrix[f'{cohort}[{name}]'] = levels[name]

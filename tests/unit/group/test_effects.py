@@ -132,6 +132,28 @@ def test_a_confounder_may_be_called_cohort(rng):
     assert at_sites.loc['more', 'effect'] == pytest.approx(np.log(1.3) / 0.2, abs=0.4)
 
 
+@pytest.mark.parametrize(('bare', 'usual'), [('age - 1', 'age'), ('0 + sex + age', 'sex + age')])
+def test_a_formula_without_intercept_gives_the_same_effects(rng, bare, usual):
+    table, tidy = confounded(rng, 80)
+    table['sex'] = np.tile(['F', 'M', 'M', 'F'], 20)
+    pairs = {('a', 'b'): tuple(part for _, part in table.groupby('group'))}
+    one, two = (design.of_formula(text, list(table)) for text in (bare, usual))
+    tables = [effects.cohort_effects(tidy, pairs, d, 'group').query('adjusted_for != "nothing"')
+              for d in (one, two)]  # fmt: skip
+    pd.testing.assert_frame_equal(*(t.drop(columns='adjusted_for') for t in tables))
+    tables = [sites.site_effects(tidy, table, d) for d in (one, two)]
+    pd.testing.assert_frame_equal(*(t.drop(columns='adjusted_for') for t in tables))
+    scans = pd.concat([table.assign(scan=table['scan'] + s, change=c) for s, c in (('x', 0.0), ('y', 0.1))])
+    again = regional(
+        scans, {'r': 4 + 0.5 * (scans['group'] == 'b') + scans['change'] + rng.normal(0, 0.1, 160)}
+    )
+    terms = [
+        mixed.mixed_models(again.assign(years_since_first_scan=again['change']), d, time=True, cohort='group')
+        .query('outcome == "volume_mm3"').set_index('term').loc['group[b]', 'estimate'] for d in (one, two)
+    ]  # fmt: skip
+    assert terms[0] == pytest.approx(terms[1], abs=1e-3)
+
+
 def test_why_there_is_no_effect_is_said(rng):
     table = people(rng, 6, group=list('aaabbb'), age=[30.0, 40, 50, np.nan, np.nan, np.nan], sex='F')
     tidy = regional(table, {'r': rng.normal(3, 1, 6), 'flat': np.ones(6)})
