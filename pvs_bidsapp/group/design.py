@@ -18,6 +18,7 @@ from ..errors import PVSError
 from ..messages import people
 from ..messages.message import Finding
 from ..messages.people import listed
+from .exclusions import level_text
 
 #: Functions of patsy, and of numpy under ``np``, that a formula may use.
 FUNCTIONS = frozenset((
@@ -94,7 +95,8 @@ class Design:
         used = table[list(self.columns)].copy()
         for name in used:
             if not pd.api.types.is_numeric_dtype(used[name]):
-                used[name] = used[name].astype(object)
+                # of several datasets, one may have codes as text that are numbers in another
+                used[name] = used[name].map(level_text).astype(object)
         used = used.rename(columns=self.aliases)
         try:
             with np.errstate(all='ignore'):

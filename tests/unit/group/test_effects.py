@@ -116,6 +116,17 @@ def test_a_confounder_is_held(rng):
     assert found.loc[('more', 'age'), 'ci_low'] < np.log(1.3) / 0.2 < found.loc[('more', 'age'), 'ci_high']
 
 
+def test_codes_may_be_text_in_one_cohort_and_numbers_in_the_other(rng):
+    table, tidy = confounded(rng)
+    table['sex'] = rng.integers(1, 3, len(table))
+    first, second = (part for _, part in table.groupby('group'))
+    found = [
+        effects.cohort_effects(tidy, {('a', 'b'): (one, second)}, design.of_covariates(['sex']))['g']
+        for one in (first, first.assign(sex=first['sex'].astype(str)))
+    ]
+    pd.testing.assert_series_equal(*found)
+
+
 def test_a_confounder_may_be_called_cohort(rng):
     table, tidy = confounded(rng)
     table['cohort'] = table['age'] + rng.normal(0, 0.01, len(table))
