@@ -61,8 +61,10 @@ def change_per_year(tidy: pd.DataFrame, cohorts: Mapping[str, pd.Series] | None 
         for name, people in groups.items():
             own = slopes.index.isin(set(people))
             found = _summary(slopes[own], first[own])
-            found['n_scans'] = int(scans['participant_id'].isin(slopes.index[own]).sum())
-            found['mean_years'] = float(spans[own].mean())
+            # of the people with a slope there: not every region has a fraction in every scan
+            known, number = slopes[own].notna(), scans['participant_id'].value_counts()
+            found['n_scans'] = [int(number[known.index[known[region]]].sum()) for region in known]
+            found['mean_years'] = [float(spans[own][known[region]].mean()) for region in known]
             parts.append(found.rename_axis(REGION).reset_index().assign(outcome=outcome, cohort=name))
     table = pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
     return table.assign(q=false_discovery(table, ['outcome', 'cohort'], 'p_permutation'))

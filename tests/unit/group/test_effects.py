@@ -295,6 +295,17 @@ def test_change_with_time_is_found_by_both_ways(rng):
     assert (rows.loc['all', 'ci_low'], rows.loc['all', 'ci_high']) == pytest.approx((low, high))
 
 
+def test_scans_and_years_of_a_change_are_those_of_the_people_with_a_value(rng):
+    table, tidy = repeated(rng)
+    later = table['participant_id'].eq('sub-0') & table[mixed.YEARS].eq(4)
+    tidy.loc[tidy['scan'].isin(table.loc[later, 'scan']), mixed.YEARS] = 7
+    tidy.loc[tidy['scan'].eq('s001'), 'volume_fraction'] = np.nan  # of sub-0, as its region has no volume
+    found = change.change_per_year(tidy).set_index('outcome')
+    columns = ['n_people', 'n_scans', 'mean_years']
+    assert found.loc['volume_fraction', columns].tolist() == [39, 117, 4]
+    assert found.loc['count', columns].tolist() == [40, 120, 4.075]
+
+
 def test_a_cohort_that_is_called_all_is_not_everybody(rng):
     table, tidy = repeated(rng)
     groups = {'all': table.loc[table['group'] == 'fast', 'participant_id'], 'all people': ['sub-0', 'sub-1']}
