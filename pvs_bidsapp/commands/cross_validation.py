@@ -183,7 +183,8 @@ def summarize(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     -------
     summary : dict
         For each score ``mean``, ``ci_low`` and ``ci_high`` (95 % bootstrap interval), ``sd``, and the number
-        ``n`` of scans that have it. None in place of numbers if no scan has it, of interval and ``sd`` if one has.
+        ``n`` of scans that have it. None in place of numbers if no scan has it, of the interval and ``sd`` if
+        one has.
     """
     summary: dict[str, dict[str, Any]] = {}
     for name in SUMMARY:
