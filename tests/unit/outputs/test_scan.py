@@ -39,6 +39,14 @@ def test_what_was_written_is_done(written):
     assert status(scan, settings) == 'missing'
 
 
+def test_the_sidecar_of_the_regions_describes_what_bids_does_not_know_of_their_table(written):
+    _, _, names = written
+    header = names.anat('dseg', '.tsv', seg='regions').read_text().partition('\n')[0].split('\t')
+    sidecar = json.loads(names.anat('dseg', '.json', seg='regions').read_text())
+    assert {name for name in header if name in sidecar} == set(header) - {'index', 'name'}
+    assert sidecar['hemisphere'] == {'Description': 'left, right or both'}
+
+
 def test_what_only_some_runs_write_is_gone_before_the_record_is(written, monkeypatch, tmp_path):
     """If a run ends while it writes, the next one does not know what the one before it had written."""
     scan, settings, names = written
