@@ -209,7 +209,7 @@ def _describe_results(cohort: Cohort) -> dict[str, Any]:
 
 
 def _describe_scans(options: GroupOptions, cohort: Cohort) -> dict[str, Any]:
-    described = _describe_results(cohort)
+    described = {name: text for name, text in _describe_results(cohort).items() if name in cohort.scans}
     described['ICV'] = {'Description': 'volume of the brain mask (with ventricles)', 'Units': 'mm3'}
     for measure in ('count', 'volume_mm3', 'volume_fraction'):
         described[f'dwm_{measure}'] = described[measure] | {'Description': f'{measure} of deep white matter'}

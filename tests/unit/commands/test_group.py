@@ -108,6 +108,13 @@ def test_columns_that_are_called_like_ours_keep_their_values_under_another_name(
     assert study.left_out('regression') == {study.ids(23)[0]: 'no participants_ICV'}
 
 
+def test_sidecars_describe_the_columns_that_their_tables_have(study):
+    study.run(covariates=('age',))
+    for name in ('scans', 'regions', 'summary', 'regression'):
+        described = {key for key, entry in study.sidecar(name).items() if 'Description' in entry}
+        assert described == set(study.read(name)), name
+
+
 ODD = ['k"e`y [x] ü', 'class', "it's", '{0}', '日本', 'Q("age")']
 
 
