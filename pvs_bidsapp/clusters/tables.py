@@ -204,5 +204,9 @@ def row_members() -> dict[tuple[str, str], list[int]]:
 
 
 def to_tsv(table: pd.DataFrame) -> str:
-    """Text of a table in the format of BIDS: tabs, ``n/a`` for missing values, 5 significant digits."""
+    """Text of a table in the format of BIDS: tabs, ``n/a`` for missing values, 5 significant digits.
+
+    An empty text, such as the note of an estimate that is there, is a missing value, too.
+    """
+    table = table.where(table != '')
     return table.to_csv(sep='\t', index=False, na_rep='n/a', float_format='%.5g', lineterminator='\n')

@@ -34,6 +34,11 @@ def test_tables(two_clusters, around):
     assert 'n/a' in to_tsv(stats)
 
 
+def test_no_cell_is_empty():
+    table = pd.DataFrame({'note': ['', 'few'], 'none': ['', ''], 'n': [1, 2], 'p': [np.nan, 0.123456]})
+    assert to_tsv(table) == 'note\tnone\tn\tp\nn/a\tn/a\t1\tn/a\nfew\tn/a\t2\t0.12346\n'
+
+
 def test_tables_without_clusters(two_clusters):
     _, regions = two_clusters
     table = cluster_table([], np.zeros(regions.shape), regions, np.empty((0, 3)), surroundings=[])
