@@ -41,11 +41,11 @@ CLUSTER_COLUMNS = {
     'max_width_mm': ('the same at the widest place', 'mm'),
     'n_spaces': ('spaces of which it seems to consist: one, and side branches of 3 mm and more', None),
     'weighted_volume_mm3': (
-        'volume with each voxel weighted by how dark it is, from its surroundings (0) to CSF (1)',
+        'volume with each voxel weighted by its intensity, from its surroundings (0) to CSF (1)',
         'mm3',
     ),
     'contrast_to_noise': (
-        'mean difference to its surroundings in the T1w, by the standard deviation of the noise',
+        'mean difference to its surroundings in the T1w (of a T2w alone, in the T2w), by the noise',
         None,
     ),
     'ventricle_distance_mm': ('distance of its centre from the ventricles', 'mm'),
