@@ -245,7 +245,7 @@ _OUTLIERS = {
     'scan': 'name of the scan',
     'measure': 'measure by which it lies far from the others',
     'value': 'its value',
-    'robust_z': '0.6745 (x - median) / MAD of logarithms',
+    'robust_z': '0.6745 (x - median) / MAD, where x is log(1 + value)',
 }
 _RATING = {
     'threshold': 'probability threshold',
