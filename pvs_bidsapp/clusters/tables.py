@@ -38,7 +38,7 @@ CLUSTER_COLUMNS = {
     'direction_x': ('main axis, unit vector in scanner coordinates', None),
     'direction_y': ('main axis, unit vector in scanner coordinates', None),
     'direction_z': ('main axis, unit vector in scanner coordinates; not negative', None),
-    'max_width_mm': ('the same at the widest place', 'mm'),
+    'max_width_mm': ('the same as width_mm, at the widest place', 'mm'),
     'n_spaces': ('spaces of which it seems to consist: one, and side branches of 3 mm and more', None),
     'weighted_volume_mm3': (
         'volume with each voxel weighted by its intensity, from its surroundings (0) to CSF (1)',

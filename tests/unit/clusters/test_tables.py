@@ -41,6 +41,10 @@ def test_what_is_measured_in_the_image_is_described_for_t1w_and_t2w():
     assert 'dark' not in text  # CSF and spaces are bright in a T2w
 
 
+def test_the_largest_width_is_described_by_itself():
+    assert CLUSTER_COLUMNS['max_width_mm'] == ('the same as width_mm, at the widest place', 'mm')
+
+
 def test_no_cell_is_empty():
     table = pd.DataFrame({'note': ['', 'few'], 'none': ['', ''], 'n': [1, 2], 'p': [np.nan, 0.123456]})
     assert to_tsv(table) == 'note\tnone\tn\tp\nn/a\tn/a\t1\tn/a\nfew\tn/a\t2\t0.12346\n'
