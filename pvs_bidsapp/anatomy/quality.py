@@ -95,7 +95,7 @@ METRICS = {
         description='volume of the brain mask on the left by that on the right', low=0.85, high=1.18
     ),
     'template_fit': Metric(
-        description="correlation of the scan with the template's T1w", low=0.62
+        description="correlation of the scan with the template's T1w (of a T2w alone, with its T2w)", low=0.62
     ),
     'template_coverage': Metric(
         description="share of the template's white matter that lies in the brain mask", low=0.97

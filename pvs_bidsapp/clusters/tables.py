@@ -38,14 +38,14 @@ CLUSTER_COLUMNS = {
     'direction_x': ('main axis, unit vector in scanner coordinates', None),
     'direction_y': ('main axis, unit vector in scanner coordinates', None),
     'direction_z': ('main axis, unit vector in scanner coordinates; not negative', None),
-    'max_width_mm': ('the same at the widest place', 'mm'),
+    'max_width_mm': ('the same as width_mm, at the widest place', 'mm'),
     'n_spaces': ('spaces of which it seems to consist: one, and side branches of 3 mm and more', None),
     'weighted_volume_mm3': (
-        'volume with each voxel weighted by how dark it is, from its surroundings (0) to CSF (1)',
+        'volume with each voxel weighted by its intensity, from its surroundings (0) to CSF (1)',
         'mm3',
     ),
     'contrast_to_noise': (
-        'mean difference to its surroundings in the T1w, by the standard deviation of the noise',
+        'mean difference to its surroundings in the T1w (of a T2w alone, in the T2w), by the noise',
         None,
     ),
     'ventricle_distance_mm': ('distance of its centre from the ventricles', 'mm'),
@@ -204,5 +204,9 @@ def row_members() -> dict[tuple[str, str], list[int]]:
 
 
 def to_tsv(table: pd.DataFrame) -> str:
-    """Text of a table in the format of BIDS: tabs, ``n/a`` for missing values, 5 significant digits."""
+    """Text of a table in the format of BIDS: tabs, ``n/a`` for missing values, 5 significant digits.
+
+    An empty text, such as the note of an estimate that is there, is a missing value, too.
+    """
+    table = table.where(table != '')
     return table.to_csv(sep='\t', index=False, na_rep='n/a', float_format='%.5g', lineterminator='\n')

@@ -209,7 +209,7 @@ def _describe_results(cohort: Cohort) -> dict[str, Any]:
 
 
 def _describe_scans(options: GroupOptions, cohort: Cohort) -> dict[str, Any]:
-    described = _describe_results(cohort)
+    described = {name: text for name, text in _describe_results(cohort).items() if name in cohort.scans}
     described['ICV'] = {'Description': 'volume of the brain mask (with ventricles)', 'Units': 'mm3'}
     for measure in ('count', 'volume_mm3', 'volume_fraction'):
         described[f'dwm_{measure}'] = described[measure] | {'Description': f'{measure} of deep white matter'}
@@ -245,7 +245,7 @@ _OUTLIERS = {
     'scan': 'name of the scan',
     'measure': 'measure by which it lies far from the others',
     'value': 'its value',
-    'robust_z': '0.6745 (x - median) / MAD of logarithms',
+    'robust_z': '0.6745 (x - median) / MAD, where x is log(1 + value)',
 }
 _RATING = {
     'threshold': 'probability threshold',

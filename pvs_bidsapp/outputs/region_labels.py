@@ -9,6 +9,8 @@ from ..errors import InputError
 from .result_tables import read_rows
 
 NONE = 'no region'
+#: Description and unit of the column that BIDS has no description of.
+LABEL_COLUMNS: dict[str, tuple[str, str | None]] = {'hemisphere': ('left, right or both', None)}
 
 
 def region_labels() -> str:

@@ -29,7 +29,7 @@ from ..runtime.files import copy_file, read_image, save_image, write_json, write
 from ..settings import Settings
 from . import sidecars
 from .records import read_record
-from .region_labels import region_labels
+from .region_labels import LABEL_COLUMNS, region_labels
 
 #: Where the regions come from, for their sidecar.
 REGION_REFERENCES = [
@@ -289,7 +289,7 @@ def _write_anatomy(names: Naming, scan: Scan, settings: Settings, results: Resul
         _pair(names, grid, read_image(results.regions)[0], np.uint8, source | {
             'Description': 'regions that are searched for perivascular spaces; labels in the table',
             'References': REGION_REFERENCES,
-        }, 'dseg', seg='regions'),
+        } | describe(LABEL_COLUMNS), 'dseg', seg='regions'),
     ]  # fmt: skip
     files = [f for pair in made for f in pair]
     table = names.anat('dseg', '.tsv', seg='regions')

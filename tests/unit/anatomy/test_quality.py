@@ -86,6 +86,7 @@ def test_a_scan_without_white_matter_has_no_contrast(head):
 
 
 def test_ranges_in_words():
+    assert 'of a T2w alone, with its T2w' in quality.METRICS['template_fit'].description
     assert quality.METRICS['brain_ml'].range == '850 to 2100'
     assert quality.METRICS['cjv'].range == 'at most 0.75'
     assert quality.METRICS['snr'].range == 'at least 7'

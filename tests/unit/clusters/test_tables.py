@@ -34,6 +34,22 @@ def test_tables(two_clusters, around):
     assert 'n/a' in to_tsv(stats)
 
 
+def test_what_is_measured_in_the_image_is_described_for_t1w_and_t2w():
+    text, _ = CLUSTER_COLUMNS['contrast_to_noise']
+    assert 'in the T1w (of a T2w alone, in the T2w)' in text
+    text, _ = CLUSTER_COLUMNS['weighted_volume_mm3']
+    assert 'dark' not in text  # CSF and spaces are bright in a T2w
+
+
+def test_the_largest_width_is_described_by_itself():
+    assert CLUSTER_COLUMNS['max_width_mm'] == ('the same as width_mm, at the widest place', 'mm')
+
+
+def test_no_cell_is_empty():
+    table = pd.DataFrame({'note': ['', 'few'], 'none': ['', ''], 'n': [1, 2], 'p': [np.nan, 0.123456]})
+    assert to_tsv(table) == 'note\tnone\tn\tp\nn/a\tn/a\t1\tn/a\nfew\tn/a\t2\t0.12346\n'
+
+
 def test_tables_without_clusters(two_clusters):
     _, regions = two_clusters
     table = cluster_table([], np.zeros(regions.shape), regions, np.empty((0, 3)), surroundings=[])

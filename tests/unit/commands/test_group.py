@@ -108,6 +108,24 @@ def test_columns_that_are_called_like_ours_keep_their_values_under_another_name(
     assert study.left_out('regression') == {study.ids(23)[0]: 'no participants_ICV'}
 
 
+def test_outliers_are_told_by_the_formula_in_their_sidecar(study):
+    study.run()
+    listed = study.read('outliers').query('measure == "count"')
+    logs = np.log1p(study.read('scans').set_index('scan')['count'])
+    expected = 0.6745 * (logs - logs.median()) / (logs - logs.median()).abs().median()
+    assert dict(zip(listed['scan'], listed['robust_z'], strict=True)) == pytest.approx(
+        expected[expected.abs() > 3.5].to_dict(), rel=1e-3
+    )
+    assert 'x is log(1 + value)' in study.sidecar('outliers')['robust_z']['Description']
+
+
+def test_sidecars_describe_the_columns_that_their_tables_have(study):
+    study.run(covariates=('age',))
+    for name in ('scans', 'regions', 'summary', 'regression'):
+        described = {key for key, entry in study.sidecar(name).items() if 'Description' in entry}
+        assert described == set(study.read(name)), name
+
+
 ODD = ['k"e`y [x] ü', 'class', "it's", '{0}', '日本', 'Q("age")']
 
 

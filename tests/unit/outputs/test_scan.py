@@ -11,6 +11,7 @@ from faults.made_up_results import make_dataset, make_results, make_settings
 
 from pvs_bidsapp.bids.naming import Naming
 from pvs_bidsapp.bids.query import Query, find_scans
+from pvs_bidsapp.outputs.dataset import describe_output
 from pvs_bidsapp.outputs.scan import LEVELS, findings_of, status, storage_step, write
 
 
@@ -37,6 +38,23 @@ def test_what_was_written_is_done(written):
     assert status(scan, settings) == 'other settings'
     names.anat('mask', label='PVS').unlink()
     assert status(scan, settings) == 'missing'
+
+
+def test_the_sidecar_of_the_regions_describes_what_bids_does_not_know_of_their_table(written):
+    _, _, names = written
+    header = names.anat('dseg', '.tsv', seg='regions').read_text().partition('\n')[0].split('\t')
+    sidecar = json.loads(names.anat('dseg', '.json', seg='regions').read_text())
+    assert {name for name in header if name in sidecar} == set(header) - {'index', 'name'}
+    assert sidecar['hemisphere'] == {'Description': 'left, right or both'}
+
+
+def test_the_readme_of_the_folder_names_all_files_of_a_scan(written):
+    _, settings, names = written
+    describe_output(settings)
+    text = (settings.out_dir / 'README.md').read_text()
+    ends = {path.name.split('.')[0].removeprefix('sub-01_') for path in (names.folder / 'anat').iterdir()}
+    assert {end for end in ends if f'`*_{end}' not in text} == set()
+    assert 'or else a\nT2w' in text
 
 
 def test_what_only_some_runs_write_is_gone_before_the_record_is(written, monkeypatch, tmp_path):
