@@ -38,7 +38,7 @@ class Shape:
     volume : float
         In mm3.
     length : float
-        Along the centre line, in mm; never less than `width`.
+        Along the centre line, in mm; not below the smaller of `width` and the extent of the cluster.
     width, max_width : float
         Halfway, and at the widest place, in mm.
     n_spaces : int
