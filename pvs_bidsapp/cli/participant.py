@@ -199,10 +199,13 @@ def work_on(args: argparse.Namespace, settings: Settings, selection: Selection, 
     Raises
     ------
     InputError
-        If no scan can be used, or an output folder cannot be written to.
+        If no scan can be used, or an output folder cannot be written to, or holds the dataset of another
+        program.
     """
+    from ..outputs.dataset import check_own
     from ..runtime.files import check_writable
 
+    check_own(settings.out_dir)
     if args.dry_run:
         from ..commands.audit import audit_inputs
 

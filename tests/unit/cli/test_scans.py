@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -139,6 +140,17 @@ def test_a_filtered_run_and_pages_alone_keep_all_scans_on_the_page(participant, 
         page = (tmp_path / 'out' / 'sub-01.html').read_text()
         assert 'sub-01_run-1' in page
         assert 'sub-01_run-2' in page
+
+
+@pytest.mark.parametrize('options', [(), ('--dry-run',), ('--reports-only',)])
+def test_pages_of_another_program_are_not_written_over(participant, worked_on, tmp_path, capsys, options):
+    put_images(tmp_path / 'bids', GOOD[0])
+    description = json.dumps({'Name': 'fMRIPrep', 'GeneratedBy': [{'Name': 'fMRIPrep'}]})
+    put(tmp_path / 'out', 'dataset_description.json', content=description.encode())
+    put(tmp_path / 'out', 'sub-01.html', content=b'theirs')
+    assert participant(*options) == 2
+    assert 'a dataset that this program has not made (fMRIPrep)' in capsys.readouterr().err
+    assert (tmp_path / 'out' / 'sub-01.html').read_bytes() == b'theirs'
 
 
 def test_labels_are_taken_as_shells_complete_them():
