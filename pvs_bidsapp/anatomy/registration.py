@@ -88,7 +88,7 @@ def register(
     name : str
         Prefix of their file names.
     **options
-        Passed on to ``ants.registration``.
+        Passed on to ``ants.registration``; ``initial_transform`` may be a list of files.
 
     Returns
     -------
@@ -97,21 +97,31 @@ def register(
     """
     import ants
 
+    folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    start = options.get('initial_transform')
+    # in its folder, since ANTs has a meaning of its own for brackets and commas, which a path may have
     with tempfile.TemporaryDirectory() as scratch:
-        result = ants.registration(
-            fixed,
-            moving,
-            type_of_transform=type_of_transform,
-            outprefix=f'{scratch}/',
-            random_seed=1,
-            **options,
-        )
+        if isinstance(start, list):
+            (Path(scratch) / 'start').mkdir()  # apart, since all beside the results is taken for one of them
+            names = [f'start/{number}.mat' for number in range(len(start))]
+            for file, copy in zip(start, names, strict=True):
+                shutil.copyfile(file, Path(scratch) / copy)
+            options['initial_transform'] = names
+        with contextlib.chdir(scratch):
+            result = ants.registration(
+                fixed,
+                moving,
+                type_of_transform=type_of_transform,
+                outprefix='./',
+                random_seed=1,
+                **options,
+            )
         kept: dict[str, Path] = {}
         for path in (*result['fwdtransforms'], *result['invtransforms']):
             if path not in kept:
                 kept[path] = folder / f'{name}_{Path(path).name}'
-                shutil.copyfile(path, kept[path])
+                shutil.copyfile(Path(scratch) / path, kept[path])
     forward = tuple(kept[p] for p in result['fwdtransforms'])
     inverse = tuple(kept[p] for p in result['invtransforms'])
     return (
@@ -141,15 +151,15 @@ def search_start(fixed: ants.ANTsImage, moving: ants.ANTsImage, folder: Path) ->
         ants.resample_image(ants.smooth_image(image, SEARCH_SPACING / 2), (SEARCH_SPACING,) * 3)
         for image in (fixed, moving)
     ]
-    with _silenced():
-        file = ants.affine_initializer(
+    with _silenced(), contextlib.chdir(folder):
+        ants.affine_initializer(
             *small,
             search_factor=SEARCH_STEP,
             radian_fraction=SEARCHED_TILT / 180,
             local_search_iterations=10,
-            txfn=str(folder / 'start.mat'),
+            txfn='start.mat',
         )
-    return Transform((Path(file),), (False,))
+    return Transform((folder / 'start.mat',), (False,))
 
 
 def register_deformable(
@@ -247,6 +257,14 @@ def _silenced() -> Iterator[None]:
             os.close(copy)
 
 
+@contextlib.contextmanager
+def _short_names(transform: Transform) -> Iterator[list[str]]:
+    """Names of the files of a transform, in their folder: brackets in a path are syntax to ANTs."""
+    files = [path.absolute() for path in transform.files]
+    with contextlib.chdir(files[0].parent) if files else contextlib.nullcontext():
+        yield [os.path.relpath(path) for path in files]
+
+
 def apply(
     image: np.ndarray,
     affine: np.ndarray,
@@ -277,13 +295,14 @@ def apply(
     import ants
 
     reference = array_to_ants(np.zeros(grid.shape, np.float32), grid.affine)
-    moved = ants.apply_transforms(
-        reference,
-        array_to_ants(image, affine),
-        [str(p) for p in transform.files],
-        interpolator=interpolation,
-        whichtoinvert=list(transform.inverted),
-    )
+    with _short_names(transform) as names:
+        moved = ants.apply_transforms(
+            reference,
+            array_to_ants(image, affine),
+            names,
+            interpolator=interpolation,
+            whichtoinvert=list(transform.inverted),
+        )
     return moved.numpy()
 
 
@@ -311,9 +330,8 @@ def apply_points(points: np.ndarray, transform: Transform) -> np.ndarray:
         return np.empty((0, 3))
     flip = np.array([-1.0, -1.0, 1.0])
     table = pd.DataFrame(points * flip, columns=['x', 'y', 'z'])
-    moved = ants.apply_transforms_to_points(
-        3, table, [str(p) for p in transform.files], whichtoinvert=list(transform.inverted)
-    )
+    with _short_names(transform) as names:
+        moved = ants.apply_transforms_to_points(3, table, names, whichtoinvert=list(transform.inverted))
     return moved[['x', 'y', 'z']].to_numpy() * flip
 
 

@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
     chosen = options_for(scan, None if args.modality == 'auto' else args.modality)
     check_writable(args.output_dir, 'OUTPUT_DIR')
     with tempfile.TemporaryDirectory(dir=args.work_dir) as folder:
-        wanted = predict.parser().parse_args([str(scan), folder, *chosen, *_passed_on(args)])
+        wanted = predict.parser().parse_args([*chosen, *_passed_on(args), '--', str(scan), folder])
         settings = participant.make_settings(wanted, scan.resolve())
         names = process_one(select_scans([scan], None, settings), settings)
         written = write_answer(names, scan, Path(args.output_dir))

@@ -84,17 +84,18 @@ def check_work_dir(work_dir: Path, out_dir: Path, inputs: Iterable[tuple[Path, s
     for root, root_name in inputs:
         if is_inside(root, work_dir):
             raise options.WORK_HOLDS_INPUT.error(f'work folder {work_dir}', root=root_name)
-    if _is_same(work_dir, out_dir) or is_inside(out_dir, work_dir / _WORKFLOWS):
+    if is_same(work_dir, out_dir) or is_inside(out_dir, work_dir / _WORKFLOWS):
         raise options.WORK_IS_OUTPUT.error(f'work folder {work_dir}')
 
 
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is a folder or lies below it, by any link or mount, even if it does not exist yet."""
     path, folder = _resolve(path), _resolve(folder)
-    return any(_is_same(parent, folder) for parent in (path, *path.parents))
+    return any(is_same(parent, folder) for parent in (path, *path.parents))
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one folder."""
     one, other = _resolve(one), _resolve(other)
     if one == other:
         return True

@@ -15,6 +15,7 @@ from ..messages import options
 from ..messages.message import one_line
 from ..settings import DEFAULT_MODELS
 from .arguments import PATH, PROCESSES, SIZE, Number, WholeNumber, add_option
+from .folders import is_same
 
 if TYPE_CHECKING:
     from ..bids.query import Query, Selection
@@ -199,10 +200,13 @@ def work_on(args: argparse.Namespace, settings: Settings, selection: Selection, 
     Raises
     ------
     InputError
-        If no scan can be used, or an output folder cannot be written to.
+        If no scan can be used, or an output folder cannot be written to, or holds the dataset of another
+        program.
     """
+    from ..outputs.dataset import check_own
     from ..runtime.files import check_writable
 
+    check_own(settings.out_dir)
     if args.dry_run:
         from ..commands.audit import audit_inputs
 
@@ -243,7 +247,8 @@ def make_query(args: argparse.Namespace) -> Query:
     Raises
     ------
     InputError
-        If a derivative dataset or the filter file cannot be read.
+        If a derivative dataset or the filter file cannot be read, or the former is OUT_DIR: brain masks in it
+        would be both input and output, so that no scan were ever done.
     """
     from ..bids.filters import read_filters
     from ..bids.query import Query
@@ -255,6 +260,8 @@ def make_query(args: argparse.Namespace) -> Query:
         folder = Path(path or name)
         if not folder.is_dir():
             raise datasets.NO_DERIVATIVES.error(f'--derivatives {entry}')
+        if is_same(folder, args.out_dir):
+            raise options.INSIDE_INPUT.error(f'OUT_DIR {args.out_dir}', root=f'--derivatives {entry}')
         derivatives.append(folder.resolve())
     return Query(
         subjects=_labels(args.participant_label, 'sub-'),

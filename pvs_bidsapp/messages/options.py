@@ -234,6 +234,12 @@ LABEL_MAP_CODES = Refusal(
     mend='give aseg, aparc+aseg, wmparc, or a map of SynthSeg',
     kind=ImageError,
 )
+LABEL_MAP_IS_SCAN = Refusal(
+    code='option-label-map-is-scan',
+    text='{count} different values: these are intensities of a scan, not labels',
+    mend='give aseg, aparc+aseg, wmparc, or a map of SynthSeg',
+    kind=ImageError,
+)
 LABEL_MAP_NO_WHITE_MATTER = Refusal(
     code='option-label-map-no-white-matter',
     text='no white matter (codes 2 and 41)',

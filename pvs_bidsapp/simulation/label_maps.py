@@ -51,6 +51,8 @@ PARCELS = (
 )  # fmt: skip
 #: Codes from here on have no meaning here, but for the parcels.
 FIRST_UNKNOWN_CODE = 1000
+#: Most codes that a label map has: FreeSurfer and SynthSeg give half as many, and a scan has more values.
+MOST_CODES = 120
 #: Voxel sizes of label maps, in mm.
 VOXEL_SIZES = (0.3, 3.0)
 
@@ -107,8 +109,8 @@ def load_label_map(path: Path) -> Anatomy:
     Raises
     ------
     ImageError
-        If the file cannot be read, holds other values than labels or codes of another kind, has no white
-        matter (codes 2 and 41), or voxels of an odd size.
+        If the file cannot be read, holds other values than labels, such as a scan, or codes of another kind,
+        has no white matter (codes 2 and 41), or voxels of an odd size.
     """
     volume = read_label_map(Path(path))
     spacing = voxel_sizes(volume.affine)
@@ -121,6 +123,8 @@ def load_label_map(path: Path) -> Anatomy:
         labels[(labels >= first) & (labels < end)] = code
     if (unknown := int(labels.max())) >= FIRST_UNKNOWN_CODE:
         raise options.LABEL_MAP_CODES.error(path, code=unknown)
+    if (count := np.unique(labels).size) > MOST_CODES:
+        raise options.LABEL_MAP_IS_SCAN.error(path, count=count)
     if not (np.any(labels == 2) and np.any(labels == 41)):
         raise options.LABEL_MAP_NO_WHITE_MATTER.error(path)
     labels = fill_labelled_pvs(labels.astype(np.int16), spacing)

@@ -1,3 +1,5 @@
+import tempfile
+
 import ants
 import nibabel as nib
 import numpy as np
@@ -15,6 +17,7 @@ from pvs_bidsapp.anatomy.registration import (
     apply_points,
     deterministic,
     matrix_of,
+    register,
     register_deformable,
     search_start,
     write_composite,
@@ -50,6 +53,28 @@ def test_the_matrix_of_a_transform_moves_points_as_it_does(shift):
     points = np.array([[0.0, 0, 0], [10, -20, 5]])
     np.testing.assert_allclose(apply_points(points, shift), points + SHIFT, atol=1e-4)
     np.testing.assert_allclose(matrix_of(shift)[:3, 3], SHIFT, atol=1e-4)
+
+
+def test_folders_of_any_name(rng, affine, tmp_path, monkeypatch):
+    """Brackets and commas in a path are no syntax."""
+    image = smooth_noise(rng)
+    fixed, grid = array_to_ants(image, affine), Grid(image.shape, affine)
+    steps = {'aff_iterations': (5,), 'aff_shrink_factors': (2,), 'aff_smoothing_sigmas': (1,)}
+    deterministic(1)
+    found = []
+    for name in ('plain', 'study [v1], ü'):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / name))
+        start = search_start(fixed, fixed, tmp_path / name)
+        files = [str(path) for path in start.files]
+        for transform in register(
+            fixed, fixed, 'Affine', tmp_path / name, 'a', initial_transform=files, **steps
+        ):
+            assert all(path.parent == tmp_path / name for path in transform.files)
+            found.append((apply(image, affine, grid, transform), apply_points(np.eye(3), transform)))
+    for plain, odd in zip(found[:2], found[2:], strict=True):
+        np.testing.assert_allclose(plain[0], odd[0], rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(plain[1], odd[1], rtol=1e-4, atol=1e-3)
 
 
 def deformed_pair(rng, affine):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -11,7 +12,7 @@ from refusals import refused
 from pvs_bidsapp.cli.app import parser
 from pvs_bidsapp.cli.main import main
 from pvs_bidsapp.cli.participant import make_query
-from pvs_bidsapp.messages import datasets
+from pvs_bidsapp.messages import datasets, options
 from pvs_bidsapp.workflows import engine
 
 GOOD = [f'sub-0{n}/anat/sub-0{n}_T1w.nii.gz' for n in (1, 2, 3)]
@@ -134,11 +135,22 @@ def test_a_filtered_run_and_pages_alone_keep_all_scans_on_the_page(participant, 
     assert participant() == 0
     path = tmp_path / 'filter.json'
     path.write_text('{"t1w": {"run": 1}}')
-    for options in (('--threshold', '0.7'), (), ('--reports-only',)):
-        assert participant('--bids-filter-file', path, *options) == 0
+    for added in (('--threshold', '0.7'), (), ('--reports-only',)):
+        assert participant('--bids-filter-file', path, *added) == 0
         page = (tmp_path / 'out' / 'sub-01.html').read_text()
         assert 'sub-01_run-1' in page
         assert 'sub-01_run-2' in page
+
+
+@pytest.mark.parametrize('option', [(), ('--dry-run',), ('--reports-only',)])
+def test_pages_of_another_program_are_not_written_over(participant, worked_on, tmp_path, capsys, option):
+    put_images(tmp_path / 'bids', GOOD[0])
+    description = json.dumps({'Name': 'fMRIPrep', 'GeneratedBy': [{'Name': 'fMRIPrep'}]})
+    put(tmp_path / 'out', 'dataset_description.json', content=description.encode())
+    put(tmp_path / 'out', 'sub-01.html', content=b'theirs')
+    assert participant(*option) == 2
+    assert 'a dataset that this program has not made (fMRIPrep)' in capsys.readouterr().err
+    assert (tmp_path / 'out' / 'sub-01.html').read_bytes() == b'theirs'
 
 
 def test_labels_are_taken_as_shells_complete_them():
@@ -151,6 +163,12 @@ def test_a_derivative_dataset_that_is_not_there(tmp_path):
     arguments = ['b', 'o', 'participant', '-d', f'x={tmp_path}/none']
     with refused(datasets.NO_DERIVATIVES, naming=f'x={tmp_path}/none'):
         make_query(parser().parse_args(arguments))
+
+
+def test_outputs_are_not_inputs_as_well(tmp_path):
+    (tmp_path / 'link').symlink_to(tmp_path)
+    with refused(options.INSIDE_INPUT, naming='--derivatives own='):
+        make_query(parser().parse_args(['b', str(tmp_path), 'participant', '-d', f'own={tmp_path}/link']))
 
 
 def test_nothing_is_written_to_the_dataset(mixed, participant, worked_on):

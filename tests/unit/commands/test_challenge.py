@@ -71,6 +71,13 @@ def test_posterior_and_mask_lie_on_the_grid_of_the_scan(folder, tmp_path, worked
     assert sorted(p.name for p in tmp_path.iterdir()) == ['in', 'out']
 
 
+def test_a_scan_whose_name_begins_like_an_option(folder, tmp_path, worked_on, monkeypatch):
+    next(folder.glob('*.nii.gz')).rename(folder / '-T1w.nii.gz')
+    monkeypatch.chdir(folder)
+    assert main(['challenge', '.', str(tmp_path / 'out'), '--modality', 'T1w', '--device', 'cpu']) == 0
+    assert (tmp_path / 'out' / '-T1w_pvs_mask.nii.gz').exists()
+
+
 def test_nothing_is_written_if_the_scan_fails(folder, tmp_path, monkeypatch, capsys):
     def run_scans(scans, settings, failures, *, total, on_end):
         for scan in scans:

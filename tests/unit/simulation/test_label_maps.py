@@ -95,6 +95,9 @@ def test_maps_that_cannot_be_used(tmp_path):
     for change in (0.5, -3):
         with refused(masks.NOT_LABELS, naming='a.nii.gz'):
             label_maps.load_label_map(saved(path, two_halves(dtype=np.float32) + change))
+    is_scan = np.arange(12 * 10 * 8, dtype=np.int16).reshape(12, 10, 8)  # 2 and 41 are among its values
+    with refused(options.LABEL_MAP_IS_SCAN, naming='a.nii.gz'):
+        label_maps.load_label_map(saved(path, is_scan))
     with refused(scans.NOT_3D, naming='a.nii.gz'):
         label_maps.load_label_map(saved(path, np.stack([two_halves()] * 2, axis=-1)))
 
