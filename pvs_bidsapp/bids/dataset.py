@@ -9,6 +9,8 @@ from .. import __version__
 from ..runtime.files import write_json, write_text
 
 BIDS_VERSION = '1.10.0'
+#: How the names of datasets with the ground truth of simulated spaces begin.
+GROUND_TRUTH = 'Ground truth'
 URL = 'https://github.com/pvs-bidsapp/pvs-bidsapp'
 
 

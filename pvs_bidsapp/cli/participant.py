@@ -256,9 +256,9 @@ def make_query(args: argparse.Namespace) -> Query:
 
     derivatives = []
     for entry in args.derivatives:
-        name, _, path = entry.partition('=')
-        folder = Path(path or name)
-        if not folder.is_dir():
+        name, equals, path = entry.partition('=')
+        folder = Path(path if equals else name)
+        if (equals and not path) or not folder.is_dir():  # nothing behind =: an unset variable
             raise datasets.NO_DERIVATIVES.error(f'--derivatives {entry}')
         if is_same(folder, args.out_dir):
             raise options.INSIDE_INPUT.error(f'OUT_DIR {args.out_dir}', root=f'--derivatives {entry}')

@@ -161,7 +161,7 @@ def main(argv: list[str]) -> int:
         check_input(args.into, 'the root of a BIDS dataset', '--into')
         inputs = [(args.into, str(args.into))]
     check_output(args.out_dir, 'OUT_DIR', inputs)
-    check_own(args.out_dir)
+    check_own(args.out_dir, 'raw')
     maps = label_maps(args.label_maps) if args.label_maps else []
     check_writable(args.out_dir, 'OUT_DIR')
     remove_leftovers(args.out_dir, below=True)

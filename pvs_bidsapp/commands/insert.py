@@ -22,7 +22,7 @@ from ..anatomy.noise import noise_level
 from ..anatomy.registration import Transform, apply, apply_points, deterministic
 from ..anatomy.resampling import Grid
 from ..anatomy.tissues import WM
-from ..bids.dataset import describe_derivative, describe_raw
+from ..bids.dataset import GROUND_TRUTH, describe_derivative, describe_raw
 from ..bids.naming import Naming, SimulationNaming, labels_dir
 from ..bids.participants import read_participants
 from ..bids.query import Query, Scan, find_scans
@@ -135,7 +135,7 @@ def run(options: InsertionOptions) -> tuple[int, dict[str, str]]:
         _check_same(options, Naming.of(labels_dir(options.out_dir), scan.anat))
     names, labels = SimulationNaming(options.out_dir), labels_dir(options.out_dir)
     describe_raw(options.out_dir, f'Inserted perivascular spaces: {options.bids_dir.resolve().name}', README)
-    describe_derivative(labels, 'Ground truth of the inserted perivascular spaces', options.out_dir)
+    describe_derivative(labels, f'{GROUND_TRUTH} of the inserted perivascular spaces', options.out_dir)
     write_text(names.bidsignore, f'{names.gallery.name}\n')
     t2w = _own_t2w(selection.scans)
     tasks = [(options, number, scan.anat, t2w[number]) for number, scan in enumerate(selection.scans)]

@@ -11,7 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from ..bids.dataset import describe_derivative, describe_raw
+from ..bids.dataset import GROUND_TRUTH, describe_derivative, describe_raw
 from ..bids.naming import Naming, SimulationNaming, labels_dir
 from ..errors import ImageError
 from ..outputs import ground_truth
@@ -116,9 +116,9 @@ def run(options: SimulationOptions) -> dict[str, str]:
     names = SimulationNaming(options.out_dir)
     labels = labels_dir(options.out_dir)
     describe_raw(options.out_dir, f'Simulated perivascular spaces ({options.suite})', README)
-    describe_derivative(labels, 'Ground truth of the simulated heads', options.out_dir)
+    describe_derivative(labels, f'{GROUND_TRUTH} of the simulated heads', options.out_dir)
     on_t2w = labels_dir(options.out_dir, 'T2w')
-    describe_derivative(on_t2w, 'Ground truth of the simulated heads on their T2w', options.out_dir)
+    describe_derivative(on_t2w, f'{GROUND_TRUTH} of the simulated heads on their T2w', options.out_dir)
     write_text(names.bidsignore, f'{names.gallery.name}\n')
     missing = [
         subject

@@ -79,6 +79,11 @@ FOREIGN_OUTPUT = Refusal(
     text='holds a dataset that this program has not made ({name})',
     mend='its files would be overwritten: name another folder',
 )
+OTHER_OUTPUT = Refusal(
+    code='option-other-output',
+    text='holds another kind of dataset of this program ({name})',
+    mend='the two would be mixed: name another folder',
+)
 NOT_WRITABLE = Refusal(
     code='option-not-writable',
     text='cannot be written to ({reason})',

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..bids.dataset import describe_derivative, generated_by
+from ..bids.dataset import GROUND_TRUTH, describe_derivative, generated_by
 from ..bids.naming import logs_dir
 from ..messages import options
 from ..runtime.files import remove_leftovers, write_text
@@ -46,13 +46,20 @@ def describe_output(settings: Settings) -> None:
         remove_leftovers(folder)
 
 
-def check_own(folder: Path) -> None:
-    """Check that a folder holds no dataset, or one of this program, whose files may be overwritten.
+def check_own(folder: Path, dataset_type: str = 'derivative') -> None:
+    """Check that a folder holds no dataset, or one of this program and kind, whose files may be overwritten.
+
+    Parameters
+    ----------
+    folder : Path
+    dataset_type : str
+        ``derivative`` for results, ``raw`` for simulated scans.
 
     Raises
     ------
     InputError
-        If it holds another one: the scans of a study, or what another program has derived from them.
+        If it holds another one: the scans of a study, what another program has derived from them, or what
+        this one makes of another kind, such as the ground truth of simulated heads.
     """
     try:
         content = json.loads((folder / 'dataset_description.json').read_text(encoding='utf-8'))
@@ -62,8 +69,11 @@ def check_own(folder: Path) -> None:
         content = None
     if not isinstance(content, dict):
         raise options.FOREIGN_OUTPUT.error(folder, name='its description is no JSON')
+    name = str(content.get('Name', 'without a name'))[:80]
     if generated_by()['Name'] not in _names(content.get('GeneratedBy')):
-        raise options.FOREIGN_OUTPUT.error(folder, name=str(content.get('Name', 'without a name'))[:80])
+        raise options.FOREIGN_OUTPUT.error(folder, name=name)
+    if content.get('DatasetType', dataset_type) != dataset_type or name.startswith(GROUND_TRUTH):
+        raise options.OTHER_OUTPUT.error(folder, name=name)
 
 
 def _names(generators: Any) -> list[Any]:

@@ -162,6 +162,11 @@ def test_the_fewest_other_entities_decide_where_as_many_are_shared():
     assert choose_t2w(t1w, candidates).name == 'sub-1_acq-a_T2w.nii'
 
 
+def test_runs_are_the_same_with_and_without_leading_zeros():
+    candidates = [Path('sub-1_run-01_T2w.nii'), Path('sub-1_run-02_T2w.nii')]
+    assert choose_t2w(Path('sub-1_run-2_T1w.nii'), candidates).name == 'sub-1_run-02_T2w.nii'
+
+
 def test_filters(dataset, tmp_path):
     path = tmp_path / 'filter.json'
     path.write_text(json.dumps({'t1w': {'acquisition': 'a', 'run': 2}, 't2w': {'run': 1}}))

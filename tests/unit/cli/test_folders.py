@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
+from pvs_bidsapp.bids.dataset import GROUND_TRUTH, describe_derivative, describe_raw
 from pvs_bidsapp.cli import app, evaluate, simulate, train
 from pvs_bidsapp.cli.folders import check_input, check_output, check_work_dir, is_inside
 from pvs_bidsapp.messages import options
@@ -208,3 +209,18 @@ def test_own_datasets_are_written_over(tmp_path):
     generators = [{'Name': 'other'}, {'Name': 'PVS BIDS-App', 'Version': '0.0.1'}]
     (tmp_path / 'dataset_description.json').write_text(json.dumps({'GeneratedBy': generators}))
     check_own(tmp_path)
+
+
+def test_results_heads_and_ground_truth_are_not_mixed(tmp_path):
+    heads, truth, results = (tmp_path / name for name in ('heads', 'truth', 'results'))
+    describe_raw(heads, 'Simulated perivascular spaces (easy)', '')
+    describe_derivative(truth, f'{GROUND_TRUTH} of the simulated heads')
+    describe_derivative(results, 'Perivascular spaces (PVS BIDS-App)')
+    check_own(heads, 'raw')
+    check_own(results)
+    mixed = ((heads, 'derivative'), (truth, 'derivative'), (truth, 'raw'), (results, 'raw'))
+    for folder, dataset_type in mixed:
+        with refused(options.OTHER_OUTPUT, naming=str(folder)):
+            check_own(folder, dataset_type)
+    with refused(options.OTHER_OUTPUT, naming=str(results)):
+        simulate.main([str(results)])

@@ -159,10 +159,13 @@ def test_labels_are_taken_as_shells_complete_them():
     assert (query.subjects, query.sessions) == (('01',), ('a',))
 
 
-def test_a_derivative_dataset_that_is_not_there(tmp_path):
-    arguments = ['b', 'o', 'participant', '-d', f'x={tmp_path}/none']
-    with refused(datasets.NO_DERIVATIVES, naming=f'x={tmp_path}/none'):
-        make_query(parser().parse_args(arguments))
+@pytest.mark.parametrize('path', ['{folder}/none', ''])
+def test_a_derivative_dataset_that_is_not_there(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'x').mkdir()
+    entry = f'x={path.format(folder=tmp_path)}'
+    with refused(datasets.NO_DERIVATIVES, naming=entry):
+        make_query(parser().parse_args(['b', 'o', 'participant', '-d', entry]))
 
 
 def test_outputs_are_not_inputs_as_well(tmp_path):
