@@ -84,6 +84,11 @@ OTHER_OUTPUT = Refusal(
     text='holds another kind of dataset of this program ({name})',
     mend='the two would be mixed: name another folder',
 )
+OTHER_SOURCE = Caution(
+    code='option-other-source',
+    text='holds results of {former}; scans with the same names replace them',
+    mend='give each dataset an OUT_DIR of its own, unless it is the same one in another place',
+)
 NOT_WRITABLE = Refusal(
     code='option-not-writable',
     text='cannot be written to ({reason})',

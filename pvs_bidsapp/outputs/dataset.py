@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from .. import __version__
 from ..bids.dataset import GROUND_TRUTH, describe_derivative, generated_by
 from ..bids.naming import logs_dir
 from ..messages import options
-from ..runtime.files import remove_leftovers, write_text
+from ..runtime.files import remove_leftovers, write_json, write_text
 from ..settings import Settings
 
+LOG = logging.getLogger(__name__)
 #: Files of the output folder, with the files of the package that hold their texts.
 _TEXTS = {'README.md': 'README.md', '.bidsignore': 'bidsignore', 'CITATION.bib': 'CITATION.bib'}
 
@@ -21,9 +23,9 @@ _TEXTS = {'README.md': 'README.md', '.bidsignore': 'bidsignore', 'CITATION.bib':
 def describe_output(settings: Settings) -> None:
     """Write the description, ``README.md``, ``.bidsignore`` and ``CITATION.bib``, and make ``logs``.
 
-    A text whose content would not change is not written again, nor is an existing description. In a folder
-    that had no description, texts that are there are somebody's own, and stay. What killed runs have left is
-    removed.
+    A text whose content would not change is not written again. Of an existing description, only the dataset
+    whose scans are analysed is changed, with a warning. In a folder that had no description, texts that are
+    there are somebody's own, and stay. What killed runs have left is removed.
 
     Raises
     ------
@@ -34,16 +36,32 @@ def describe_output(settings: Settings) -> None:
     check_own(out)
     out.mkdir(parents=True, exist_ok=True)
     texts = {out / name: _package_text(source) for name, source in _TEXTS.items()}
-    if not (out / 'dataset_description.json').exists():
+    description = out / 'dataset_description.json'
+    source = None if settings.is_staged else settings.bids_dir
+    if not description.exists():
         texts = {path: text for path, text in texts.items() if not path.exists()}
-        source = None if settings.is_staged else settings.bids_dir
         describe_derivative(out, 'Perivascular spaces (PVS BIDS-App)', source)
+    elif source is not None:
+        _change_source(description, source)
     for path, text in texts.items():
         if not path.exists() or path.read_bytes() != text.encode('utf-8'):
             write_text(path, text)
     logs_dir(out).mkdir(exist_ok=True)
     for folder in (out, logs_dir(out)):
         remove_leftovers(folder)
+
+
+def _change_source(description: Path, source: Path) -> None:
+    """Put another dataset into the description of results, if they are of another one so far."""
+    content = json.loads(description.read_text(encoding='utf-8'))
+    links = content.get('DatasetLinks')
+    former = links.get('raw') if isinstance(links, dict) else None
+    new = source.resolve().as_uri()
+    if former in (None, new):
+        return
+    options.OTHER_SOURCE.log(LOG, description.parent, former=former)
+    content['DatasetLinks'] = links | {'raw': new}
+    write_json(description, content)
 
 
 def check_own(folder: Path, dataset_type: str = 'derivative') -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from faults.made_up_results import make_dataset, make_settings
@@ -44,6 +45,22 @@ def test_a_dataset_of_another_program_is_refused(settings):
     (settings.out_dir / 'dataset_description.json').write_text('{"Name": "fMRIPrep"}')
     with refused(options.FOREIGN_OUTPUT, naming='fMRIPrep'):
         describe_output(settings)
+
+
+def test_scans_of_another_dataset_are_told(settings, tmp_path, caplog):
+    describe_output(settings)
+    describe_output(settings)
+    assert not caplog.records
+    description = settings.out_dir / 'dataset_description.json'
+    content = json.loads(description.read_text()) | {'Name': 'My study'}
+    description.write_text(json.dumps(content))
+    other = replace(settings, bids_dir=tmp_path / 'other')
+    for _ in range(2):
+        describe_output(other)
+    (said,) = caplog.records  # once: the description now has the other one
+    assert settings.bids_dir.resolve().as_uri() in said.getMessage()
+    links = {'raw': (tmp_path / 'other').resolve().as_uri()}
+    assert json.loads(description.read_text()) == content | {'DatasetLinks': links}
 
 
 def test_simulated_heads_beside_a_readme_leave_it(tmp_path):
