@@ -248,7 +248,7 @@ def make_query(args: argparse.Namespace) -> Query:
     ------
     InputError
         If a derivative dataset or the filter file cannot be read, or the former is OUT_DIR: brain masks in it
-        would be both input and output, so that no scan were ever done.
+        would be both input and output, and no scan would ever be done.
     """
     from ..bids.filters import read_filters
     from ..bids.query import Query
