@@ -1,7 +1,7 @@
 """`pvs simulate` as a user runs it.
 
-Rendering PVS takes most of the time, so the head is small, has a coarse label map,
-and few of them (the seed decides).
+Rendering PVS takes most of the time, so the head is small, has a coarse label map, and few of them (the seed
+decides).
 """
 
 from __future__ import annotations
