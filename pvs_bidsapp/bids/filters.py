@@ -133,10 +133,10 @@ def _label(key: str, value: str | int | None) -> str | None:
         return '*'
     if key == 'extension':
         return '.' + text.lstrip('.')
-    return _plain(key, text.removeprefix(f'{key}-'))
+    return plain_label(key, text.removeprefix(f'{key}-'))
 
 
-def _plain(key: str, label: str) -> str:
+def plain_label(key: str, label: str) -> str:
     """A label; numbers without leading zeros."""
     return label.lstrip('0') or '0' if key in _indices() and label.isdigit() else label
 

@@ -17,7 +17,7 @@ from ..errors import InputError, PVSError
 from ..messages import datasets
 from ..messages.message import Finding, one_line
 from ..runtime.input_files import check_file
-from .filters import Filter
+from .filters import Filter, plain_label
 from .image_files import ImageFile, Listing, check_name, list_images, list_subjects
 from .index import ImageIndex
 from .naming import Entities, Naming, parse_entities
@@ -471,15 +471,6 @@ def check_present(scan: Scan) -> Finding | None:
     return next(filter(None, (check_file(path) for path in scan.files.values())), None)
 
 
-#: Entities whose labels are numbers, with or without leading zeros.
-_NUMBERED = ('run', 'echo', 'inv', 'split', 'chunk')
-
-
-def _plain(entity: str, label: str) -> str:
-    """A label as it is compared: ``run-01`` is ``run-1``."""
-    return (label.lstrip('0') or '0') if entity in _NUMBERED else label
-
-
 def choose_t2w(t1w: Path, candidates: Sequence[Path]) -> Path | None:
     """The T2w that goes with a T1w: of the same subject and session.
 
@@ -509,7 +500,7 @@ def choose_t2w(t1w: Path, candidates: Sequence[Path]) -> Path | None:
 
     def rank(path: Path) -> tuple[int, int, str]:
         other = dict(parse_entities(path.name))
-        shared = sum(k in own and _plain(k, own[k]) == _plain(k, v) for k, v in other.items())
+        shared = sum(k in own and plain_label(k, own[k]) == plain_label(k, v) for k, v in other.items())
         return -shared, len(other), path.name
 
     chosen = min(session, key=rank)
