@@ -33,16 +33,15 @@ def describe_output(settings: Settings) -> None:
         If the folder holds the dataset of another program.
     """
     out = settings.out_dir
-    check_own(out)
+    described = check_own(out)
     out.mkdir(parents=True, exist_ok=True)
     texts = {out / name: _package_text(source) for name, source in _TEXTS.items()}
-    description = out / 'dataset_description.json'
     source = None if settings.is_staged else settings.bids_dir
-    if not description.exists():
+    if described is None:
         texts = {path: text for path, text in texts.items() if not path.exists()}
         describe_derivative(out, 'Perivascular spaces (PVS BIDS-App)', source)
     elif source is not None:
-        _change_source(description, source)
+        _change_source(out, described, source)
     for path, text in texts.items():
         if not path.exists() or path.read_bytes() != text.encode('utf-8'):
             write_text(path, text)
@@ -51,20 +50,16 @@ def describe_output(settings: Settings) -> None:
         remove_leftovers(folder)
 
 
-def _change_source(description: Path, source: Path) -> None:
+def _change_source(out: Path, described: dict[str, Any], source: Path) -> None:
     """Put another dataset into the description of results, if they are of another one so far."""
-    content = json.loads(description.read_text(encoding='utf-8'))
-    links = content.get('DatasetLinks')
-    former = links.get('raw') if isinstance(links, dict) else None
-    new = source.resolve().as_uri()
-    if former in (None, new):
+    links, new = described.get('DatasetLinks'), source.resolve().as_uri()
+    if not isinstance(links, dict) or (former := links.get('raw')) in (None, new):
         return
-    options.OTHER_SOURCE.log(LOG, description.parent, former=former)
-    content['DatasetLinks'] = links | {'raw': new}
-    write_json(description, content)
+    options.OTHER_SOURCE.log(LOG, out, former=former)
+    write_json(out / 'dataset_description.json', described | {'DatasetLinks': links | {'raw': new}})
 
 
-def check_own(folder: Path, dataset_type: str = 'derivative') -> None:
+def check_own(folder: Path, dataset_type: str = 'derivative') -> dict[str, Any] | None:
     """Check that a folder holds no dataset, or one of this program and kind, whose files may be overwritten.
 
     Parameters
@@ -72,6 +67,11 @@ def check_own(folder: Path, dataset_type: str = 'derivative') -> None:
     folder : Path
     dataset_type : str
         ``derivative`` for results, ``raw`` for simulated scans.
+
+    Returns
+    -------
+    description : dict or None
+        Of the dataset, if there is one.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def check_own(folder: Path, dataset_type: str = 'derivative') -> None:
     try:
         content = json.loads((folder / 'dataset_description.json').read_text(encoding='utf-8'))
     except FileNotFoundError:
-        return
+        return None
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
@@ -92,6 +92,7 @@ def check_own(folder: Path, dataset_type: str = 'derivative') -> None:
         raise options.FOREIGN_OUTPUT.error(folder, name=name)
     if content.get('DatasetType', dataset_type) != dataset_type or name.startswith(GROUND_TRUTH):
         raise options.OTHER_OUTPUT.error(folder, name=name)
+    return content
 
 
 def _names(generators: Any) -> list[Any]:
