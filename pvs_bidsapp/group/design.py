@@ -272,10 +272,9 @@ def with_intercept(matrix: pd.DataFrame) -> pd.DataFrame:
     matrix : DataFrame
         From `Design.matrix`.
     """
-    ones = np.ones(len(matrix))
-    values = matrix.to_numpy(float)
-    length = np.linalg.norm(values, axis=0)
-    values = values / np.where(length > 0, length, 1.0)
+    if 'Intercept' in matrix:
+        return matrix
+    ones, values = np.ones(len(matrix)), _standardised(matrix)
     rest = ones - values @ np.linalg.lstsq(values, ones, rcond=None)[0]
     if np.abs(rest).max(initial=0) < DEPENDENT:
         return matrix

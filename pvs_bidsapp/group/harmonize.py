@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ from .measures import outcomes_in, transformed
 MEASURES = ('volume_mm3', 'volume_fraction')
 
 
-def check_sites(scans: pd.DataFrame, site: str, keep: Sequence[str] | Design) -> None:
+def check_sites(scans: pd.DataFrame, site: str, keep: Design) -> None:
     """Whether the effects of sites can be told from those of the covariates that are kept.
 
     Parameters
@@ -29,8 +28,8 @@ def check_sites(scans: pd.DataFrame, site: str, keep: Sequence[str] | Design) ->
         One row per person, with a value in all these columns.
     site : str
         Column with the site.
-    keep : sequence of str or Design
-        Covariates, or terms, whose effects are kept.
+    keep : Design
+        Terms whose effects are kept.
 
     Raises
     ------
@@ -52,7 +51,7 @@ def check_sites(scans: pd.DataFrame, site: str, keep: Sequence[str] | Design) ->
         raise people.SITE_CONFOUNDED.error(column=site, columns=listed(dependent), number=len(scans))
 
 
-def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str] | Design) -> tuple[pd.DataFrame, list[str]]:
+def harmonize(tidy: pd.DataFrame, site: str, keep: Design) -> tuple[pd.DataFrame, list[str]]:
     """Remove the shifts and scales of sites from regional volumes and fractions.
 
     ComBat is applied to the logarithms that the regression uses (`pvs_bidsapp.group.measures.transformed`),
@@ -64,8 +63,8 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str] | Design) -> tu
         One row per scan and region, of scans with a site and all covariates; see `check_sites`.
     site : str
         Column with the site.
-    keep : sequence of str or Design
-        Covariates, or terms, whose effects are kept.
+    keep : Design
+        Terms whose effects are kept.
 
     Returns
     -------
@@ -108,13 +107,12 @@ def harmonize(tidy: pd.DataFrame, site: str, keep: Sequence[str] | Design) -> tu
     return out, unchanged
 
 
-def _kept_terms(people: pd.DataFrame, keep: Sequence[str] | Design) -> pd.DataFrame:
+def _kept_terms(people: pd.DataFrame, keep: Design) -> pd.DataFrame:
     """The terms whose effects are kept, standardised, without those that follow from earlier ones."""
-    design = keep if isinstance(keep, Design) else of_covariates(keep)
     terms = pd.DataFrame(index=people.index)
-    if not design.columns:
+    if not keep.columns:
         return terms
-    matrix = design.matrix(people)
+    matrix = keep.matrix(people)
     centred = matrix - matrix.mean()
     for name in matrix.columns[centred.abs().max() > 1e-9 * matrix.abs().max()]:
         wider = terms.assign(**{name: centred[name] / centred[name].std(ddof=0)})

@@ -23,22 +23,22 @@ def scans(sites, **columns):
 @pytest.mark.parametrize('sites', [['a'] * 4, ['a', 'a', 'b'], [1.0] * 4, []])
 def test_two_sites_of_two_people_are_needed(sites):
     with refused(people.FEW_SITES, naming='--harmonize site'):
-        harmonize.check_sites(scans(sites), 'site', [])
+        harmonize.check_sites(scans(sites), 'site', design.of_covariates([]))
 
 
 @pytest.mark.parametrize('values', [[1.5, 1.5, 2.5, 2.5], ['x', 'x', 'y', 'y']])
 def test_a_covariate_that_follows_from_the_site_is_refused(values):
     table = scans([1, 1, 2, 2], kind=values, age=[30.0, 41, 35, 52])
     with refused(people.SITE_CONFOUNDED, naming='kind'):
-        harmonize.check_sites(table, 'site', ['kind', 'age'])
-    harmonize.check_sites(table, 'site', ['age'])
+        harmonize.check_sites(table, 'site', design.of_covariates(['kind', 'age']))
+    harmonize.check_sites(table, 'site', design.of_covariates(['age']))
 
 
 def test_without_the_library_there_is_a_word(monkeypatch):
     monkeypatch.setitem(sys.modules, 'neuroCombat', None)
     monkeypatch.setattr(harmonize.importlib.util, 'find_spec', lambda name: None)
     with refused(people.NO_HARMONIZING):
-        harmonize.check_sites(scans([1, 1, 2, 2]), 'site', [])
+        harmonize.check_sites(scans([1, 1, 2, 2]), 'site', design.of_covariates([]))
 
 
 def test_regions_that_cannot_be_harmonized_are_named_and_unchanged(rng):
@@ -52,7 +52,7 @@ def test_regions_that_cannot_be_harmonized_are_named_and_unchanged(rng):
     tidy = pd.concat(parts, ignore_index=True)
     tidy.loc[tidy['region'] == 'constant', 'volume_mm3'] = 7.0
     tidy.loc[(tidy['region'] == 'gap') & (tidy['scan'] == 's3'), 'volume_fraction'] = np.nan
-    out, unchanged = harmonize.harmonize(tidy, 'site', ['age'])
+    out, unchanged = harmonize.harmonize(tidy, 'site', design.of_covariates(['age']))
     assert unchanged == ['volume_mm3 of constant (both)', 'volume_fraction of gap (both)']
     same = tidy['region'] == 'constant'
     assert np.allclose(out.loc[same, 'volume_mm3'], 7.0)
@@ -70,7 +70,7 @@ def test_a_fraction_of_0_is_replaced_by_half_of_the_smallest_of_its_region(rng):
             people_.assign(region=region, hemisphere='both', volume_mm3=volume, volume_fraction=volume / size)
         )
     tidy = pd.concat(parts, ignore_index=True)
-    out, _ = harmonize.harmonize(tidy, 'site', [])
+    out, _ = harmonize.harmonize(tidy, 'site', design.of_covariates([]))
     small = out.loc[out['region'] == 'small', 'volume_fraction'].to_numpy()
     assert 0.2 < small[0] / small[2:].min() < 1  # the fractions of the large region are a thousand times less
 

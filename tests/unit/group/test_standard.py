@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvs_bidsapp.group import change, effects, harmonize, quality, regression, standard
+from pvs_bidsapp.group import change, design, effects, harmonize, quality, regression, standard
 from pvs_bidsapp.group.measures import STANDARD_VOLUME, outcomes_in
 from pvs_bidsapp.group.standard import COLUMNS, NOISE_RANGE, VOXEL_RANGE, Law
 
@@ -118,7 +118,7 @@ def test_analyses_take_the_standard_volume_where_there_is_one(rng):
 def test_the_standard_volume_is_harmonized_like_the_plain_one(rng):
     table = regional(rng)
     table.loc[table['site'] == 'B', [STANDARD_VOLUME, 'volume_mm3']] *= 3
-    changed, unchanged = harmonize.harmonize(table, 'site', ['age'])
+    changed, unchanged = harmonize.harmonize(table, 'site', design.of_covariates(['age']))
     for measure in ('volume_mm3', STANDARD_VOLUME):
         sites = changed.groupby('site')[measure].median()
         assert sites['B'] / sites['A'] < 1.5
