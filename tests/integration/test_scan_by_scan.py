@@ -1,8 +1,10 @@
-"""The whole program on small heads: at most as many are under way as there are processes."""
+"""The whole program on small heads, one in disguise: at most as many are under way as there are processes."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -10,12 +12,17 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
+from disguises import all_at_once, write
 from faults.small_head import SmallHead, make_small_head
 
 from pvs_bidsapp.runtime.files import TEMPORARY
 
 N_SCANS, NPROCS = 3, 2
+#: The scan that is the first one in every disguise at once.
+DISGUISED = 'sub-0002'
 
 
 @dataclass
@@ -58,6 +65,10 @@ class Watched:
                 self.seen.setdefault(path.name, looked)
 
 
+def anat(root: Path, subject: str) -> Path:
+    return root / subject / 'anat'
+
+
 @pytest.fixture(scope='module')
 def watched(simulated, tmp_path_factory) -> Watched:
     folder = tmp_path_factory.mktemp('scan_by_scan')
@@ -69,6 +80,9 @@ def watched(simulated, tmp_path_factory) -> Watched:
                 copy = Path(str(path).replace('0001', f'{number:04}'))
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy)
+    # what is ready-made of it is not: all that is found in a scan is found in its working image
+    plain = nib.load(anat(head.bids, 'sub-0001') / 'sub-0001_T1w.nii.gz')
+    write(all_at_once(plain), anat(head.bids, DISGUISED) / f'{DISGUISED}_T1w.nii.gz')
     run = Watched(head, folder / 'out')
     command = head.command(run.out, run.out / 'work', nprocs=NPROCS)
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
@@ -115,5 +129,30 @@ def test_progress_says_scan_step_and_what_is_left(watched):
 
 
 def test_the_same_head_gives_the_same_results_beside_others(watched):
-    masks = {path.read_bytes() for path in watched.out.glob('sub-*/anat/*_label-PVS_probseg.nii.gz')}
-    assert len(masks) == 1
+    paths = watched.out.glob('sub-*/anat/*_label-PVS_probseg.nii.gz')
+    assert len({path.read_bytes() for path in paths if not path.name.startswith(DISGUISED)}) == 1
+
+
+def test_a_scan_in_disguise_gives_the_same_results(watched):
+    """PSR, z-scored, a fourth axis, qform alone."""
+    scans = ('sub-0001', DISGUISED)
+    for name in ('label-PVS_mask', 'label-PVS_probseg', 'desc-brain_mask', 'seg-regions_dseg'):
+        paths = (anat(watched.out, scan) / f'{scan}_{name}.nii.gz' for scan in scans)
+        one, two = (np.asarray(nib.as_closest_canonical(nib.load(path)).dataobj) for path in paths)
+        np.testing.assert_array_equal(one, two)
+        assert one.any()
+    for name in ('desc-pvs_dseg.tsv', 'desc-pvs_stats.tsv'):
+        first, second = ((anat(watched.out, scan) / f'{scan}_{name}').read_text() for scan in scans)
+        assert first == second
+
+
+def test_what_is_unclear_stands_in_sidecar_page_and_log(watched):
+    sidecars = {
+        scan: json.loads((anat(watched.out, scan) / f'{scan}_desc-pvs_stats.json').read_text())
+        for scan in ('sub-0001', DISGUISED)
+    }
+    plain, said = ([f['Code'] for f in sidecar.get('InputFindings', [])] for sidecar in sidecars.values())
+    # what is said of both is that so coarse a scan is no good one
+    assert sorted(said) == sorted([*plain, 'scan-negative'])
+    assert 'values are negative' in (watched.out / f'{DISGUISED}.html').read_text()
+    assert re.search(rf'{DISGUISED}_T1w\.nii\.gz: \d\d % of its values are negative', watched.stderr)
