@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -438,16 +439,22 @@ def cache_parts(
     Stopped, TimeUp
         If a stop was requested, or the time is over; what was prepared by then is kept.
     """
-
-    def cache(part: list[LabelledScan]) -> list[CachedImage]:
-        return cache_images(
-            part, config.data.cache_dir, preparation_of(config), nprocs=config.nprocs, stop=limits
+    labelled = scans.labelled if config.data.synthesize is None else []
+    unlabelled = scans.unlabelled if config.uses_unlabelled else []
+    # in one go: to start the processes takes longer than a few scans
+    cached = iter(
+        cache_images(
+            [*scans.validation, *labelled, *unlabelled],
+            config.data.cache_dir,
+            preparation_of(config),
+            nprocs=config.nprocs,
+            stop=limits,
         )
-
+    )
     return DataSplit(
-        validation=cache(scans.validation),
-        labelled=cache(scans.labelled) if config.data.synthesize is None else [],
-        unlabelled=cache(scans.unlabelled) if config.uses_unlabelled else [],
+        validation=list(islice(cached, len(scans.validation))),
+        labelled=list(islice(cached, len(labelled))),
+        unlabelled=list(cached),
     )
 
 
