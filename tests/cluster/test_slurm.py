@@ -38,7 +38,7 @@ def head(tmp_path_factory) -> SmallHead:
 
     The second is larger: it is still being worked on when another task asks for it.
     """
-    return make_small_head(tmp_path_factory.mktemp('cluster'), scales=(SCALE, 1.0))
+    return make_small_head(tmp_path_factory.mktemp('cluster'), scales=(SCALE, 0.8))
 
 
 @pytest.fixture(scope='module')

@@ -21,7 +21,11 @@ IDENTITY = Transform((), ())
 
 @pytest.fixture(scope='module')
 def atlas():
-    return template.load()
+    """The template at 2 mm, which takes an eighth of the time."""
+    whole = template.load()
+    images = ('t1w', 't2w', 'brain_mask', 'cerebra', 'wm', 'gm')
+    coarse = {name: np.ascontiguousarray(getattr(whole, name)[::2, ::2, ::2]) for name in images}
+    return replace(whole, **coarse, affine=whole.affine @ np.diag([2, 2, 2, 1]))
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def test_a_t2w_on_its_t1w_covers_the_brain(atlas, scan):
 
 
 def test_a_bias_field_does_not_matter(atlas, scan, no_mirror):
-    field = np.exp(np.linspace(-0.7, 0.7, 193)).reshape(-1, 1, 1).astype(np.float32)
+    field = np.exp(np.linspace(-0.7, 0.7, len(atlas.t1w))).reshape(-1, 1, 1).astype(np.float32)
     both = contrast_correlation(atlas.t1w * field, atlas.t2w * field, atlas.brain_mask)
     assert both == pytest.approx(contrast_correlation(atlas.t1w, atlas.t2w, atlas.brain_mask), abs=0.05)
     assert check(atlas, scan(atlas.t2w * field)).covered == 1
@@ -62,17 +66,17 @@ def test_a_bias_field_does_not_matter(atlas, scan, no_mirror):
 
 def test_a_part_of_the_brain_is_told(atlas, scan, no_mirror):
     heights = np.flatnonzero(atlas.brain_mask.any((0, 1)))
-    assert 0.75 < check(atlas, scan(atlas.t2w, slice(heights[0] + 30, None))).covered < 0.99
+    assert 0.75 < check(atlas, scan(atlas.t2w, slice(heights[0] + 15, None))).covered < 0.99
 
 
 def test_a_slab_is_refused(atlas, scan):
     with refused(scans.T2W_NO_OVERLAP):
-        check(atlas, scan(atlas.t2w, slice(70, 135)))
+        check(atlas, scan(atlas.t2w, slice(35, 68)))
 
 
 @pytest.mark.parametrize('wrong', ['moved', 'turned', 'a T1w'])
 def test_what_does_not_lie_on_the_t1w_is_refused(atlas, scan, wrong):
-    image = {'moved': np.roll(atlas.t2w, 12, 1), 'turned': atlas.t2w[:, ::-1], 'a T1w': atlas.t1w}[wrong]
+    image = {'moved': np.roll(atlas.t2w, 6, 1), 'turned': atlas.t2w[:, ::-1], 'a T1w': atlas.t1w}[wrong]
     with refused(scans.T2W_NO_FIT):
         check(atlas, scan(image))
 
@@ -81,8 +85,8 @@ def test_an_exchange_of_left_and_right_is_told(atlas, scan):
     """Of a head with structures on one side that the other side lacks."""
     t1w, t2w = atlas.t1w.copy(), atlas.t2w.copy()
     white = np.median(atlas.t1w[atlas.wm > 0.9])
-    for place in ((50, 90, 90), (55, 140, 100), (60, 110, 110), (45, 120, 80)):
-        box = tuple(slice(at - 7, at + 7) for at in place)
+    for place in ((25, 45, 45), (28, 70, 50), (30, 55, 55), (23, 60, 40)):
+        box = tuple(slice(at - 3, at + 4) for at in place)
         t1w[box], t2w[box] = 0.3 * white, 1.5 * t2w.max() / 2
     lopsided = replace(atlas, t1w=t1w)
     assert not check(lopsided, scan(t2w)).is_mirrored

@@ -13,12 +13,13 @@ from pvs_bidsapp.interfaces.anatomy import ExtractBrain
 
 @pytest.fixture(scope='module')
 def scan(tmp_path_factory):
-    """The template's brain as a stripped scan, cut out so that it registers quickly."""
+    """The template's brain as a stripped scan, cut out and made smaller so that it registers quickly."""
     folder = tmp_path_factory.mktemp('ready')
     atlas = template.load()
     box = bounding_box(atlas.brain_mask, 6)
     affine = atlas.affine.copy()
     affine[:3, 3] += [s.start for s in box]
+    affine[:3] *= 0.75
     brain = atlas.brain_mask[box]
     classes = np.select([atlas.wm[box] > 0.5, atlas.gm[box] > 0.5], [2, 1], 3) * brain  # fMRIPrep's codes
 
