@@ -44,18 +44,6 @@ def simulated(tmp_path_factory, worker_id) -> Path:
 
 
 @pytest.fixture
-def few_regions(monkeypatch) -> None:
-    """The regression is of two regions: in all of them, models of counts take most of the group's time."""
-    from pvs_bidsapp.group import regression
-
-    def regress_few(tidy, covariates):
-        return regress(tidy[tidy['region'].isin(('all', 'thalamus'))], covariates)
-
-    regress = regression.regress
-    monkeypatch.setattr(regression, 'regress', regress_few)
-
-
-@pytest.fixture
 def ball_scan(tmp_path: Path) -> Path:
     """A small image with a bright ball, saved as T1w."""
     grid = np.indices((40, 40, 40)) - 20

@@ -30,7 +30,7 @@ def cohort(tmp_path_factory):
 
 
 @pytest.fixture
-def few(tmp_path, few_regions):
+def few(tmp_path):
     write_cohort(tmp_path, 6, Effects(), seed=4)
     return tmp_path
 
@@ -161,7 +161,7 @@ def people(root, change):
     path.write_text('\n'.join('\t'.join(change(k, row)) for k, row in enumerate(rows)) + '\n')
 
 
-def test_a_column_of_intracranial_volumes_of_ones_own(tmp_path, few_regions):
+def test_a_column_of_intracranial_volumes_of_ones_own(tmp_path):
     write_cohort(tmp_path, 24, Effects(), seed=4)
     people(tmp_path, lambda k, row: [*row, str(1400000 + 1000 * k) if k else 'ICV'])
     done = group(tmp_path, '--covariates', 'age', 'ICV', 'participants_ICV')
@@ -173,7 +173,7 @@ def test_a_column_of_intracranial_volumes_of_ones_own(tmp_path, few_regions):
     assert 'is called participants_ICV here' in (tmp_path / 'out' / 'group.html').read_text()
 
 
-def test_a_dash_is_no_level(tmp_path, few_regions):
+def test_a_dash_is_no_level(tmp_path):
     write_cohort(tmp_path, 24, Effects(), seed=4)
     people(tmp_path, lambda k, row: [row[0], '-', '-', *row[3:]] if k == 3 else row)
     done = group(tmp_path, '--covariates', 'age', 'sex')

@@ -97,7 +97,7 @@ def test_scans_without_bids(tmp_path):
         check_page(page)
 
 
-def test_a_table_of_participants_full_of_formulas(tmp_path, few_regions):
+def test_a_table_of_participants_full_of_formulas(tmp_path):
     write_cohort(tmp_path, 6, Effects(), seed=1)
     path = tmp_path / 'bids' / 'participants.tsv'
     header, *rows = path.read_text().splitlines()

@@ -64,7 +64,7 @@ class Study:
 
 
 @pytest.fixture
-def study(source, tmp_path, monkeypatch, few_regions):
+def study(source, tmp_path, monkeypatch):
     """A copy of the cohort; without maps and most permutations, which take most of the time."""
     root = tmp_path / 'study'
     shutil.copytree(source, root)

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.discrete.discrete_model import Poisson
 from statsmodels.miscmodels.ordinal_model import OrderedModel
+from statsmodels.tools import add_constant
 
 from pvs_bidsapp.evaluation.agreement import agreement
 from pvs_bidsapp.group import distributions, maps, quality, ratings, regression
@@ -220,6 +222,14 @@ def test_counts_that_spread_no_more_than_a_poisson_distribution_have_estimates()
     row = regression.regress(part, ['x']).query('outcome == "count"')
     assert row['estimate'].item() == pytest.approx(0.05, abs=2e-4)
     assert row['note'].item() == ''
+
+
+def test_counts_that_spread_less_than_a_poisson_distribution_have_the_r2_of_its_model(rng):
+    count, x = rng.binomial(8, 0.5, 40), rng.normal(size=40)
+    row = regression.regress(counted(count, x=x), ['x']).query('outcome == "count"')
+    poisson = Poisson(count, add_constant(x)).fit(disp=0)
+    assert count.var() < 0.8 * count.mean()
+    assert row['r2'].item() == pytest.approx(poisson.prsquared, abs=1e-4)
 
 
 def test_a_count_model_that_is_stopped_early_has_no_estimate(monkeypatch):
