@@ -5,26 +5,28 @@ BIN := $(VENV)/bin
 DEMO := .demo
 NPROCS ?= $(shell nproc)
 HEADS ?= 2
+# Python compiles a module when it is first imported; to compile all that is installed would take a minute.
+PIP_INSTALL := -m pip install --quiet --no-compile
 
 .PHONY: demo test coverage lint audit docs image lock clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[test]'
+	$(BIN)/python $(PIP_INSTALL) --prefer-binary -e '.[test]'
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet -e '.[lint]'
+	$(BIN)/python $(PIP_INSTALL) -e '.[lint]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	$(BIN)/python $(PIP_INSTALL) -e '.[docs]'
 	touch $@
 
 # All of them in one go, which is quicker.
 $(VENV)/.all: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[test,lint,docs]'
+	$(BIN)/python $(PIP_INSTALL) --prefer-binary -e '.[test,lint,docs]'
 	touch $(VENV)/.installed $(VENV)/.lint $(VENV)/.docs $@
 
 # Simulates HEADS heads, finds the perivascular spaces in them, and shows where the reports are.
@@ -46,7 +48,7 @@ audit: $(VENV)-audit/.installed
 
 $(VENV)-audit/.installed:
 	$(PYTHON) -m venv $(VENV)-audit
-	$(VENV)-audit/bin/python -m pip install --quiet 'pip-audit>=2.9'
+	$(VENV)-audit/bin/python $(PIP_INSTALL) 'pip-audit>=2.9'
 	touch $@
 
 # The same tests with their coverage, that of the programs they start included.
