@@ -212,8 +212,7 @@ def _counts(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]
     # the model without covariates, for r2: the start of its own has no logarithm where counts spread less than
     # those of a Poisson distribution, and its search ends after seconds without a result
     result.set_null_options(start_params=[np.log(values.mean()), 0.1], method='bfgs')
-    r2 = max(float(result.prsquared), 0.0)  # below 0 by rounding only
-    return _rows(result, r2, np.nan, np.append(scale.to_numpy(), 1.0))
+    return _rows(result, float(result.prsquared), np.nan, np.append(scale.to_numpy(), 1.0))
 
 
 def _has_converged(result: Any) -> bool:
