@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 DEMO := .demo
 NPROCS ?= $(shell nproc)
 HEADS ?= 2
-# Python compiles a module when it is first imported; to compile all that is installed would take a minute.
+# Python compiles a module when it is first imported; to compile all that is installed would take a minute. What is
+# compiled is kept, also where the environment says otherwise: each of many processes would compile it again.
 PIP_INSTALL := -m pip install --quiet --no-compile
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test coverage lint audit docs image lock clean
 
