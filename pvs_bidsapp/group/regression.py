@@ -209,8 +209,8 @@ def _counts(values: np.ndarray, matrix: pd.DataFrame) -> list[dict[str, object]]
         return [{'term': '', 'n': number, 'note': SEPARATED}]
     if not _has_converged(result):
         return [{'term': '', 'n': number, 'note': 'no estimate: the fit did not converge'}]
-    # the model without covariates, for r2: the start of its own has no logarithm where counts spread less than
-    # those of a Poisson distribution, and its search ends after seconds without a result
+    # the model without covariates, for r2: where counts spread less than those of a Poisson distribution, the
+    # start that it would have has no logarithm, and its search ends after seconds without a result
     result.set_null_options(start_params=[np.log(values.mean()), 0.1], method='bfgs')
     return _rows(result, float(result.prsquared), np.nan, np.append(scale.to_numpy(), 1.0))
 
