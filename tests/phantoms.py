@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from pvs_bidsapp.anatomy import template
 from pvs_bidsapp.anatomy.bias import FIELD_SPACING, BiasField
 from pvs_bidsapp.anatomy.resampling import isotropic_grid
 from pvs_bidsapp.simulation.label_maps import Anatomy, template_anatomy
@@ -31,6 +33,14 @@ def no_field(shape, affine):
     """A bias field of 1 everywhere."""
     grid = isotropic_grid(affine, shape, FIELD_SPACING)
     return BiasField(np.zeros(grid.shape, np.float32), grid)
+
+
+def coarse_template() -> template.Template:
+    """The template at 2 mm, which takes an eighth of the time."""
+    atlas = template.load()
+    names = (field.name for field in fields(atlas) if field.name != 'affine')
+    images = {name: np.ascontiguousarray(getattr(atlas, name)[::2, ::2, ::2]) for name in names}
+    return replace(atlas, **images, affine=atlas.affine @ np.diag([2, 2, 2, 1]))
 
 
 def small_anatomy(*, scale: float, step: int) -> Anatomy:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from disguises import write
 from phantoms import write_label_map
-from program import name_segmentations, pvs
+from program import pvs
 
 from pvs_bidsapp.anatomy.regions import REGIONS, indices_of
 from pvs_bidsapp.clusters.tables import CLUSTER_COLUMNS, REGION_COLUMNS
@@ -37,7 +37,6 @@ def bids(tmp_path_factory) -> Path:
     root, label_maps = folder / 'bids', write_label_map(folder / 'label-maps', scale=0.85)
     head = ('--suite', 'easy', '--spacing', 1.2, '--n-subjects', 1, '--seed', 7, '--label-maps', label_maps)
     assert pvs('simulate', root, *head).returncode == 0
-    name_segmentations(root / 'derivatives' / 'labels')
     source = root / 'sub-0001' / 'anat'
     anat = files(root)
     anat.mkdir(parents=True)
@@ -107,13 +106,13 @@ def two_channels(bids, first, tmp_path_factory):
     return out, done
 
 
-def files(out: Path, session: str = 'ses-a', subject: str = 'sub-0001') -> Path:
-    return out / subject / session / 'anat'
+def files(out: Path, session: str = 'ses-a') -> Path:
+    return out / 'sub-0001' / session / 'anat'
 
 
-def work_folders(out: Path, scan: str = GOOD) -> list[Path]:
-    """The folders of a scan's intermediate files, whose names end in the key of its files."""
-    return sorted((out / 'work' / 'pvs').glob(f'scan_{scan.replace("-", "_")}_*'))
+def work_folders(out: Path) -> list[Path]:
+    """The folders of the good scan's intermediate files, whose names end in the key of its files."""
+    return sorted((out / 'work' / 'pvs').glob(f'scan_{GOOD.replace("-", "_")}_*'))
 
 
 #: A word of the reason why the scan of each of these people is refused.

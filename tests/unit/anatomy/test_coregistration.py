@@ -8,9 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from disguises import write
+from phantoms import coarse_template
 from refusals import refused
 
-from pvs_bidsapp.anatomy import template
 from pvs_bidsapp.anatomy.conform import load_scan
 from pvs_bidsapp.anatomy.coregistration import check_alignment, contrast_correlation
 from pvs_bidsapp.anatomy.registration import Transform
@@ -21,11 +21,7 @@ IDENTITY = Transform((), ())
 
 @pytest.fixture(scope='module')
 def atlas():
-    """The template at 2 mm, which takes an eighth of the time."""
-    whole = template.load()
-    images = ('t1w', 't2w', 'brain_mask', 'cerebra', 'wm', 'gm')
-    coarse = {name: np.ascontiguousarray(getattr(whole, name)[::2, ::2, ::2]) for name in images}
-    return replace(whole, **coarse, affine=whole.affine @ np.diag([2, 2, 2, 1]))
+    return coarse_template()
 
 
 @pytest.fixture
